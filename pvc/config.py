@@ -1,0 +1,281 @@
+"""Configuration: TOML in, typed and checked values out. Every problem is found at once; an unknown key is a problem."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+import tomllib
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+DEFAULT_PATH = Path("/etc/pvc/pvc.toml")
+
+
+class ConfigProblems(Exception):
+    """Each item of `problems` is one sentence that names the key."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class API:
+    # Unix socket that root reaches without a token. Its folder is made when missing.
+    socket: str = "/run/pvc/pvc.sock"
+    # Address and port for clients on the network, as "127.0.0.1:7370" or "[::]:7370"; empty: the unix socket only.
+    listen: str = ""
+    # Certificate and key files (PEM) for `listen`; both empty: plain HTTP.
+    tls_certificate: str = ""
+    tls_key: str = ""
+    # Name = "sha256:HEX" of each token that may speak on `listen`. `pvc serve --new-token NAME` makes one.
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def problems(self) -> Iterator[str]:
+        if self.listen and not _host_port(self.listen):
+            yield 'api.listen must be written as "ADDRESS:PORT".'
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            yield "api.tls_certificate and api.tls_key must be given together."
+        if self.listen and not self.tokens:
+            yield "api.listen needs at least one token in api.tokens."
+        for name, value in self.tokens.items():
+            if not _is_hash(value):
+                yield f'api.tokens."{name}" must be "sha256:" and 64 hexadecimal digits.'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    # "embedded": one SQLite file, one machine. "zookeeper": a cluster.
+    kind: str = "embedded"
+    # File of the embedded store.
+    path: str = "/var/lib/pvc/pvc.db"
+    # ZooKeeper servers, as ["10.0.0.1:2181"].
+    hosts: tuple[str, ...] = ()
+    # ZooKeeper session timeout, seconds: a dead daemon's locks vanish this long after its last sign of life.
+    session_timeout_s: float = 20.0
+
+    def problems(self) -> Iterator[str]:
+        if self.kind not in ("embedded", "zookeeper"):
+            yield 'store.kind must be "embedded" or "zookeeper".'
+        if self.kind == "zookeeper" and not self.hosts:
+            yield "store.hosts must name at least one ZooKeeper server."
+        if self.session_timeout_s < 2:
+            yield "store.session_timeout_s must be at least 2."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectoryPool:
+    # Folder of the pool's volumes, one sparse raw file each. Made when missing.
+    path: str = ""
+
+    def problems(self) -> Iterator[str]:
+        if not self.path.startswith("/"):
+            yield "path must be an absolute folder name."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hypervisor:
+    # libvirt's address.
+    uri: str = "qemu:///system"
+    # "kvm", "qemu" (software emulation), or "auto": kvm where the CPU can, else qemu.
+    domain_type: str = "auto"
+    # Devices that can be plugged into a running guest beyond those it is defined with; each costs a PCI port.
+    hotplug_slots: int = 8
+    # Folder of the guests' console logs, one file each.
+    console_path: str = "/var/log/pvc/consoles"
+    # Let a VM's XML name host files, host block devices and host PCI or USB devices: whoever may define VMs is then
+    # as good as root on the nodes.
+    allow_host_devices: bool = False
+
+    def problems(self) -> Iterator[str]:
+        if self.domain_type not in ("auto", "kvm", "qemu"):
+            yield 'hypervisor.domain_type must be "auto", "kvm" or "qemu".'
+        if not 0 <= self.hotplug_slots <= 24:
+            yield "hypervisor.hotplug_slots must be 0 to 24."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    # Name of this machine in the cluster; empty: its host name.
+    node: str = ""
+    # Where this agent answers `pvc serve`: a unix socket (standalone).
+    socket: str = "/run/pvc/agent.sock"
+    # Seconds between two full looks at everything, besides those that events cause.
+    interval_s: float = 10.0
+    # Seconds a guest has to shut down before the plug is pulled, unless the request says otherwise.
+    shutdown_timeout_s: float = 180.0
+    # Seconds a guest has to let go of a device.
+    detach_timeout_s: float = 20.0
+
+    def problems(self) -> Iterator[str]:
+        for name in ("interval_s", "shutdown_timeout_s", "detach_timeout_s"):
+            if getattr(self, name) <= 0:
+                yield f"agent.{name} must be more than 0."
+
+    @property
+    def node_name(self) -> str:
+        return self.node or socket.gethostname().partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    # Uploads at the same time; one more is refused.
+    most_at_once: int = 4
+    # Largest image accepted, bytes as received.
+    largest_bytes: int = 16 << 40
+    # Seconds without a byte from the client after which an upload is given up.
+    idle_timeout_s: float = 60.0
+    # Limits of one qemu-img: memory in bytes, CPU time in seconds.
+    convert_memory_bytes: int = 2 << 30
+    convert_cpu_s: int = 3600
+
+    def problems(self) -> Iterator[str]:
+        for item in dataclasses.fields(self):
+            if getattr(self, item.name) <= 0:
+                yield f"upload.{item.name} must be more than 0."
+
+
+def _default_pools() -> dict[str, DirectoryPool]:
+    return {"local": DirectoryPool(path="/var/lib/pvc/pools/local")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    # "debug", "info", "warning".
+    log_level: str = "info"
+    api: API = field(default_factory=API)
+    store: Store = field(default_factory=Store)
+    # Pools by name.
+    pools: dict[str, DirectoryPool] = field(default_factory=_default_pools)
+    hypervisor: Hypervisor = field(default_factory=Hypervisor)
+    agent: Agent = field(default_factory=Agent)
+    upload: Upload = field(default_factory=Upload)
+
+    @property
+    def standalone(self) -> bool:
+        return self.store.kind == "embedded"
+
+    def problems(self) -> Iterator[str]:
+        if self.log_level not in ("debug", "info", "warning"):
+            yield 'log_level must be "debug", "info" or "warning".'
+        for name in ("api", "store", "hypervisor", "agent", "upload"):
+            yield from getattr(self, name).problems()
+        for name, pool in self.pools.items():
+            yield from (f'pools."{name}".{problem}' for problem in pool.problems())
+
+
+def load(path: Path | None) -> Config:
+    """Read `path`; None means DEFAULT_PATH where it exists, else the defaults (standalone).
+
+    Raises ConfigProblems with everything that is wrong.
+    """
+    if path is None:
+        path = Path(os.environ.get("PVC_CONFIG", DEFAULT_PATH))
+        if not path.exists() and "PVC_CONFIG" not in os.environ:
+            return Config()
+    try:
+        return parse(path.read_text())
+    except OSError as exc:
+        raise ConfigProblems([f'"{path}" cannot be read: {exc.strerror}']) from exc
+
+
+def parse(text: str) -> Config:
+    """Raises ConfigProblems with everything that is wrong."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigProblems([f"The configuration is not TOML: {exc}"]) from exc
+    problems: list[str] = []
+    config: Config = _build(Config, raw, "", problems)
+    problems.extend(config.problems())
+    if problems:
+        raise ConfigProblems(problems)
+    return config
+
+
+def show(config: Config) -> str:
+    """The configuration in force as TOML that `parse` reads back."""
+    return "\n".join(_toml(dataclasses.asdict(config), ""))
+
+
+def _build(kind: Any, raw: dict[str, Any], prefix: str, problems: list[str]) -> Any:
+    hints = typing.get_type_hints(kind)
+    problems.extend(f"{prefix}{key} is not a known key." for key in raw if key not in hints)
+    values = {key: _value(hint, raw[key], f"{prefix}{key}", problems) for key, hint in hints.items() if key in raw}
+    return kind(**{key: value for key, value in values.items() if value is not _WRONG})
+
+
+_WRONG = object()
+
+
+def _value(hint: Any, value: Any, name: str, problems: list[str]) -> Any:
+    if dataclasses.is_dataclass(hint):
+        if isinstance(value, dict):
+            return _build(hint, value, f"{name}.", problems)
+        problems.append(f"{name} must be a table.")
+    elif typing.get_origin(hint) is dict:
+        return _table(typing.get_args(hint)[1], value, name, problems)
+    elif typing.get_origin(hint) is tuple:
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        problems.append(f"{name} must be a list of texts.")
+    elif hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    elif type(value) is not hint:
+        problems.append(f"{name} must be {_KINDS[hint]}.")
+    else:
+        return value
+    return _WRONG
+
+
+_KINDS: dict[Any, str] = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _table(item: Any, value: Any, name: str, problems: list[str]) -> Any:
+    if not isinstance(value, dict):
+        problems.append(f"{name} must be a table.")
+        return _WRONG
+    entries = {key: _value(item, entry, f'{name}."{key}"', problems) for key, entry in value.items()}
+    return {key: entry for key, entry in entries.items() if entry is not _WRONG}
+
+
+def _toml(values: dict[str, Any], prefix: str) -> Iterator[str]:
+    tables = {key: value for key, value in values.items() if isinstance(value, dict)}
+    for key, value in values.items():
+        if key not in tables:
+            yield f"{_key(key)} = {_literal(value)}"
+    for key, value in tables.items():
+        name = f"{prefix}{_key(key)}"
+        yield f"\n[{name}]"
+        yield from _toml(value, f"{name}.")
+
+
+def _key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else _literal(key)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_literal(item) for item in value) + "]"
+    if isinstance(value, str):
+        return '"' + value.translate(_ESCAPES) + '"'
+    return str(value)
+
+
+_ESCAPES = {i: f"\\u{i:04x}" for i in range(32)} | {ord('"'): '\\"', ord("\\"): "\\\\", 127: "\\u007f"}
+
+
+def _host_port(text: str) -> bool:
+    host, colon, port = text.rpartition(":")
+    return bool(host and colon and port.isdigit() and 0 < int(port) < 65536)
+
+
+def _is_hash(text: str) -> bool:
+    kind, _, digits = text.partition(":")
+    return kind == "sha256" and len(digits) == 64 and set(digits) <= set("0123456789abcdef")

@@ -1,0 +1,100 @@
+"""The hypervisor seen from asyncio: one Protocol, one contract suite (tests/contract/hypervisor)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from pvc.model.records import Power
+
+
+class Ending(StrEnum):
+    """How a guest came to its end, as the hypervisor tells it."""
+
+    POWERED_OFF = "powered off"  # the guest did it itself, or was asked to
+    DESTROYED = "destroyed"
+    CRASHED = "crashed"
+    MIGRATED = "migrated"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One domain as the hypervisor shows it. run: the number of the run that pvc started, None when not ours."""
+
+    uuid: str
+    name: str
+    power: Power
+    run: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A wake-up that says what happened to one domain; ending is set when it stopped."""
+
+    uuid: str
+    ending: Ending | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """This machine. Memory in bytes."""
+
+    hostname: str
+    domain_type: str  # "kvm" or "qemu"
+    arch: str
+    kernel: str
+    cpu_count: int
+    memory_total: int
+    memory_free: int
+    load: float
+    libvirt_version: str
+    qemu_version: str
+    reason: str  # why this domain type, one sentence
+
+
+class Hypervisor(Protocol):
+    """Every method raises HypervisorUnavailable when libvirt does not answer, HypervisorRefused when it says no.
+
+    A domain that is not there: NotFound(kind="VM").
+    """
+
+    def subscribe(self, listener: Callable[[Event], None]) -> None:
+        """Call `listener` on the event loop for each event; also, with uuid "", when the connection came back."""
+        ...
+
+    async def domains(self) -> list[Seen]:
+        """Every domain, running or paused. Raises rather than answer a list that could be incomplete."""
+        ...
+
+    async def facts(self) -> Facts: ...
+
+    async def start(self, xml: str) -> None:
+        """Create a transient domain from finished XML. Raises AlreadyExists when its UUID runs."""
+        ...
+
+    async def shutdown(self, uuid: str) -> None:
+        """Ask the guest (ACPI power button); returns once it is asked."""
+        ...
+
+    async def stop(self, uuid: str) -> None:
+        """Pull the plug; returns when the domain is gone."""
+        ...
+
+    async def resume(self, uuid: str) -> None: ...
+
+    async def xml(self, uuid: str) -> str:
+        """The live XML."""
+        ...
+
+    async def attach(self, uuid: str, device_xml: str) -> None: ...
+
+    async def detach(self, uuid: str, device_xml: str, timeout_s: float) -> None:
+        """Return when the guest has let go (DEVICE_REMOVED). Raises Timeout when it does not in time.
+
+        device_xml: the device as it stands in the live XML, alias included.
+        """
+        ...
+
+    async def aclose(self) -> None: ...

@@ -1,0 +1,1 @@
+"""What exists and what may happen: records, names, decisions. Pure: no I/O, no clock, no asyncio."""

@@ -1,0 +1,192 @@
+"""What is stored, one struct per record. Times are seconds since the epoch, UTC, given by the caller."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TypeVar
+
+import msgspec
+
+from pvc.errors import Corrupt
+
+SCHEMA = 1
+
+
+class Desired(StrEnum):
+    """What the operator asked for. Written by the server only."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    DISABLED = "disabled"
+
+
+class How(StrEnum):
+    """How a run is to end when it must: ask the guest and wait for it, or pull the plug."""
+
+    SHUTDOWN = "shutdown"
+    STOP = "stop"
+
+
+class Power(StrEnum):
+    """What the hypervisor says. Written by the VM's own node only; never guessed."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    OFF = "off"
+    CRASHED = "crashed"
+    UNKNOWN = "unknown"
+
+
+class MigrationMethod(StrEnum):
+    NONE = "none"
+    LIVE = "live"
+    SHUTDOWN = "shutdown"
+
+
+class Selector(StrEnum):
+    MEM = "mem"
+    MEMPROV = "memprov"
+    VCPUS = "vcpus"
+    LOAD = "load"
+    VMS = "vms"
+    NONE = "none"
+
+
+class TaskStatus(StrEnum):
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Tag(msgspec.Struct, frozen=True, kw_only=True):
+    """type: "user" or "system"; a word that this version does not know is kept as it is."""
+
+    name: str
+    type: str = "user"
+    protected: bool = False
+
+
+class VM(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Configuration of one VM: what a backup holds.
+
+    run: the number of the run that is wanted; start and restart raise it. task: id of the task that holds
+    the VM, "" when free. xml: as the user gave it, name and uuid made true; what a node adds is not here.
+    """
+
+    uuid: str
+    name: str
+    xml: str
+    node: str
+    desired: Desired = Desired.STOPPED
+    how: How = How.SHUTDOWN
+    deadline_s: float | None = None
+    run: int = 0
+    task: str = ""
+    last_node: str = ""
+    node_limit: tuple[str, ...] = ()
+    node_selector: Selector = Selector.NONE
+    node_autostart: bool = False
+    migration_method: MigrationMethod = MigrationMethod.NONE
+    profile: str = ""
+    tags: tuple[Tag, ...] = ()
+
+
+class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What its node last saw of one VM. Volatile.
+
+    over_run: the run that `ended` (how, in words) or `failure` (the hypervisor's reason) speak of.
+    crashes: in a row.
+    """
+
+    power: Power = Power.UNKNOWN
+    run: int | None = None
+    over_run: int | None = None
+    ended: str = ""
+    failure: str = ""
+    crashes: int = 0
+    console: str = ""
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """peer: where this node's agent answers other pvc daemons, as unix:PATH or https://HOST:PORT."""
+
+    name: str
+    peer: str = ""
+    pvc_version: str = ""
+
+
+class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One blob per node, written by its agent: facts and every VM it sees, by UUID. Memory in bytes."""
+
+    domain_type: str = ""
+    domain_type_reason: str = ""
+    arch: str = ""
+    kernel: str = ""
+    cpu_count: int = 0
+    memory_total: int = 0
+    memory_free: int = 0
+    load: float = 0.0
+    libvirt_version: str = ""
+    qemu_version: str = ""
+    problem: str = ""
+    strays: tuple[str, ...] = ()
+    vms: dict[str, Observed] = {}
+
+
+class Network(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """bridge: the bridge on every node that its NICs join."""
+
+    vni: int
+    description: str
+    nettype: str = "bridged"
+    mtu: int | None = None
+    bridge: str = ""
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A recorded long operation.
+
+    target: ("vm", uuid) or ("volume", "pool/name"). done, total: bytes or parts, total 0 when unknown.
+    args: what the one who runs it needs. problem: {"code", "message"} when it failed.
+    """
+
+    id: str
+    kind: str
+    target: tuple[str, str]
+    name: str
+    who: str = ""
+    node: str = ""
+    args: dict[str, str] = {}
+    status: TaskStatus = TaskStatus.RUNNING
+    phase: str = ""
+    done: int = 0
+    total: int = 0
+    result: str = ""
+    problem: dict[str, str] = {}
+    created_at: float = 0.0
+    updated_at: float = 0.0
+
+
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """What `/pvc/current` holds: which generation is in force."""
+
+    schema: int
+    id: str
+    generation: str
+    created_at: float
+
+
+_R = TypeVar("_R", bound=msgspec.Struct)
+
+
+def encode(record: msgspec.Struct) -> bytes:
+    return msgspec.json.encode(record)
+
+
+def decode(kind: type[_R], value: bytes, name: str) -> _R:
+    """Raises Corrupt, naming the record, when it is not what this version can read."""
+    try:
+        return msgspec.json.decode(value, type=kind)
+    except msgspec.MsgspecError as exc:
+        raise Corrupt(kind=kind.__name__, name=name, reason=str(exc)) from exc

@@ -1,0 +1,166 @@
+"""Where disks are kept, whatever keeps them: one Protocol, one contract suite (tests/contract/storage)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """The only thing callers may branch on; never on a backend's name or class."""
+
+    shared: bool  # a volume opens on every node: live migration without copying disks needs it
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Bytes. `free` is what a new volume could really hold now."""
+
+    total: int
+    used: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """size: what the guest sees, bytes. used: bytes that the pool really holds for it, None when unknown.
+
+    problem: why the volume cannot be read; such a volume is listed, never dropped.
+    """
+
+    name: str
+    size: int
+    used: int | None
+    snapshots: int = 0
+    created_at: float = 0.0
+    modified_at: float = 0.0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    volume: str
+    name: str
+    size: int
+    created_at: float = 0.0
+
+
+class Draft(Protocol):
+    """New content for a volume, invisible until `commit`. Starts as all zeroes, as long as the volume."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that fit."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """What qemu-img calls it: a file name, or rbd:pool/image. Its format is raw."""
+        ...
+
+    async def write(self, data: Buffer) -> None:
+        """Append `data` at the current end, which begins at 0.
+
+        Returns when the data is taken over (the caller may reuse its buffer), not when it is on disk; waits when
+        too much is under way. Zeroes are not stored. Raises PoolFull, ImageTooLarge, PoolUnavailable.
+        """
+        ...
+
+    async def flush(self) -> None:
+        """Wait until all that was written is where another program can read it through `path`."""
+        ...
+
+    async def commit(self) -> None:
+        """Make this the volume's content, durable when it returns. At most once, last."""
+        ...
+
+
+class Pool(Protocol):
+    """One pool. Names are already validated by model.names; "in use" by a VM is decided by the caller.
+
+    What is open in a running guest is refused here too (InUse), where the backend can tell. Every change is complete
+    or leaves nothing behind when it raises. Raises PoolUnavailable when the backend does not answer.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    async def usage(self) -> Usage: ...
+
+    async def volumes(self) -> list[Volume]:
+        """All volumes by name; drafts and scratch space are not volumes."""
+        ...
+
+    async def volume(self, name: str) -> Volume:
+        """Raises NotFound(kind="volume", name="POOL/NAME")."""
+        ...
+
+    async def create(self, name: str, size: int) -> Volume:
+        """Create an empty sparse volume; the size is rounded up to a multiple of 4096 bytes, the result says to what.
+
+        Raises AlreadyExists, PoolFull when size exceeds what the pool could ever hold.
+        """
+        ...
+
+    async def resize(self, name: str, size: int, *, shrink: bool = False) -> Volume:
+        """Grow, or cut off the end when `shrink`. Raises Conflict when smaller and not `shrink`, InUse, NotFound."""
+        ...
+
+    async def rename(self, name: str, new_name: str) -> None:
+        """Snapshots go along. Raises AlreadyExists, InUse, NotFound."""
+        ...
+
+    async def clone(self, name: str, new_name: str) -> Volume:
+        """Copy the content as it is now; sparse stays sparse. Raises AlreadyExists, NotFound, InUse, PoolFull."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Raises InUse, NotFound, Conflict while it has snapshots."""
+        ...
+
+    async def is_open(self, name: str) -> bool:
+        """Whether a running guest (or any other program that locks images) has the volume open."""
+        ...
+
+    def draft(self, name: str) -> AbstractAsyncContextManager[Draft]:
+        """New content for volume `name`, dropped without a trace when the context ends before `commit`.
+
+        Raises NotFound, InUse on entry, and again InUse on commit when the volume came into use meanwhile.
+        """
+        ...
+
+    def scratch(self, size: int) -> AbstractAsyncContextManager[Draft]:
+        """Temporary space of `size` bytes under a unique name, always removed at the end; `commit` is not for it."""
+        ...
+
+    async def remove_orphans(self) -> Sequence[str]:
+        """Remove drafts and scratch space that a dead process left; returns their names. Call once, at start."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class Snapshots(Protocol):
+    """What a pool that can snapshot offers besides Pool."""
+
+    async def snapshots(self, volume: str) -> list[Snapshot]: ...
+
+    async def snapshot(self, volume: str, name: str) -> Snapshot:
+        """Raises AlreadyExists, NotFound, PoolFull, InUse when the content could change while it is copied."""
+        ...
+
+    async def rename_snapshot(self, volume: str, name: str, new_name: str) -> None: ...
+
+    async def remove_snapshot(self, volume: str, name: str) -> None: ...
+
+    async def roll_back(self, volume: str, name: str) -> None:
+        """Set the volume, its size included, back to the snapshot, which stays. Raises InUse, NotFound."""
+        ...

@@ -1,0 +1,60 @@
+"""Every path in the store, once. All state lives under one generation's root; CURRENT names it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BASE = "/pvc"
+CURRENT = f"{BASE}/current"
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """root: a generation, as "/pvc/1"."""
+
+    root: str
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        names = ("vms", "vm-names", "networks", "network-names", "nodes", "tasks")
+        return tuple(f"{self.root}/{name}" for name in names)
+
+    @property
+    def vms(self) -> str:
+        return f"{self.root}/vms"
+
+    @property
+    def networks(self) -> str:
+        return f"{self.root}/networks"
+
+    @property
+    def nodes(self) -> str:
+        return f"{self.root}/nodes"
+
+    @property
+    def tasks(self) -> str:
+        return f"{self.root}/tasks"
+
+    def vm(self, uuid: str) -> str:
+        return f"{self.root}/vms/{uuid}"
+
+    def vm_name(self, name: str) -> str:
+        return f"{self.root}/vm-names/{name}"
+
+    def network(self, vni: int) -> str:
+        return f"{self.root}/networks/{vni}"
+
+    def network_name(self, description: str) -> str:
+        return f"{self.root}/network-names/{description}"
+
+    def node(self, name: str) -> str:
+        return f"{self.root}/nodes/{name}"
+
+    def node_alive(self, name: str) -> str:
+        return f"{self.root}/nodes/{name}/alive"
+
+    def node_status(self, name: str) -> str:
+        return f"{self.root}/nodes/{name}/status"
+
+    def task(self, task_id: str) -> str:
+        return f"{self.root}/tasks/{task_id}"
