@@ -43,6 +43,16 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True)
+class FileSource:
+    """A volume that the hypervisor opens as a file of its machine; format raw. path: absolute."""
+
+    path: str
+
+
+Source = FileSource  # what a VM's <disk> needs to know; a union when there are more kinds
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     volume: str
     name: str
@@ -76,7 +86,10 @@ class Draft(Protocol):
         ...
 
     async def commit(self) -> None:
-        """Make this the volume's content, durable when it returns. At most once, last."""
+        """Make this the volume's content, durable when it returns. At most once, last.
+
+        Raises InUse, NotFound, and Changed when the volume was resized or replaced since the draft began.
+        """
         ...
 
 
@@ -101,6 +114,10 @@ class Pool(Protocol):
 
     async def volume(self, name: str) -> Volume:
         """Raises NotFound(kind="volume", name="POOL/NAME")."""
+        ...
+
+    def source(self, name: str) -> Source:
+        """Where the hypervisor finds volume `name`, whether or not it exists."""
         ...
 
     async def create(self, name: str, size: int) -> Volume:
@@ -138,7 +155,10 @@ class Pool(Protocol):
         ...
 
     def scratch(self, size: int) -> AbstractAsyncContextManager[Draft]:
-        """Temporary space of `size` bytes under a unique name, always removed at the end; `commit` is not for it."""
+        """Temporary space for at most `size` bytes under a unique name, always removed at the end.
+
+        As long as what was written when `flush` returns, or longer and then zeroes; `commit` is not for it.
+        """
         ...
 
     async def remove_orphans(self) -> Sequence[str]:
