@@ -1,0 +1,27 @@
+"""For every test: a blocking call of pvc on the event loop fails the test that made it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+from tests.parts.libvirtd import Libvirtd
+
+
+@pytest.fixture(autouse=True)
+def never_blocks(request: pytest.FixtureRequest) -> Iterator[None]:
+    if not inspect.iscoroutinefunction(getattr(request.node, "function", None)):
+        yield
+        return
+    with blockbuster_ctx("pvc"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def libvirtd() -> Iterator[Libvirtd]:
+    """One private libvirtd for all tests that neither stop nor kill it."""
+    with Libvirtd() as daemon:
+        yield daemon
