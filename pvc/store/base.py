@@ -13,8 +13,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from pvc.errors import TooLarge
+
 # A ZooKeeper server drops a connection that sends more than 1 MiB (jute.maxbuffer), silently. The rest is for paths.
 MAX_VALUE = 1_000_000
+_MAX_REQUEST = 1_048_000
+_OPERATION_HEADER = 64  # more than ZooKeeper's own 48 bytes beside path and value
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,20 @@ class Check:
 
 
 Operation = Create | Put | Delete | Check
+
+
+def refuse_too_large(operations: Sequence[Operation]) -> None:
+    """Raises TooLarge for what a ZooKeeper server would not take; both stores keep to it, so that a move fits."""
+    sizes = [(operation.path, len(getattr(operation, "value", b""))) for operation in operations]
+    for path, size in sizes:
+        if size > MAX_VALUE:
+            raise TooLarge(what=f'Record "{path}"', size=size, limit=MAX_VALUE)
+    values = sum(size for _, size in sizes)
+    if values > MAX_VALUE:
+        raise TooLarge(what="The change as a whole", size=values, limit=MAX_VALUE)
+    request = sum(len(path.encode()) + size + _OPERATION_HEADER for path, size in sizes)
+    if request > _MAX_REQUEST:
+        raise TooLarge(what="The change as a whole, with its paths,", size=request, limit=_MAX_REQUEST)
 
 
 class Watch(Protocol):
@@ -121,4 +139,16 @@ class Store(Protocol):
 
     async def aclose(self) -> None:
         """End the session: its ephemerals and locks go at once. Safe to call twice."""
+        ...
+
+
+class Source(Protocol):
+    """Opens sessions, any number at once: the API server and an agent in the same process each have one."""
+
+    async def session(self) -> Store:
+        """A new session. Raises StoreUnavailable, at the latest after a few seconds."""
+        ...
+
+    async def aclose(self) -> None:
+        """End every session that is still open. Safe to call twice."""
         ...

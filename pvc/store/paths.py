@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 BASE = "/pvc"
 CURRENT = f"{BASE}/current"
+LOCKS = f"{BASE}/locks"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,21 @@
+"""Which store is used, decided in one place."""
+
+from __future__ import annotations
+
+from pvc import config
+from pvc.store.base import Source
+
+
+async def open_source(cfg: config.Store) -> Source:
+    """Open the store that `cfg` names. Imports sit in the arms: the one that is not used is not loaded.
+
+    The embedded store is opened here; ZooKeeper is first spoken to by `session`.
+    Raises StoreLocked, StoreUnavailable.
+    """
+    if cfg.kind == "zookeeper":
+        from pvc.store.zookeeper import ZooKeeperSource
+
+        return ZooKeeperSource(cfg.hosts, cfg.session_timeout_s)
+    from pvc.store.embedded import EmbeddedSource
+
+    return await EmbeddedSource.open(cfg.path)
