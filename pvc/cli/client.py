@@ -1,0 +1,156 @@
+"""The API as the commands see it: one method per HTTP verb, JSON in and out, Failure when it says no."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from pvc.cli.body import answered, send
+from pvc.cli.connection import connect
+from pvc.cli.failure import Failure
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection, HTTPResponse
+
+Parameter = str | int | float | bool | list[str] | None
+
+# What an answer without a code of its own amounts to: some proxy's, or not pvc at all.
+_CODES = {400: "invalid_input", 401: "unauthenticated", 403: "not_permitted", 404: "not_found"}
+_CODES |= {409: "conflict", 413: "too_large", 501: "not_built", 502: "unavailable", 503: "unavailable", 504: "timeout"}
+
+
+class Client:
+    """One connection per request; parameters that are None are left out.
+
+    `path` is given in segments, each quoted here, so a name can never reach another resource.
+    """
+
+    def __init__(self, url: str, *, token: str = "", ca: str = "") -> None:
+        self.url = url
+        self._token = token
+        self._ca = ca
+
+    def get(self, *path: str, **parameters: Parameter) -> Any:
+        return self._ask("GET", _target(path, parameters))
+
+    def delete(self, *path: str, **parameters: Parameter) -> Any:
+        return self._ask("DELETE", _target(path, parameters))
+
+    def post(self, *path: str, **parameters: Parameter) -> Any:
+        return self._ask("POST", _target(path), _given(parameters))
+
+    def put(self, *path: str, **parameters: Parameter) -> Any:
+        return self._ask("PUT", _target(path), _given(parameters))
+
+    def one(self, *path: str) -> dict[str, Any]:
+        """Return the element that the API answers as a list of one."""
+        found: list[dict[str, Any]] = self.get(*path)
+        if not found:
+            raise Failure("not_found", f'No {path[-2]} "{path[-1]}".')
+        return found[0]
+
+    def stream(self, *path: str, **parameters: Parameter) -> Iterator[bytes]:
+        """Yield an answer piece by piece as it comes, perhaps without end."""
+        with self._spoken():
+            connection = self._request("GET", _target(path, parameters))
+            connection.endheaders()
+            response = connection.getresponse()
+            if response.status != 200:
+                _read(response)
+            while piece := response.read1(65536):
+                yield piece
+
+    def upload(
+        self,
+        path: tuple[str, ...],
+        source: BinaryIO,
+        size: int | None,
+        *,
+        sent: Callable[[int], None],
+        meanwhile: Callable[[Callable[[float], bool]], None],
+        **parameters: Parameter,
+    ) -> Any:
+        """Send `source` as the raw body of a POST and return the answer.
+
+        size: bytes, None when only the end of `source` will tell. sent: told how many bytes are gone so far.
+        meanwhile: called between the last byte and the answer, with a function that waits for the answer up to
+        some seconds and says whether it is there.
+        """
+        with self._spoken():
+            connection = self._request("POST", _target(path, parameters))
+            connection.putheader("Content-Type", "application/octet-stream")
+            connection.putheader(*(("Transfer-Encoding", "chunked") if size is None else ("Content-Length", str(size))))
+            connection.endheaders()
+            if send(connection.sock, source, size, sent):
+                meanwhile(lambda timeout_s: answered(connection.sock, timeout_s))
+            return _read(connection.getresponse())
+
+    def _ask(self, method: str, target: str, parameters: dict[str, Any] | None = None) -> Any:
+        body = json.dumps(parameters).encode() if parameters else b""
+        with self._spoken():
+            connection = self._request(method, target)
+            if body:
+                connection.putheader("Content-Type", "application/json")
+            if body or method in ("POST", "PUT"):
+                connection.putheader("Content-Length", str(len(body)))
+            with suppress(BrokenPipeError, ConnectionResetError):  # refused before all was read: the answer says why
+                connection.endheaders(body)
+            return _read(connection.getresponse())
+
+    def _request(self, method: str, target: str) -> HTTPConnection:
+        connection = connect(self.url, self._ca)
+        connection.putrequest(method, target, skip_accept_encoding=True)
+        connection.putheader("Accept", "application/json")
+        connection.putheader("Connection", "close")
+        if self._token:
+            connection.putheader("X-Api-Key", self._token)
+        return connection
+
+    @contextmanager
+    def _spoken(self) -> Iterator[None]:
+        """Turn a connection that breaks, or does not speak HTTP, into a Failure."""
+        try:
+            yield
+        except OSError as exc:
+            problem = f'The connection to "{self.url}" broke; what was asked may still have happened: '
+            raise Failure("unreachable", problem + (exc.strerror or str(exc))) from exc
+        except Exception as exc:
+            from http.client import HTTPException
+
+            if not isinstance(exc, HTTPException):
+                raise
+            raise Failure("unreachable", f'What answers at "{self.url}" is not a pvc serve: {exc!r}') from exc
+
+
+def _read(response: HTTPResponse) -> Any:
+    body = response.read()
+    try:
+        answer = json.loads(body)
+    except ValueError as exc:
+        if response.status < 400:
+            raise Failure("unreachable", "The server answered something that is not JSON.") from exc
+        answer = None
+    if response.status < 400:
+        return answer
+    fields = answer if isinstance(answer, dict) else {}
+    code = fields.get("code") or _CODES.get(response.status, "internal")
+    text = fields.get("message") or f"The server answered {response.status} {response.reason}."
+    raise Failure(str(code), str(text), fields.get("fields"))
+
+
+def _given(parameters: dict[str, Parameter]) -> dict[str, Parameter]:
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _target(path: tuple[str, ...], parameters: dict[str, Parameter] | None = None) -> str:
+    from urllib.parse import quote, urlencode
+
+    segments = "/".join(quote(segment, safe="") for segment in path)
+    query = {name: _text(value) for name, value in _given(parameters or {}).items()}
+    return f"/api/v1/{segments}" + (f"?{urlencode(query, doseq=True)}" if query else "")
+
+
+def _text(value: Parameter) -> object:
+    return str(value).lower() if isinstance(value, bool) else value

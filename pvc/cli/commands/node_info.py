@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from typing import Any
+
+from pvc.cli.client import Client
+from pvc.cli.layout import mebibytes, section, sheet
+from pvc.cli.output import Output
+
+HELP = "show one node"
+EXAMPLE = "hv1"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("node", metavar="NODE")
+
+
+def run(args: Namespace, api: Client, out: Output) -> None:
+    out.show(api.one("node", args.node), _sheet)
+
+
+def _sheet(node: dict[str, Any]) -> Iterator[str]:
+    vcpu, memory = node.get("vcpu", {}), node.get("memory", {})
+    yield from sheet(
+        [
+            ("Name", node["name"]),
+            ("Daemon", node.get("daemon_state")),
+            ("State", node.get("domain_state")),
+            ("Health", f"{node['health']}%" if "health" in node else ""),
+            ("Version", node.get("pvc_version")),
+            ("System", [node[field] for field in ("os", "kernel", "arch") if node.get(field)]),
+            ("Domain type", node.get("domain_type")),
+            ("CPUs", f"{node.get('cpu_count', 0)}, {vcpu.get('allocated', 0)} given to VMs"),
+            ("Load", node.get("load")),
+            *((f"Memory {kind}", mebibytes(amount)) for kind, amount in memory.items()),
+            ("Running VMs", node.get("running_domains")),
+        ]
+    )
+    yield from section("Health", node.get("health_details", []), [("CHECK", "name"), ("MESSAGE", "message")])

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from pvc.cli.client import Client
+from pvc.cli.layout import Column, size, table
+from pvc.cli.output import Output
+
+HELP = "list volumes"
+EXAMPLE = "-p local"
+
+COLUMNS: list[Column] = [
+    ("POOL", "pool"),
+    ("NAME", "name"),
+    (">SIZE", lambda volume: size(volume.get("stats", {}).get("size"))),
+    (">SNAPSHOTS", lambda volume: volume.get("stats", {}).get("snapshot_count")),
+    ("PROBLEM", "problem"),
+]
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("limit", nargs="?", metavar="LIMIT", help="regular expression that the name matches")
+    parser.add_argument("-p", "--pool", metavar="POOL", help="those in this pool")
+
+
+def run(args: Namespace, api: Client, out: Output) -> None:
+    volumes = api.get("storage", "ceph", "volume", limit=args.limit, pool=args.pool)
+    out.show(volumes, lambda volumes: table(volumes, COLUMNS))

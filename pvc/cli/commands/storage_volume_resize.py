@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from pvc.cli.client import Client
+from pvc.cli.output import Output
+
+HELP = "grow a volume, or cut off its end when forced"
+EXAMPLE = "local web1 20G"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("pool", metavar="POOL")
+    parser.add_argument("volume", metavar="VOLUME")
+    parser.add_argument("size", metavar="SIZE", help="bytes, or with a suffix K, M, G or T")
+    parser.add_argument("--force", action="store_true", help="allow a smaller size; what is beyond it is lost")
+
+
+def run(args: Namespace, api: Client, out: Output) -> None:
+    answer = api.put("storage", "ceph", "volume", args.pool, args.volume, new_size=args.size, force=args.force)
+    out.changed(answer)

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from pvc.cli.client import Client
+from pvc.cli.layout import Column, Row, moment, table
+from pvc.cli.output import Output
+
+HELP = "list tasks"
+EXAMPLE = "--status running"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--kind", metavar="KIND")
+    parser.add_argument("--target", metavar="TARGET", help="as vm/UUID or volume/POOL/NAME")
+    parser.add_argument("--status", choices=("running", "done", "failed", "cancelled"))
+
+
+def run(args: Namespace, api: Client, out: Output) -> None:
+    tasks = api.get("tasks", kind=args.kind, target=args.target, status=args.status)
+    out.show(tasks, lambda tasks: table(tasks, COLUMNS))
+
+
+def share(task: Row) -> str:
+    return f"{task['done'] / task['total']:.0%}" if task.get("total") else ""
+
+
+COLUMNS: list[Column] = [
+    ("ID", "id"),
+    ("KIND", "kind"),
+    ("NAME", "name"),
+    ("STATUS", "status"),
+    ("PHASE", "phase"),
+    (">DONE", share),
+    ("NODE", "node"),
+    ("CREATED", lambda task: moment(task.get("created_at"))),
+]

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from pvc.cli.client import Client
+from pvc.cli.layout import Row, moment, sheet, size
+from pvc.cli.output import Output
+
+HELP = "show one task"
+EXAMPLE = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID")
+
+
+def run(args: Namespace, api: Client, out: Output) -> None:
+    out.show(api.get("tasks", args.id), lambda task: sheet(_facts(task)))
+
+
+def _facts(task: Row) -> list[tuple[str, object]]:
+    progress = f"{size(task.get('done', 0))} of {size(task['total'])}" if task.get("total") else ""
+    return [
+        ("ID", task["id"]),
+        ("Kind", task.get("kind")),
+        ("Target", task.get("target")),
+        ("Name", task.get("name")),
+        ("Asked by", task.get("who")),
+        ("Node", task.get("node")),
+        ("Status", task.get("status")),
+        ("Phase", task.get("phase")),
+        ("Progress", progress),
+        ("Result", task.get("result")),
+        ("Problem", (task.get("problem") or {}).get("message")),
+        ("Created", moment(task.get("created_at"))),
+        ("Updated", moment(task.get("updated_at"))),
+    ]

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+
+from pvc.cli.client import Client
+from pvc.cli.document import read
+from pvc.cli.output import Output
+
+HELP = "define a VM from libvirt XML"
+EXAMPLE = "web1.xml -g web"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help='libvirt domain XML, "-" for stdin')
+    parser.add_argument("-t", "--node", metavar="NODE", help="where it runs; default: chosen by the selector")
+    parser.add_argument("--selector", choices=("mem", "memprov", "vcpus", "load", "vms", "none"))
+    parser.add_argument("--autostart", action=BooleanOptionalAction, help="start it when its node comes up")
+    parser.add_argument("-m", "--method", choices=("live", "shutdown", "none"), help="how it may migrate")
+    parser.add_argument("-g", "--tag", action="append", metavar="TAG", help="may be repeated")
+    parser.add_argument("-G", "--protected-tag", action="append", metavar="TAG", help="may be repeated")
+
+
+def run(args: Namespace, api: Client, out: Output) -> None:
+    answer = api.post(
+        "vm",
+        xml=read(args.file),
+        node=args.node,
+        selector=args.selector,
+        autostart=args.autostart,
+        migration_method=args.method,
+        user_tags=args.tag,
+        protected_tags=args.protected_tag,
+    )
+    out.changed(answer)

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from pvc.cli.client import Client
+from pvc.cli.output import Output
+
+HELP = "shut a VM down and set it aside: nothing starts it by itself"
+EXAMPLE = "web1"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("vm", metavar="VM")
+    parser.add_argument("--force", action="store_true", help="pull the plug instead of asking the guest")
+
+
+def run(args: Namespace, api: Client, out: Output) -> None:
+    out.changed(api.post("vm", args.vm, "state", state="disable", force=args.force))

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from typing import Any
+
+from pvc.cli.client import Client
+from pvc.cli.layout import Column, mebibytes, section, sheet
+from pvc.cli.output import Output
+
+HELP = "show one VM"
+EXAMPLE = "web1"
+
+DISKS: list[Column] = [("DEVICE", "dev"), ("BUS", "bus"), ("VOLUME", "name"), ("TYPE", "type")]
+NICS: list[Column] = [("MAC", "mac"), ("NETWORK", "vni"), ("BRIDGE", "source"), ("MODEL", "model")]
+TAGS: list[Column] = [("NAME", "name"), ("TYPE", "type"), ("PROTECTED", "protected")]
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("vm", metavar="VM")
+
+
+def run(args: Namespace, api: Client, out: Output) -> None:
+    out.show(api.one("vm", args.vm), _sheet)
+
+
+def _sheet(vm: dict[str, Any]) -> Iterator[str]:
+    yield from sheet([*_state(vm), *_shape(vm), *_placement(vm)])
+    yield from section("Disks", vm.get("disks", []), DISKS)
+    yield from section("Networks", vm.get("networks", []), NICS)
+    yield from section("Tags", vm.get("tags", []), TAGS)
+
+
+def _state(vm: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "Name", vm["name"]
+    yield "UUID", vm.get("uuid")
+    yield "Description", vm.get("description")
+    yield "State", vm.get("state")
+    yield "Power", vm.get("power")
+    if vm.get("failed_reason"):
+        yield "Reason", vm["failed_reason"]
+    if vm.get("task"):
+        yield "Task", vm["task"]
+
+
+def _shape(vm: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    topology = vm.get("vcpu_topology")
+    yield "vCPUs", f"{vm.get('vcpu')} ({topology})" if topology else vm.get("vcpu")
+    yield "Memory", mebibytes(vm.get("memory"))
+    yield "Machine", [vm[field] for field in ("arch", "machine") if vm.get(field)]
+    if (vm.get("vnc") or {}).get("port"):
+        yield "VNC", f"{vm['vnc'].get('listen')}:{vm['vnc']['port']}"
+    yield "Free slots", vm.get("free_slots")
+
+
+def _placement(vm: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "Node", vm.get("node")
+    if vm.get("last_node"):
+        yield "Migrated from", vm["last_node"]
+    yield "Node limit", vm.get("node_limit")
+    yield "Selector", vm.get("node_selector")
+    yield "Autostart", vm.get("node_autostart")
+    yield "Migration", vm.get("migration_method")

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from pvc.cli.client import Client
+from pvc.cli.layout import Column, mebibytes, table
+from pvc.cli.output import Output
+
+HELP = "list VMs"
+EXAMPLE = "-s start -g web"
+
+COLUMNS: list[Column] = [
+    ("NAME", "name"),
+    ("STATE", "state"),
+    ("NODE", "node"),
+    (">VCPUS", "vcpu"),
+    (">MEMORY", lambda vm: mebibytes(vm.get("memory"))),
+    ("NETWORKS", lambda vm: [nic.get("vni") or nic.get("source") for nic in vm.get("networks", [])]),
+    ("VOLUMES", lambda vm: [disk.get("name") for disk in vm.get("disks", [])]),
+    ("TAGS", lambda vm: [tag["name"] for tag in vm.get("tags", [])]),
+]
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "limit", nargs="?", metavar="LIMIT", help="regular expression that the name matches, or a whole UUID"
+    )
+    parser.add_argument("-t", "--node", metavar="NODE", help="those on this node")
+    parser.add_argument("-s", "--state", metavar="STATE", help="those in this state, as start, stop or fail")
+    parser.add_argument("-g", "--tag", metavar="TAG", help="those with this tag")
+    parser.add_argument("-n", "--negate", action="store_true", default=None, help="all but those of -t, -s and -g")
+
+
+def run(args: Namespace, api: Client, out: Output) -> None:
+    vms = api.get("vm", limit=args.limit, node=args.node, state=args.state, tag=args.tag, negate=args.negate)
+    out.show(vms, lambda vms: table(vms, COLUMNS))

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from pvc.cli.client import Client
+from pvc.cli.layout import Column, table
+from pvc.cli.output import Output
+
+HELP = "list the tags of a VM"
+EXAMPLE = "web1"
+
+COLUMNS: list[Column] = [("NAME", "name"), ("TYPE", "type"), ("PROTECTED", "protected")]
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("vm", metavar="VM")
+
+
+def run(args: Namespace, api: Client, out: Output) -> None:
+    out.show(api.get("vm", args.vm, "tags"), lambda answer: table(answer["tags"], COLUMNS))

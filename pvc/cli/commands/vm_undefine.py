@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from pvc.cli.client import Client
+from pvc.cli.output import Output, confirm
+
+HELP = "stop and forget a VM; its volumes stay"
+EXAMPLE = "web1 -y"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("vm", metavar="VM")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+
+
+def run(args: Namespace, api: Client, out: Output) -> None:
+    confirm(f'Stop VM "{args.vm}" and forget it?', agreed=args.yes)
+    out.changed(api.delete("vm", args.vm))

@@ -1,0 +1,37 @@
+"""What the commands that change the state of VMs have in common."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from pvc.cli.client import Client, Parameter
+from pvc.cli.failure import Failure
+from pvc.cli.layout import printable
+from pvc.cli.output import Output
+
+
+def waiting(parser: ArgumentParser, timeout_help: str) -> None:
+    parser.add_argument("names", nargs="+", metavar="VM")
+    parser.add_argument("--no-wait", action="store_true", help="return once the request is accepted")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help=timeout_help)
+
+
+def ask_each(state: str, args: Namespace, api: Client, out: Output, **parameters: Parameter) -> None:
+    """Ask every VM of `args` for `state`; one that refuses does not keep the others from being asked."""
+    answers: list[dict[str, Any]] = []
+    refusals: list[Failure] = []
+    for name in args.names:
+        try:
+            answer = api.post("vm", name, "state", state=state, **parameters)
+        except Failure as exc:
+            refusals.append(exc)
+            if len(args.names) > 1:
+                out.note(printable(str(exc)))
+        else:
+            answers.append({"name": name, **answer})
+    out.show(answers, lambda answers: [printable(answer["message"]) for answer in answers])
+    if len(args.names) == 1 and refusals:
+        raise refusals[0]
+    if refusals:
+        raise Failure(refusals[0].code, f"{len(refusals)} of {len(args.names)} VMs could not be asked.")

@@ -1,0 +1,85 @@
+"""How far a long operation is, on stderr: a bar on a terminal, else one line where a phase begins and ends."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from pvc.units import format_size
+
+REDRAW_S = 0.1
+BAR_LEAST, BAR_MOST = 10, 40
+
+
+class Progress:
+    """`show` as often as you like; `finish` once, at the end of the last phase, whether it went well or not."""
+
+    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream or sys.stderr
+        self._clock = clock
+        self._terminal = self._stream.isatty()
+        self._phase = ""
+        self._began = self._drawn = 0.0
+        self._done = self._total = 0
+
+    def show(self, phase: str, done: int, total: int) -> None:
+        """done, total: bytes; total 0 when nobody knows."""
+        now = self._clock()
+        if phase != self._phase:
+            self.finish()
+            self._phase, self._began, self._drawn = phase, now, now - REDRAW_S
+            if not self._terminal:
+                self._line(f"{phase}: {format_size(total) if total else 'begun'}")
+        self._done, self._total = done, total
+        if self._terminal and now - self._drawn >= REDRAW_S:
+            self._drawn = now
+            self._draw()
+
+    def finish(self) -> None:
+        if not self._phase:
+            return
+        if self._terminal:
+            self._draw()
+            self._line("")
+        else:
+            elapsed_s = self._clock() - self._began
+            self._line(f"{self._phase}: {format_size(self._done)} in {duration(elapsed_s)}")
+        self._phase = ""
+
+    def _draw(self) -> None:
+        elapsed_s = self._clock() - self._began
+        columns = shutil.get_terminal_size().columns
+        self._stream.write("\r\x1b[K" + bar(self._phase, self._done, self._total, elapsed_s, columns))
+        self._stream.flush()
+
+    def _line(self, text: str) -> None:
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+
+def bar(phase: str, done: int, total: int, elapsed_s: float, columns: int) -> str:
+    """Return one line that is shorter than `columns`."""
+    rate = done / elapsed_s if elapsed_s > 0 else 0.0
+    speed = f"{format_size(int(rate))}/s"
+    if not total:
+        return "  ".join((phase, format_size(done), speed))[: columns - 1]
+    left = f"{duration((total - done) / rate)} left" if rate and done < total else duration(elapsed_s)
+    share = min(done / total, 1.0)
+    facts = f"{share:4.0%}  {format_size(done)} of {format_size(total)}  {speed}  {left}"
+    room = min(columns - 1 - len(phase) - len(facts) - 6, BAR_MOST)
+    if room < BAR_LEAST:
+        return f"{phase}  {facts}"[: columns - 1]
+    full = int(share * room)
+    return f"{phase}  [{'#' * full}{'.' * (room - full)}]  {facts}"
+
+
+def duration(seconds: float) -> str:
+    """Return "3.1 s" under a minute, else "2:05" or "1:02:05"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,179 @@
+"""Every command by name. One is imported when it runs, all of a group when its help is asked for."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from types import ModuleType
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from pvc.cli.client import Client
+    from pvc.cli.output import Output
+
+
+class Command(Protocol):
+    """What each module of `commands` has. EXAMPLE: its arguments in one real use."""
+
+    HELP: str
+    EXAMPLE: str
+
+    def arguments(self, parser: ArgumentParser) -> None: ...
+
+    def run(self, args: Namespace, api: Client, out: Output) -> None: ...
+
+
+GROUPS = {
+    "node": "the machines that run VMs",
+    "vm": "virtual machines",
+    "vm tag": "tags of a VM",
+    "vm network": "network interfaces of a VM, also while it runs",
+    "vm volume": "disks of a VM, also while it runs",
+    "network": "networks that VMs join",
+    "storage": "pools, volumes and snapshots",
+    "storage pool": "where volumes are kept",
+    "storage volume": "disk images of VMs",
+    "storage snapshot": "states of volumes to come back to",
+    "task": "long operations",
+}
+
+COMMANDS = (
+    "status",
+    *("node list", "node info"),
+    *("vm list", "vm info", "vm dump", "vm define", "vm modify", "vm rename"),
+    *("vm start", "vm restart", "vm shutdown", "vm stop", "vm disable"),
+    *("vm undefine", "vm remove", "vm log"),
+    *("vm tag get", "vm tag add", "vm tag remove"),
+    *("vm network get", "vm network add", "vm network remove"),
+    *("vm volume get", "vm volume add", "vm volume remove"),
+    *("network list", "network info", "network add", "network remove"),
+    "storage pool list",
+    *("storage volume list", "storage volume info", "storage volume add", "storage volume resize"),
+    *("storage volume rename", "storage volume clone", "storage volume remove", "storage volume upload"),
+    *("storage snapshot list", "storage snapshot add", "storage snapshot rename"),
+    *("storage snapshot rollback", "storage snapshot remove"),
+    *("task list", "task show", "task wait"),
+)
+
+
+def load(name: str) -> Command:
+    """Import the module of one of COMMANDS."""
+    loaders = {"vm": _vm, "storage": _storage}
+    return cast(Command, loaders.get(name.partition(" ")[0], _other)(name))
+
+
+def _other(name: str) -> ModuleType:
+    module: ModuleType
+    match name:
+        case "status":
+            import pvc.cli.commands.status as module
+        case "node list":
+            import pvc.cli.commands.node_list as module
+        case "node info":
+            import pvc.cli.commands.node_info as module
+        case "network list":
+            import pvc.cli.commands.network_list as module
+        case "network info":
+            import pvc.cli.commands.network_info as module
+        case "network add":
+            import pvc.cli.commands.network_add as module
+        case "network remove":
+            import pvc.cli.commands.network_remove as module
+        case "task list":
+            import pvc.cli.commands.task_list as module
+        case "task show":
+            import pvc.cli.commands.task_show as module
+        case "task wait":
+            import pvc.cli.commands.task_wait as module
+        case _:
+            raise LookupError(name)
+    return module
+
+
+def _vm(name: str) -> ModuleType:
+    module: ModuleType
+    match name:
+        case "vm list":
+            import pvc.cli.commands.vm_list as module
+        case "vm info":
+            import pvc.cli.commands.vm_info as module
+        case "vm dump":
+            import pvc.cli.commands.vm_dump as module
+        case "vm define":
+            import pvc.cli.commands.vm_define as module
+        case "vm modify":
+            import pvc.cli.commands.vm_modify as module
+        case "vm rename":
+            import pvc.cli.commands.vm_rename as module
+        case "vm start":
+            import pvc.cli.commands.vm_start as module
+        case "vm restart":
+            import pvc.cli.commands.vm_restart as module
+        case "vm shutdown":
+            import pvc.cli.commands.vm_shutdown as module
+        case "vm stop":
+            import pvc.cli.commands.vm_stop as module
+        case "vm disable":
+            import pvc.cli.commands.vm_disable as module
+        case "vm undefine":
+            import pvc.cli.commands.vm_undefine as module
+        case "vm remove":
+            import pvc.cli.commands.vm_remove as module
+        case "vm log":
+            import pvc.cli.commands.vm_log as module
+        case "vm tag get":
+            import pvc.cli.commands.vm_tag_get as module
+        case "vm tag add":
+            import pvc.cli.commands.vm_tag_add as module
+        case "vm tag remove":
+            import pvc.cli.commands.vm_tag_remove as module
+        case "vm network get":
+            import pvc.cli.commands.vm_network_get as module
+        case "vm network add":
+            import pvc.cli.commands.vm_network_add as module
+        case "vm network remove":
+            import pvc.cli.commands.vm_network_remove as module
+        case "vm volume get":
+            import pvc.cli.commands.vm_volume_get as module
+        case "vm volume add":
+            import pvc.cli.commands.vm_volume_add as module
+        case "vm volume remove":
+            import pvc.cli.commands.vm_volume_remove as module
+        case _:
+            raise LookupError(name)
+    return module
+
+
+def _storage(name: str) -> ModuleType:
+    module: ModuleType
+    match name:
+        case "storage pool list":
+            import pvc.cli.commands.storage_pool_list as module
+        case "storage volume list":
+            import pvc.cli.commands.storage_volume_list as module
+        case "storage volume info":
+            import pvc.cli.commands.storage_volume_info as module
+        case "storage volume add":
+            import pvc.cli.commands.storage_volume_add as module
+        case "storage volume resize":
+            import pvc.cli.commands.storage_volume_resize as module
+        case "storage volume rename":
+            import pvc.cli.commands.storage_volume_rename as module
+        case "storage volume clone":
+            import pvc.cli.commands.storage_volume_clone as module
+        case "storage volume remove":
+            import pvc.cli.commands.storage_volume_remove as module
+        case "storage volume upload":
+            import pvc.cli.commands.storage_volume_upload as module
+        case "storage snapshot list":
+            import pvc.cli.commands.storage_snapshot_list as module
+        case "storage snapshot add":
+            import pvc.cli.commands.storage_snapshot_add as module
+        case "storage snapshot rename":
+            import pvc.cli.commands.storage_snapshot_rename as module
+        case "storage snapshot rollback":
+            import pvc.cli.commands.storage_snapshot_rollback as module
+        case "storage snapshot remove":
+            import pvc.cli.commands.storage_snapshot_remove as module
+        case _:
+            raise LookupError(name)
+    return module
