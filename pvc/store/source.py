@@ -13,9 +13,9 @@ async def open_source(cfg: config.Store) -> Source:
     Raises StoreLocked, StoreUnavailable.
     """
     if cfg.kind == "zookeeper":
-        from pvc.store.zookeeper import ZooKeeperSource
+        from pvc.store.clustered import ClusteredSource
 
-        return ZooKeeperSource(cfg.hosts, cfg.session_timeout_s)
+        return ClusteredSource(cfg.hosts, cfg.session_timeout_s)
     from pvc.store.embedded import EmbeddedSource
 
     return await EmbeddedSource.open(cfg.path)

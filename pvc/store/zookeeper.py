@@ -1,0 +1,333 @@
+"""ZooKeeper through kazoo: one session, and the requests it can be asked. The only module that knows of kazoo.
+
+kazoo speaks from one thread of its own and calls back on others. Everything goes to it from one sender thread,
+because its send can block, and comes back to the event loop by `Link.tell`. kazoo's retries and its habit of going
+on with a new session after a loss are both off: what was lost with a session is for the owner to decide.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self
+
+from kazoo.client import KazooClient, TransactionRequest
+from kazoo.exceptions import (
+    BadVersionError,
+    NoChildrenForEphemeralsError,
+    NodeExistsError,
+    NoNodeError,
+    NotEmptyError,
+    RolledBackError,
+    SessionExpiredError,
+)
+from kazoo.handlers.threading import SequentialThreadingHandler
+from kazoo.interfaces import IAsyncResult
+from kazoo.protocol.states import EventType, KazooState, WatchedEvent, ZnodeStat
+
+from pvc.errors import AlreadyExists, Changed, Conflict, NotFound, PVCError, SessionLost, StoreUnavailable
+from pvc.store.base import Check, Create, Delete, Entry, Operation, Put
+from pvc.store.bells import About, Bells, Topic
+
+# Seconds to wait for the first connection, for one TCP connection, and for the server to hear of an end.
+_OPEN_S = 5.0
+_CONNECT_S = 5.0
+_CLOSE_S = 5.0
+# Seconds until a request counts as unanswered, at most; never so long that the session is over by then.
+_ANSWER_S = 10.0
+# Requests sent together, below the 278 one-byte wake-ups that fit into kazoo's socket pair before it blocks.
+_BATCH = 200
+# ZooKeeper takes the version -1 for "any"; no record ever reaches this one.
+_NO_VERSION = 2**31 - 1
+
+_Watcher = Callable[[WatchedEvent], object]
+_REFUSALS = (NoNodeError, NodeExistsError, BadVersionError, NotEmptyError, NoChildrenForEphemeralsError)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """read: turns kazoo's answer into ours."""
+
+    path: str
+    send: Callable[[KazooClient], IAsyncResult]
+    read: Callable[[Any], Any] = lambda answer: answer
+
+
+class Link:
+    """One session: kazoo's client, its sender thread, and what the event loop knows of its state.
+
+    up: set while requests may be sent, and for good once the session is lost.
+    """
+
+    def __init__(self, hosts: Sequence[str], timeout_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._handler = _OneSession()
+        self._hosts = ", ".join(hosts)
+        self._timeout_s = timeout_s
+        self._answer_s = min(timeout_s * 2 / 3, _ANSWER_S)
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="zookeeper")
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._expiry: asyncio.TimerHandle | None = None
+        self._stopped: asyncio.Future[None] = self._loop.create_future()
+        self._reason = ""
+        self.session_id = 0
+        self.bells = Bells()
+        self.lost = asyncio.Event()
+        self.up = asyncio.Event()
+        self.on_up: Callable[[], object] = lambda: None
+        retry = {"max_tries": -1, "max_delay": 1.0}
+        self._client = KazooClient(",".join(hosts), timeout_s, handler=self._handler, connection_retry=retry)
+        self._client.add_listener(self._heard)
+
+    @classmethod
+    async def open(cls, hosts: Sequence[str], timeout_s: float) -> Self:
+        try:
+            link = cls(hosts, timeout_s)
+        except ValueError as exc:
+            raise StoreUnavailable(reason=f'"{", ".join(hosts)}" does not name ZooKeeper servers: {exc}') from exc
+        link._client.start_async()
+        try:
+            async with asyncio.timeout(_OPEN_S):
+                await link.up.wait()
+        except TimeoutError as exc:
+            link.lose("it was never opened")
+            raise StoreUnavailable(reason=f"no ZooKeeper server answered within {_OPEN_S:g} s ({link._hosts})") from exc
+        except asyncio.CancelledError:
+            link.lose("it was never opened")
+            raise
+        link.refuse_if_down()
+        return link
+
+    async def aclose(self) -> None:
+        """Return when the server knows, or after a few seconds: then the session ends by its timeout."""
+        self.lose("its session is closed")
+        await asyncio.wait([self._stopped], timeout=_CLOSE_S)
+
+    def refuse_if_down(self) -> None:
+        if self.lost.is_set() or not self.up.is_set():
+            raise self._refusal()
+
+    def _refusal(self) -> StoreUnavailable:
+        if self.lost.is_set():
+            return SessionLost(reason=self._reason)
+        return StoreUnavailable(reason=f"the connection to ZooKeeper is broken ({self._hosts})")
+
+    async def ask(self, *requests: Request) -> list[Any]:
+        """Send all without waiting in between; an answer is a value, or the PVCError that refuses it."""
+        answers: list[Any] = []
+        for start in range(0, len(requests), _BATCH):
+            answers += await self._ask(requests[start : start + _BATCH])
+        return answers
+
+    async def _ask(self, requests: Sequence[Request]) -> list[Any]:
+        self.refuse_if_down()
+        answered: asyncio.Future[None] = self._loop.create_future()
+
+        def send() -> list[IAsyncResult]:
+            results = [request.send(self._client) for request in requests]
+            results[-1].rawlink(lambda _: self.tell(_settle, answered))  # answers come in the order of requests
+            return results
+
+        self._waiting.add(answered)
+        try:
+            async with asyncio.timeout(self._answer_s):
+                results = await self._loop.run_in_executor(self._sender, send)
+                await answered
+        except TimeoutError as exc:
+            raise StoreUnavailable(reason=f"ZooKeeper did not answer within {self._answer_s:g} s") from exc
+        finally:
+            self._waiting.discard(answered)
+        return [self._answer(request, result) for request, result in zip(requests, results, strict=True)]
+
+    def _answer(self, request: Request, result: IAsyncResult) -> Any:
+        if not result.ready():
+            raise self._refusal()
+        if result.successful():
+            return request.read(result.value)
+        if isinstance(result.exception, _REFUSALS):
+            return _named(result.exception, request.path)
+        if isinstance(result.exception, SessionExpiredError):
+            self.lose("ZooKeeper ended its session")
+        raise self._refusal() from result.exception
+
+    def tell(self, callback: Callable[..., object], *args: object) -> None:
+        """On any thread: call back on the event loop."""
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+            self._loop.call_soon_threadsafe(callback, *args)
+
+    def record_rang(self, event: WatchedEvent) -> None:
+        self._rang(About.RECORD, event)
+
+    def children_rang(self, event: WatchedEvent) -> None:
+        self._rang(About.CHILDREN, event)
+
+    def _rang(self, about: About, event: WatchedEvent) -> None:
+        """On a thread of kazoo's. NONE is not about a record: the connection broke, which `_heard` hears as well."""
+        if event.type != EventType.NONE:
+            self.tell(self.bells.ring, [Topic(about, event.path)])
+
+    def _heard(self, state: str) -> None:
+        """On kazoo's connection thread, which goes on only when this returns."""
+        if state == KazooState.LOST:
+            self._handler.over = True
+        elif state == KazooState.CONNECTED and self._client.client_id is not None:
+            self.session_id = self._client.client_id[0]
+        self.tell(self._changed, state)
+
+    def _changed(self, state: str) -> None:
+        if self.lost.is_set():
+            return
+        if state == KazooState.CONNECTED:
+            self._connected()
+        elif state == KazooState.SUSPENDED:
+            self._suspended()
+        else:
+            self.lose("ZooKeeper ended its session")
+
+    def _connected(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        # Goes before every request from now on: what is read back is never older than a write that was cut off.
+        self._sender.submit(self._client.sync_async, "/")
+        self.up.set()
+        self.on_up()
+
+    def _suspended(self) -> None:
+        """ZooKeeper ends the session after its timeout, and cannot tell us while we are cut off: count it here."""
+        self.up.clear()
+        reason = f"ZooKeeper was away for {self._timeout_s:g} s, the session's timeout"
+        self._expiry = self._loop.call_later(self._timeout_s, self.lose, reason)
+        self._give_up_waiting()
+        self.bells.ring_all()
+
+    def _give_up_waiting(self) -> None:
+        for answered in self._waiting:
+            _settle(answered)
+
+    def lose(self, reason: str) -> None:
+        """The end, whoever brings it. A second call changes nothing."""
+        if self.lost.is_set():
+            return
+        self._reason = reason
+        self._handler.over = True
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self.lost.set()
+        self.up.set()
+        self._give_up_waiting()
+        self.bells.end(reason)
+        self._sender.shutdown(wait=False)
+        threading.Thread(target=self._stop, name="zookeeper-stop", daemon=True).start()
+
+    def _stop(self) -> None:
+        try:
+            self._client.stop()
+            self._client.close()
+        finally:
+            self.tell(_settle, self._stopped)
+
+
+class _OneSession(SequentialThreadingHandler):
+    """kazoo's threads, but no connection once the session is over: it would begin a new session by itself."""
+
+    over = False
+
+    def create_connection(self, address: tuple[str, int], *, timeout: float, **options: object) -> socket.socket:
+        if self.over:
+            raise ConnectionRefusedError("the session is over")
+        return super().create_connection(address, timeout=min(timeout, _CONNECT_S), **options)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def get(path: str) -> Request:
+    """Answers an Entry."""
+    return Request(path, lambda client: client.get_async(path), lambda answer: Entry(answer[0], answer[1].version))
+
+
+def exists(path: str, watch: _Watcher | None = None) -> Request:
+    """Answers (version, session that owns it or 0), or None. The watch is set in either case."""
+    return Request(path, lambda client: client.exists_async(path, watch=watch), _read_stat)
+
+
+def _read_stat(stat: ZnodeStat | None) -> tuple[int, int] | None:
+    return None if stat is None else (stat.version, stat.ephemeralOwner)
+
+
+def children(path: str, watch: _Watcher | None = None) -> Request:
+    """Answers names, in no order. The watch is set only where the record exists."""
+    return Request(path, lambda client: client.get_children_async(path, watch=watch))
+
+
+def create(path: str, value: bytes = b"", *, ephemeral: bool = False) -> Request:
+    return Request(path, lambda client: client.create_async(path, value, ephemeral=ephemeral))
+
+
+def delete(path: str, version: int) -> Request:
+    return Request(path, lambda client: client.delete_async(path, _real(version)))
+
+
+def commit(operations: Sequence[Operation]) -> Request:
+    """Answers None, or the refusal of the first operation that failed: kazoo hides it among the results."""
+
+    def send(client: KazooClient) -> IAsyncResult:
+        transaction = client.transaction()
+        for operation in operations:
+            _add(transaction, operation)
+        return transaction.commit_async()
+
+    return Request("", send, partial(_first_refusal, operations))
+
+
+def _first_refusal(operations: Sequence[Operation], results: list[object]) -> PVCError | None:
+    for operation, result in zip(operations, results, strict=True):
+        if isinstance(result, Exception) and not isinstance(result, RolledBackError):
+            return _named(result, operation.path)
+    return None
+
+
+def _add(transaction: TransactionRequest, operation: Operation) -> None:
+    match operation:
+        case Create(path, value, ephemeral):
+            transaction.create(path, value, ephemeral=ephemeral)
+        case Put(path, value, version):
+            transaction.set_data(path, value, _real(version))
+        case Delete(path, version):
+            transaction.delete(path, _real(version))
+        case Check(path, version):
+            transaction.check(path, _real(version))
+
+
+def _real(version: int) -> int:
+    return version if version >= 0 else _NO_VERSION
+
+
+def _named(refusal: Exception, path: str) -> PVCError:
+    error = _as_ours(refusal, path)
+    error.__cause__ = refusal
+    return error
+
+
+def _as_ours(refusal: Exception, path: str) -> PVCError:
+    match refusal:
+        case NoNodeError():
+            return NotFound(kind="record", name=path)
+        case NodeExistsError():
+            return AlreadyExists(kind="record", name=path)
+        case BadVersionError():
+            return Changed(kind="record", name=path)
+        case NotEmptyError():
+            return Conflict(kind="record", name=path, problem="has records below it")
+        case NoChildrenForEphemeralsError():
+            return Conflict(kind="record", name=path, problem="cannot stand below an ephemeral record")
+        case _:
+            return StoreUnavailable(reason=f"ZooKeeper refused the change with {type(refusal).__name__}")

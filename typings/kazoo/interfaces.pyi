@@ -1,0 +1,9 @@
+from collections.abc import Callable
+from typing import Any
+
+class IAsyncResult:
+    value: Any
+    exception: Exception | None
+    def ready(self) -> bool: ...
+    def successful(self) -> bool: ...
+    def rawlink(self, callback: Callable[[IAsyncResult], object]) -> None: ...

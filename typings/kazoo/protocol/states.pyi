@@ -1,0 +1,19 @@
+class KazooState:
+    SUSPENDED: str
+    CONNECTED: str
+    LOST: str
+
+class EventType:
+    CREATED: str
+    DELETED: str
+    CHANGED: str
+    CHILD: str
+    NONE: str
+
+class WatchedEvent:
+    type: str
+    path: str
+
+class ZnodeStat:
+    version: int
+    ephemeralOwner: int  # noqa: N815
