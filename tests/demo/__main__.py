@@ -36,7 +36,7 @@ def main() -> int:
     try:
         rows = _run(program, keep=os.environ.get("KEEP") == "1")
     except (Failed, NotReady) as exc:
-        say(f"\n{RED}Failed:{PLAIN} {exc}")
+        say("\n".join([f"\n{RED}Failed:{PLAIN} {exc}", *getattr(exc, "__notes__", ())]))
         return 1
     except KeyboardInterrupt:
         say("\nInterrupted; everything is removed again.")

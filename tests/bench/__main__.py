@@ -1,0 +1,47 @@
+"""`make bench`: pvc beside what it is compared with, on this machine, in one run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.bench import conversion, footprint, hotplug, startup, uploads
+from tests.bench.ground import Ground, ground
+
+MIB = 1 << 20
+
+
+def main() -> None:
+    options = _options()
+    if os.geteuid() != 0:
+        sys.exit("The benchmark needs root: it starts guests.")
+    measurements: dict[str, Callable[[Ground], None]] = {
+        "startup": startup.measure,
+        "hotplug": hotplug.measure,
+        "uploads": lambda on: uploads.measure(on, options.size * MIB),
+        "conversion": lambda on: conversion.measure(on, options.size * MIB),
+        "footprint": lambda on: footprint.measure(on, options.footprint_size * MIB),
+    }
+    print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}. A ratio compares with the first line of its table.")
+    with ground(options.pvc.absolute(), options.rounds) as on:
+        for name in options.only or measurements:
+            measurements[name](on)
+
+
+def _options() -> argparse.Namespace:
+    def number(name: str, default: int) -> int:
+        return int(os.environ.get(name, default))
+
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("only", nargs="*", metavar="NAME", help="startup, hotplug, uploads, conversion, footprint")
+    parser.add_argument("--pvc", type=Path, default=Path(sys.executable).with_name("pvc"))
+    parser.add_argument("--size", type=int, default=number("BENCH_MIB", 2048), help="MiB of the images")
+    parser.add_argument("--footprint-size", type=int, default=number("BENCH_FOOTPRINT_MIB", 4096), help="MiB")
+    parser.add_argument("--rounds", type=int, default=number("BENCH_ROUNDS", 3))
+    return parser.parse_args()
+
+
+main()
