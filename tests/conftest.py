@@ -11,6 +11,11 @@ from blockbuster import blockbuster_ctx
 from tests.parts.libvirtd import Libvirtd
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pvc", help="the pvc that the command-line tests run; default: that of this source")
+    parser.addoption("--regenerate", action="store_true", help="write the golden files anew")
+
+
 @pytest.fixture(autouse=True)
 def never_blocks(request: pytest.FixtureRequest) -> Iterator[None]:
     if not inspect.iscoroutinefunction(getattr(request.node, "function", None)):

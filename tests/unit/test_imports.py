@@ -25,7 +25,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "cluster": LEAVES | {"model", "store"},
     "server": LEAVES | {"model", "store", "cluster", "storage", "images"},
     "agent": LEAVES | {"model", "store", "cluster", "storage", "images", "hypervisor"},
-    "cli": frozenset({"errors", "units", "model.names"}),
+    "cli": frozenset({"errors", "units", "environment", "model.names"}),
     "daemon": LEAVES | {"model", "store", "cluster", "storage", "images", "hypervisor", "server", "agent"},
     "__main__": LEAVES | {"cli", "daemon", "server", "agent"},
     "__init__": frozenset(),

@@ -1,0 +1,152 @@
+"""What the API answers to reads, in its own shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.unit.cli.fake_api import Answer, FakeAPI
+
+UUID1 = "10000000-0000-4000-8000-000000000001"
+TASK_ID = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
+
+NICS = [
+    {"type": "bridge", "vni": "100", "mac": "52:54:00:00:00:01", "source": "vmbr100", "model": "virtio"},
+    {"type": "bridge", "vni": "", "mac": "52:54:00:00:00:02", "source": "br-lab", "model": "e1000"},
+]
+DISKS = [
+    {"type": "file", "name": "local/web1", "dev": "vda", "bus": "virtio"},
+    {"type": "file", "name": "local/data1", "dev": "vdb", "bus": "virtio"},
+]
+TAGS = [
+    {"name": "web", "type": "user", "protected": False},
+    {"name": "keep", "type": "user", "protected": True},
+]
+WEB1: dict[str, Any] = {
+    "name": "web1",
+    "uuid": UUID1,
+    "state": "start",
+    "power": "running",
+    "task": "",
+    "free_slots": 7,
+    "node": "hv1",
+    "last_node": "",
+    "failed_reason": "",
+    "node_limit": None,
+    "node_selector": "mem",
+    "node_autostart": True,
+    "migration_method": "none",
+    "tags": TAGS,
+    "description": "the first web server",
+    "memory": 1536,
+    "vcpu": 2,
+    "vcpu_topology": "1/2/1",
+    "networks": NICS,
+    "arch": "x86_64",
+    "machine": "q35",
+    "vnc": {"listen": "127.0.0.1", "port": "5900"},
+    "disks": DISKS,
+    "xml": "<domain type='kvm'>\n  <name>web1</name>\n</domain>\n",
+}
+BROKEN: dict[str, Any] = {
+    **WEB1,
+    "name": "db-früh",
+    "state": "fail",
+    "power": "off",
+    "failed_reason": "internal: process exited\nqemu: \x1b[31mcould not open disk\x1b[0m",
+    "task": TASK_ID,
+    "free_slots": None,
+    "memory": 4096,
+    "vcpu": 16,
+    "networks": [],
+    "disks": [],
+    "tags": [],
+    "vnc": {"listen": "", "port": ""},
+}
+NODE = {
+    "name": "hv1",
+    "daemon_state": "run",
+    "domain_state": "ready",
+    "pvc_version": "0.1.0",
+    "cpu_count": 16,
+    "kernel": "6.1.0-18-amd64",
+    "os": "GNU/Linux",
+    "arch": "x86_64",
+    "health": 90,
+    "health_details": [{"name": "load", "message": "Current load is 17.2 out of 16 CPUs"}],
+    "load": 17.2,
+    "domains_count": 2,
+    "running_domains": ["web1", "web2"],
+    "vcpu": {"total": 16, "allocated": 4},
+    "memory": {"total": 24576, "allocated": 3072, "used": 5120, "free": 19456},
+}
+STATUS = {
+    "cluster_health": {"health": 90, "messages": ["hv1: load is high"]},
+    "node_health": {"hv1": {"health": 90, "messages": ["load is high"]}},
+    "maintenance": "false",
+    "pvc_version": "0.1.0",
+    "nodes": {"total": 1, "run,ready": 1},
+    "vms": {"total": 5, "start": 1, "stop": 4, "fail": 0},
+    "networks": 1,
+    "pools": 1,
+    "volumes": 3,
+    "snapshots": 0,
+}
+NETWORK = {"vni": 100, "description": "servers", "type": "bridged", "bridge": "vmbr100", "mtu": "1500"}
+POOL = {"name": "local", "volume_count": 3, "stats": {"used_bytes": 3 << 30, "free_bytes": 100 << 30}}
+VOLUME = {
+    "name": "web1",
+    "pool": "local",
+    "stats": {
+        "name": "web1",
+        "size": "10G",
+        "snapshot_count": 1,
+        "create_timestamp": "Sun Jan  5 12:00:00 2025",
+        "modify_timestamp": "Sun Jan  5 13:00:00 2025",
+    },
+}
+SNAPSHOT = {"pool": "local", "volume": "web1", "snapshot": "before-upgrade"}
+TASK: dict[str, Any] = {
+    "id": TASK_ID,
+    "kind": "upload",
+    "target": "volume/local/web1",
+    "name": "local/web1",
+    "who": "root",
+    "node": "hv1",
+    "status": "running",
+    "phase": "converting",
+    "done": 1 << 30,
+    "total": 4 << 30,
+    "result": "",
+    "problem": {},
+    "created_at": 1736078400.0,
+    "updated_at": 1736078460.5,
+    "version": 3,
+}
+DONE = {**TASK, "status": "done", "done": 4 << 30, "version": 4, "result": 'Uploaded an image to "local/web1".'}
+
+READS: dict[str, Any] = {
+    "/status": STATUS,
+    "/node": [NODE],
+    "/node/hv1": [NODE],
+    "/vm": [WEB1, BROKEN],
+    "/vm/web1": [WEB1],
+    "/vm/db": [BROKEN],
+    "/vm/web1/console": {"name": "web1", "data": "tick 1\ntick 2\n"},
+    "/vm/web1/tags": {"name": "web1", "tags": TAGS},
+    "/vm/web1/network": {"name": "web1", "networks": NICS},
+    "/vm/web1/volume": {"name": "web1", "disks": DISKS},
+    "/network": [NETWORK],
+    "/network/100": [NETWORK],
+    "/storage/ceph/pool": [POOL],
+    "/storage/ceph/volume": [VOLUME],
+    "/storage/ceph/volume/local/web1": [VOLUME],
+    "/storage/ceph/snapshot": [SNAPSHOT],
+    "/tasks": [TASK],
+    f"/tasks/{TASK_ID}": DONE,
+}
+
+
+def told(api: FakeAPI) -> FakeAPI:
+    for path, answer in READS.items():
+        api.tell(f"GET {path}", Answer(answer))
+    return api

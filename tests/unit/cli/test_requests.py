@@ -1,0 +1,219 @@
+"""What each command asks the API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.cli.answers import TASK_ID
+from tests.unit.cli.calling import PVC
+from tests.unit.cli.fake_api import Answer, FakeAPI
+
+VOLUME = "/storage/ceph/volume/local/web1"
+SNAPSHOT = "/storage/ceph/snapshot/local/web1/s1"
+
+READS: list[tuple[str, str, dict[str, str]]] = [
+    ("status", "/status", {}),
+    ("node list", "/node", {}),
+    ("node list hv.", "/node", {"limit": "hv."}),
+    ("node info hv1", "/node/hv1", {}),
+    ("vm list", "/vm", {}),
+    (
+        "vm list ^web -t hv1 -s start -g a -n",
+        "/vm",
+        {"limit": "^web", "node": "hv1", "state": "start", "tag": "a", "negate": "true"},
+    ),
+    ("vm info web1", "/vm/web1", {}),
+    ("vm dump web1", "/vm/web1", {}),
+    ("vm log web1", "/vm/web1/console", {}),
+    ("vm log web1 -l 20", "/vm/web1/console", {"lines": "20"}),
+    ("vm log web1 -l 20 -f", "/vm/web1/console", {"lines": "20", "follow": "true"}),
+    ("vm tag get web1", "/vm/web1/tags", {}),
+    ("vm network get web1", "/vm/web1/network", {}),
+    ("vm volume get web1", "/vm/web1/volume", {}),
+    ("network list", "/network", {}),
+    ("network info 100", "/network/100", {}),
+    ("storage pool list", "/storage/ceph/pool", {}),
+    ("storage volume list w -p local", "/storage/ceph/volume", {"limit": "w", "pool": "local"}),
+    ("storage volume info local web1", VOLUME, {}),
+    ("storage snapshot list", "/storage/ceph/snapshot", {}),
+    ("storage snapshot list local web1", "/storage/ceph/snapshot", {"pool": "local", "volume": "web1"}),
+    ("task list", "/tasks", {}),
+    ("task list --kind upload --status done", "/tasks", {"kind": "upload", "status": "done"}),
+    (f"task show {TASK_ID}", f"/tasks/{TASK_ID}", {}),
+    (f"task wait {TASK_ID}", f"/tasks/{TASK_ID}", {}),
+]
+
+
+@pytest.mark.parametrize(("line", "path", "query"), READS, ids=[line for line, _, _ in READS])
+def test_a_read_asks_for_its_path_with_what_was_given(
+    pvc: PVC, api: FakeAPI, line: str, path: str, query: dict[str, str]
+) -> None:
+    result = pvc(*line.split())
+    assert (result.returncode, result.stderr) == (0, "")
+    assert (api.request.method, api.request.path) == ("GET", path)
+    assert api.request.query == {name: [value] for name, value in query.items()}
+    assert api.request.body == b""
+
+
+CHANGES: list[tuple[str, str, str, Any]] = [
+    ("vm rename web1 www1", "POST", "/vm/web1/rename", {"new_name": "www1"}),
+    ("vm start web1", "POST", "/vm/web1/state", {"state": "start", "wait": True}),
+    ("vm start web1 --no-wait", "POST", "/vm/web1/state", {"state": "start", "wait": False}),
+    ("vm restart web1 --timeout 5", "POST", "/vm/web1/state", {"state": "restart", "wait": True, "timeout": 5.0}),
+    ("vm stop web1", "POST", "/vm/web1/state", {"state": "stop", "wait": True}),
+    ("vm shutdown web1 --timeout 60", "POST", "/vm/web1/state", {"state": "shutdown", "wait": True, "timeout": 60.0}),
+    ("vm disable web1", "POST", "/vm/web1/state", {"state": "disable", "force": False}),
+    ("vm disable web1 --force", "POST", "/vm/web1/state", {"state": "disable", "force": True}),
+    ("vm undefine web1 -y", "DELETE", "/vm/web1", {}),
+    ("vm remove web1 -y", "DELETE", "/vm/web1", {"delete_disks": ["true"]}),
+    ("vm tag add web1 a", "POST", "/vm/web1/tags", {"action": "add", "tag": "a", "protected": False}),
+    ("vm tag add web1 a -p", "POST", "/vm/web1/tags", {"action": "add", "tag": "a", "protected": True}),
+    ("vm tag remove web1 a", "POST", "/vm/web1/tags", {"action": "remove", "tag": "a"}),
+    ("vm network add web1 100", "POST", "/vm/web1/network", {"net": "100"}),
+    (
+        "vm network add web1 100 -a 52:54:00:00:00:09 -m e1000 --no-live",
+        "POST",
+        "/vm/web1/network",
+        {"net": "100", "mac": "52:54:00:00:00:09", "model": "e1000", "live": False},
+    ),
+    ("vm network remove web1 100 --live", "DELETE", "/vm/web1/network", {"net": ["100"], "live": ["true"]}),
+    ("vm network remove web1 -a 52:54:00:00:00:01", "DELETE", "/vm/web1/network", {"mac": ["52:54:00:00:00:01"]}),
+    ("vm volume add web1 local/d1", "POST", "/vm/web1/volume", {"volume": "local/d1"}),
+    (
+        "vm volume add web1 local/d1 -d vdc -b virtio --live",
+        "POST",
+        "/vm/web1/volume",
+        {"volume": "local/d1", "disk_id": "vdc", "bus": "virtio", "live": True},
+    ),
+    (
+        "vm volume remove web1 local/d1 --no-live",
+        "DELETE",
+        "/vm/web1/volume",
+        {"volume": ["local/d1"], "live": ["false"]},
+    ),
+    ("network add 100 -d servers", "POST", "/network", {"vni": 100, "description": "servers", "nettype": "bridged"}),
+    (
+        "network add 100 -d servers -p bridged -b br0 -m 9000",
+        "POST",
+        "/network",
+        {"vni": 100, "description": "servers", "nettype": "bridged", "bridge": "br0", "mtu": 9000},
+    ),
+    ("network remove 100 -y", "DELETE", "/network/100", {}),
+    (
+        "storage volume add local web1 10G",
+        "POST",
+        "/storage/ceph/volume",
+        {"pool": "local", "volume": "web1", "size": "10G"},
+    ),
+    ("storage volume resize local web1 20G", "PUT", VOLUME, {"new_size": "20G", "force": False}),
+    ("storage volume resize local web1 1G --force", "PUT", VOLUME, {"new_size": "1G", "force": True}),
+    ("storage volume rename local web1 www1", "PUT", VOLUME, {"new_name": "www1"}),
+    ("storage volume clone local web1 web2", "POST", f"{VOLUME}/clone", {"new_volume": "web2"}),
+    ("storage volume remove local web1 -y", "DELETE", VOLUME, {}),
+    ("storage snapshot add local web1 s1", "POST", SNAPSHOT, None),
+    ("storage snapshot rename local web1 s1 s2", "PUT", SNAPSHOT, {"new_name": "s2"}),
+    ("storage snapshot rollback local web1 s1 -y", "POST", f"{SNAPSHOT}/rollback", None),
+    ("storage snapshot remove local web1 s1 -y", "DELETE", SNAPSHOT, {}),
+]
+
+
+@pytest.mark.parametrize(("line", "method", "path", "parameters"), CHANGES, ids=[line for line, *_ in CHANGES])
+def test_a_change_is_asked_for_and_the_answer_printed(
+    pvc: PVC, api: FakeAPI, line: str, method: str, path: str, parameters: Any
+) -> None:
+    result = pvc(*line.split())
+    assert (result.returncode, result.stdout, result.stderr) == (0, "Done.\n", "")
+    assert (api.request.method, api.request.path) == (method, path)
+    assert (api.request.query if method == "DELETE" else api.request.json) == parameters
+
+
+def test_define_sends_the_document_with_every_option(pvc: PVC, api: FakeAPI, tmp_path: Path) -> None:
+    file = tmp_path / "web1.xml"
+    file.write_text("<domain>ü</domain>")
+    options = "-t hv1 --selector mem --autostart -m live -g a -g b -G c"
+    assert pvc("vm", "define", str(file), *options.split()).stdout == "Done.\n"
+    assert (api.request.method, api.request.path) == ("POST", "/vm")
+    assert api.request.json == {
+        "xml": "<domain>ü</domain>",
+        "node": "hv1",
+        "selector": "mem",
+        "autostart": True,
+        "migration_method": "live",
+        "user_tags": ["a", "b"],
+        "protected_tags": ["c"],
+    }
+
+
+def test_define_reads_stdin_and_leaves_out_what_was_not_given(pvc: PVC, api: FakeAPI) -> None:
+    assert pvc("vm", "define", "-", text=b"<domain/>").returncode == 0
+    assert api.request.json == {"xml": "<domain/>"}
+
+
+def test_modify_shows_the_difference_only_when_asked_to(pvc: PVC, api: FakeAPI) -> None:
+    api.tell("PUT /vm/web1", Answer({"message": "Would change.", "diff": "-old\n+new\n"}))
+    result = pvc("vm", "modify", "web1", "-", "--dry-run", text=b"<domain/>")
+    assert (result.returncode, result.stdout) == (0, "-old\n+new\nWould change.\n")
+    assert api.request.json == {"xml": "<domain/>", "restart": False, "dry_run": True}
+
+
+def test_modify_with_yes_asks_once(pvc: PVC, api: FakeAPI) -> None:
+    api.tell("PUT /vm/web1", Answer({"message": "Changed.", "diff": "-old\n+new\n"}))
+    result = pvc("vm", "modify", "web1", "-", "--restart", "-y", text=b"<domain/>")
+    assert (result.returncode, result.stdout) == (0, "-old\n+new\nChanged.\n")
+    assert api.request.json == {"xml": "<domain/>", "restart": True}
+
+
+def test_modify_that_changes_nothing_asks_nobody(pvc: PVC, api: FakeAPI) -> None:
+    api.tell("PUT /vm/web1", Answer({"message": "Nothing changes.", "diff": ""}))
+    result = pvc("vm", "modify", "web1", "-", text=b"<domain/>")
+    assert (result.returncode, result.stdout) == (0, "Nothing changes.\n")
+    assert api.request.json["dry_run"] is True
+
+
+def test_every_vm_of_a_list_is_asked_though_one_refuses(pvc: PVC, api: FakeAPI) -> None:
+    refusal = {"message": 'No VM "b".', "code": "not_found", "fields": {}}
+    api.tell("POST /vm/b/state", Answer(refusal, status=404))
+    result = pvc("vm", "start", "a", "b", "c")
+    assert [request.path for request in api.requests] == ["/vm/a/state", "/vm/b/state", "/vm/c/state"]
+    assert result.stdout == "Done.\nDone.\n"
+    assert result.stderr == 'No VM "b".\n1 of 3 VMs could not be asked.\n'
+    assert result.returncode == 3
+
+
+def test_a_name_cannot_reach_another_resource(pvc: PVC, api: FakeAPI) -> None:
+    pvc("vm", "undefine", "../storage/ceph/pool?x=1#", "-y")
+    assert api.request.path == "/vm/..%2Fstorage%2Fceph%2Fpool%3Fx%3D1%23"
+    assert api.request.query == {}
+
+
+def test_wait_polls_until_the_task_has_ended(pvc: PVC, api: FakeAPI) -> None:
+    path = f"/tasks/{TASK_ID}"
+    running = {"id": TASK_ID, "status": "running", "kind": "clone", "phase": "copying", "done": 0, "total": 1024}
+    api.tell(
+        f"GET {path}",
+        Answer({**running, "version": 1}),
+        Answer({**running, "version": 2, "done": 512}),
+        Answer({**running, "version": 3, "status": "done", "result": "Cloned."}),
+    )
+    result = pvc("task", "wait", TASK_ID)
+    assert (result.returncode, result.stdout) == (0, "Cloned.\n")
+    assert [request.query.get("after") for request in api.requests] == [None, ["1"], ["2"]]
+    assert result.stderr.startswith("copying: 1K\ncopying: 512B in ")
+
+
+@pytest.mark.parametrize(
+    ("task", "code", "text"),
+    [
+        ({"status": "failed", "problem": {"code": "conversion_failed", "message": "No."}}, 7, "No.\n"),
+        ({"status": "cancelled", "problem": {}}, 8, f'The task "{TASK_ID}" was cancelled.\n'),
+    ],
+)
+def test_waiting_for_a_task_that_fails_fails_alike(
+    pvc: PVC, api: FakeAPI, task: dict[str, Any], code: int, text: str
+) -> None:
+    api.tell(f"GET /tasks/{TASK_ID}", Answer({"id": TASK_ID, "version": 1, "result": "", **task}))
+    result = pvc("task", "wait", TASK_ID)
+    assert (result.returncode, result.stdout, result.stderr) == (code, "", text)

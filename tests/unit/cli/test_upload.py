@@ -1,0 +1,124 @@
+"""Images on their way into a volume."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.answers import DONE, TASK, TASK_ID
+from tests.unit.cli.calling import PVC
+from tests.unit.cli.fake_api import Answer, FakeAPI
+
+LINE = ["storage", "volume", "upload", "local", "web1"]
+WHAT = "POST /storage/ceph/volume/local/web1/upload"
+REFUSED = Answer({"message": 'Volume "local/web1" is in use by VM "web1".', "code": "in_use"}, 409, early=True)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    file = tmp_path / "image.raw"
+    file.write_bytes(os.urandom(9 << 20))
+    return file
+
+
+def test_a_file_is_sent_whole_with_its_length(pvc: PVC, api: FakeAPI, image: Path) -> None:
+    result = pvc(*LINE, str(image), "-f", "qcow2")
+    assert (result.returncode, result.stdout) == (0, "Done.\n")
+    assert api.request.query == {"image_format": ["qcow2"]}
+    assert api.request.headers["content-type"] == "application/octet-stream"
+    assert api.request.headers["content-length"] == str(9 << 20)
+    assert api.request.body == image.read_bytes()
+    assert result.stderr.startswith("receiving: 9M\nreceiving: 9M in ")
+
+
+def test_stdin_of_unknown_length_is_sent_in_chunks(pvc: PVC, api: FakeAPI, image: Path) -> None:
+    result = pvc(*LINE, "-", text=image.read_bytes())
+    assert (result.returncode, result.stdout) == (0, "Done.\n")
+    assert api.request.query == {"image_format": ["raw"]}
+    assert api.request.headers["transfer-encoding"] == "chunked"
+    assert "content-length" not in api.request.headers
+    assert api.request.body == image.read_bytes()
+
+
+def test_stdin_from_a_file_begins_where_it_stands(pvc: PVC, api: FakeAPI, image: Path) -> None:
+    with image.open("rb") as source:
+        os.lseek(source.fileno(), 1 << 20, os.SEEK_SET)
+        result = pvc(*LINE, "-", stdin=source)
+    assert result.returncode == 0
+    assert api.request.headers["content-length"] == str(8 << 20)
+    assert api.request.body == image.read_bytes()[1 << 20 :]
+
+
+def test_an_empty_file_is_the_servers_to_judge(pvc: PVC, api: FakeAPI, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    api.tell(WHAT, Answer({"message": "The image is empty.", "code": "invalid_image"}, 400))
+    result = pvc(*LINE, str(tmp_path / "empty"))
+    assert (result.returncode, result.stderr) == (2, "The image is empty.\n")
+    assert api.request.headers["content-length"] == "0"
+
+
+def test_a_refusal_before_the_end_is_read_and_told(pvc: PVC, api: FakeAPI, tmp_path: Path) -> None:
+    api.tell(WHAT, REFUSED)
+    huge = tmp_path / "huge"
+    with huge.open("wb") as file:
+        file.truncate(1 << 40)
+    result = pvc(*LINE, str(huge))
+    assert result.returncode == 4
+    assert result.stderr.splitlines()[-1] == 'Volume "local/web1" is in use by VM "web1".'
+
+
+def test_a_refusal_of_an_endless_stream_is_read_and_told(pvc: PVC, api: FakeAPI) -> None:
+    api.tell(WHAT, REFUSED)
+    with open("/dev/zero", "rb") as endless:
+        result = pvc(*LINE, "-", stdin=endless)
+    assert result.returncode == 4
+    assert result.stderr.splitlines()[-1] == 'Volume "local/web1" is in use by VM "web1".'
+
+
+def test_a_server_that_goes_away_is_told(pvc: PVC, api: FakeAPI, tmp_path: Path) -> None:
+    api.tell(WHAT, Answer(early=True, breaks=True))
+    huge = tmp_path / "huge"
+    with huge.open("wb") as file:
+        file.truncate(1 << 40)
+    result = pvc(*LINE, str(huge))
+    assert result.returncode == 5
+    assert " broke; what was asked may still have happened: " in result.stderr
+
+
+def test_what_the_server_does_with_the_image_is_shown(pvc: PVC, api: FakeAPI, image: Path) -> None:
+    """The answer to the upload is held back until the task has been asked to its end."""
+    api.hold(WHAT, until=f"GET /tasks/{TASK_ID}")
+    api.tell("GET /tasks", Answer([{**TASK, "version": 3}]))
+    api.tell(f"GET /tasks/{TASK_ID}", Answer({**TASK, "version": 4, "done": 2 << 30}), Answer(DONE))
+    result = pvc(*LINE, str(image), "-f", "qcow2")
+    assert (result.returncode, result.stdout) == (0, "Done.\n")
+    asked = [request.query for request in api.requests if request.path.startswith("/tasks")]
+    assert asked[0] == {"target": ["volume/local/web1"], "status": ["running"]}
+    assert [query["after"] for query in asked[1:]] == [["3"], ["4"]]
+    assert "converting: 4G\nconverting: " in result.stderr
+
+
+def test_an_upload_does_not_need_tasks_to_be_answered(pvc: PVC, api: FakeAPI, image: Path) -> None:
+    api.hold(WHAT, until="GET /tasks")
+    api.tell("GET /tasks", Answer({"message": "Not now.", "code": "unavailable"}, 503))
+    result = pvc(*LINE, str(image))
+    assert (result.returncode, result.stdout) == (0, "Done.\n")
+
+
+def test_interrupted_while_sending_leaves_no_trace_of_python(pvc: PVC, api: FakeAPI) -> None:
+    import signal
+
+    reader, writer = os.pipe()
+    process = pvc.start(*LINE, "-", stdin=reader, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    os.write(writer, b"x")
+    assert process.stderr.readline() == b"receiving: begun\n"
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=30)
+    os.close(reader)
+    os.close(writer)
+    assert process.returncode == 130
+    assert b"Traceback" not in rest
