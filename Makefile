@@ -1,36 +1,44 @@
 SHELL := /bin/sh
 VENV := .venv
 PY := $(VENV)/bin/python
+PIP := $(VENV)/bin/pip install --quiet --quiet --disable-pip-version-check
+# The pvc that the demo and the benchmark run; PVC=dist/pvc is the one file, built when needed.
 PVC ?= $(VENV)/bin/pvc
-# What the frozen pvc is made of.
-SOURCES := $(shell find pvc packaging -type f)
+FROZEN := $(filter dist/pvc,$(PVC))
+# What the one file is made of.
+SOURCES := $(shell find pvc packaging -type f -not -path '*/__pycache__/*')
 
-.PHONY: run demo test check unit real bench dist fmt deps lock clean
+.PHONY: run demo test check lint real bench dist fmt lock clean
 
+# This machine, standalone, with /etc/pvc/pvc.toml where there is one.
 run: $(VENV)/ready
 	$(VENV)/bin/pvc serve
 
-demo: $(VENV)/ready
-	$(PY) -m tests.demo --pvc $(PVC)
+# KEEP=1 leaves it running.
+demo: $(VENV)/ready $(FROZEN)
+	@$(PY) -m tests.demo --pvc $(PVC)
 
-# Everything: the checks, the suites on real parts, the command-line tests on the one file, and the demo with it.
-test: check real dist
-	$(PY) -m pytest tests/frozen
+# Everything: style and types, the demo with the one file, then every test, those on real parts too.
+test: lint dist
 	$(PY) -m tests.demo --pvc dist/pvc
+	$(PY) -m pytest tests
 
-# Fast, needs no service: style, types, import direction, unit and contract suites.
-check: $(VENV)/ready
+# Within a minute or two, without any service: style, types, import direction, unit and contract suites.
+check: lint
+	$(PY) -m pytest -m "not real"
+
+lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(PY) -m pytest -m "not real"
 
-# The contract suites on real ZooKeeper and libvirt, and whole-machine scenarios.
+# Only what needs real ZooKeeper, libvirt or QEMU.
 real: $(VENV)/ready
-	$(PY) -m pytest -m real tests/contract tests/machine
+	$(PY) -m pytest -m real --ignore=tests/frozen tests
 
-bench: $(VENV)/ready
-	$(PY) -m tests.bench
+# Side by side with cat, qemu-img and virsh. BENCH_MIB and BENCH_ROUNDS make it smaller.
+bench: $(VENV)/ready $(FROZEN)
+	@$(PY) -m tests.bench --pvc $(PVC)
 
 dist: dist/pvc
 
@@ -41,13 +49,14 @@ fmt: $(VENV)/ready
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-# Debian's packages, where they are missing (root), then the locked Python packages.
+# Debian's packages, where some are missing (needs root then), and the locked Python packages.
 $(VENV)/ready: packaging/install-deps requirements.lock pyproject.toml
-	packaging/install-deps
-	test -x $(PY) || /usr/bin/python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	touch $@
+	@packaging/install-deps
+	@test -x $(PY) || /usr/bin/python3 -m venv $(VENV)
+	@echo "Installing Python packages into $(VENV)"
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
 
 lock: $(VENV)/ready
 	$(VENV)/bin/uv pip compile --quiet --generate-hashes --group dev pyproject.toml -o requirements.lock --no-header --no-annotate
