@@ -1,4 +1,4 @@
-"""Blocking work in threads, awaited to its end: a thread cannot be called back, so nobody may clean up before it is done."""
+"""Blocking work in threads, awaited to its end: a thread cannot be called back, so clean-up waits until it is done."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _nothing() -> None:
+def nothing() -> None:
     pass
 
 
-async def to_the_end(future: asyncio.Future[T], on_cancel: Callable[[], None] = _nothing) -> T:
+async def to_the_end(future: asyncio.Future[T], on_cancel: Callable[[], None] = nothing) -> T:
     """Wait for `future` even when cancelled meanwhile, then let the cancellation through.
 
     on_cancel: asks the work to end early.

@@ -1,0 +1,162 @@
+"""An image on its way from a client into a volume: each stage pulls from the one before and keeps only a little."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+
+from pvc.config import Upload
+from pvc.errors import InvalidImage, Timeout, TooLarge
+from pvc.images.convert import convert
+from pvc.images.inspect import HEAD_BYTES, check_format, inspect
+from pvc.storage.base import Draft, Pool
+from pvc.storage.threads import in_thread, to_the_end
+from pvc.units import MIB
+
+Report = Callable[[str, int, int], None]
+
+_HASH_BYTES = 2 * MIB  # hashed at a time: enough to make a thread's turn worth it
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What came. received: bytes of the upload; virtual_size: bytes that a guest sees of it; sha256: of the upload."""
+
+    format: str
+    received: int
+    virtual_size: int
+    sha256: str
+
+
+async def receive(
+    chunks: AsyncIterator[bytes],
+    *,
+    declared: str,
+    pool: Pool,
+    volume: str,
+    length: int | None,
+    limits: Upload,
+    report: Report,
+    qemu_img: Sequence[str] = ("qemu-img",),
+) -> Received:
+    """Make the uploaded image the content of a volume; zeroes follow where it is smaller.
+
+    Until it returns the volume holds its old content, and nothing stays behind when it raises or is cancelled.
+    length: of the upload where it is known. report: gets "receiving" or "converting", bytes done, bytes in all (0 where
+    that is unknown); called for every chunk.
+    Raises InvalidInput, InvalidImage, ImageTooLarge, TooLarge, Timeout, ConversionFailed, and what Pool.draft raises.
+    """
+    check_format(declared)
+    _check_length(length, limits)
+    async with pool.draft(volume) as draft:
+        upload = _Upload(chunks, length, limits, report)
+        head = await upload.head()
+        image = inspect(head, declared, volume=f"{pool.name}/{volume}", capacity=draft.size, length=length)
+        if image.format == "raw":
+            await upload.into(draft)
+        else:
+            size = image.virtual_size or 0
+            async with pool.scratch(length or limits.largest_bytes) as scratch:
+                await upload.into(scratch)
+                await scratch.flush()
+                await convert(
+                    scratch,
+                    draft,
+                    image_format=image.format,
+                    pool=pool.name,
+                    limits=limits,
+                    report=lambda share: report("converting", int(share * size), size),
+                    program=qemu_img,
+                )
+        await draft.commit()
+    size = upload.received if image.virtual_size is None else image.virtual_size
+    return Received(image.format, upload.received, size, await upload.sha256())
+
+
+def _check_length(length: int | None, limits: Upload) -> None:
+    if length is not None and length > limits.largest_bytes:
+        raise TooLarge(what="The upload", size=length, limit=limits.largest_bytes)
+
+
+class _Upload:
+    """The bytes as they come: counted, hashed, reported."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], length: int | None, limits: Upload, report: Report) -> None:
+        self._chunks, self._length, self._limits, self._report = chunks, length, limits, report
+        self._head: list[bytes] = []
+        self._hash = _Hash()
+        self.received = 0
+
+    async def head(self) -> bytes:
+        while self.received < HEAD_BYTES and (chunk := await self._next()) is not None:
+            self._head.append(chunk)
+        return b"".join(self._head)
+
+    async def into(self, draft: Draft) -> None:
+        """Write everything, the head first."""
+        for chunk in self._head:
+            await draft.write(chunk)
+        self._head.clear()
+        while (chunk := await self._next()) is not None:
+            await draft.write(chunk)
+
+    async def sha256(self) -> str:
+        return await self._hash.hexdigest()
+
+    async def _next(self) -> bytes | None:
+        try:
+            async with asyncio.timeout(self._limits.idle_timeout_s):
+                chunk: bytes | None = await anext(self._chunks, None)
+        except TimeoutError as exc:
+            raise Timeout(what="More of the upload", timeout_s=self._limits.idle_timeout_s) from exc
+        self.received += len(chunk or b"")
+        self._check(ended=chunk is None)
+        if chunk is not None:
+            await self._hash.update(chunk)
+            self._report("receiving", self.received, self._length or 0)
+        return chunk
+
+    def _check(self, *, ended: bool) -> None:
+        if self._length is not None:
+            if self.received > self._length:
+                raise InvalidImage(problem=f"the upload goes on after the {self._length} bytes that were announced")
+            if ended and self.received < self._length:
+                raise InvalidImage(problem=f"the upload ended after {self.received} of {self._length} bytes")
+        if self.received > self._limits.largest_bytes:
+            raise TooLarge(what="The upload", size=self.received, limit=self._limits.largest_bytes)
+
+
+class _Hash:
+    """SHA-256 in a thread, while the same bytes are written."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self._waiting: list[bytes] = []
+        self._bytes = 0
+        self._under_way: asyncio.Future[None] | None = None
+
+    async def update(self, chunk: bytes) -> None:
+        self._waiting.append(chunk)
+        self._bytes += len(chunk)
+        if self._bytes >= _HASH_BYTES:
+            await self._start()
+
+    async def hexdigest(self) -> str:
+        await self._start()
+        await self._finish()
+        return self._sha256.hexdigest()
+
+    async def _start(self) -> None:
+        await self._finish()
+        chunks, self._waiting, self._bytes = self._waiting, [], 0
+        self._under_way = asyncio.ensure_future(in_thread(self._digest, chunks))
+
+    async def _finish(self) -> None:
+        if self._under_way is not None:
+            await to_the_end(self._under_way)
+
+    def _digest(self, chunks: list[bytes]) -> None:
+        for chunk in chunks:
+            self._sha256.update(chunk)
