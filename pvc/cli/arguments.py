@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import NoReturn
 
 from pvc.cli.connection import DEFAULT_URL
 from pvc.cli.failure import Failure
+from pvc.cli.output import columns
 from pvc.cli.registry import Command
+
+
+class _Help(RawDescriptionHelpFormatter):
+    """As its base, which would load `shutil` for the width, even when no help is asked for."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=columns(sys.stdout))
 
 
 class _Parser(ArgumentParser):
@@ -22,7 +31,7 @@ def command_parser(name: str, command: Command) -> ArgumentParser:
         prog=f"pvc {name}",
         description=f"{command.HELP[:1].upper()}{command.HELP[1:]}.",
         epilog=f"Example:\n  pvc {name} {command.EXAMPLE}".rstrip(),
-        formatter_class=RawDescriptionHelpFormatter,
+        formatter_class=_Help,
         allow_abbrev=False,
         conflict_handler="resolve",
     )

@@ -52,5 +52,16 @@ def confirm(question: str, *, agreed: bool) -> None:
         raise Failure("declined", "Nothing was changed.")
 
 
+def columns(stream: TextIO) -> int:
+    """Return how wide the terminal of `stream` is, or is said to be; 80 when nobody knows."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isdigit() and int(told) > 0:
+        return int(told)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except OSError:
+        return 80
+
+
 def _takes_colour(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Callable
 from typing import TextIO
 
+from pvc.cli.output import columns
 from pvc.units import format_size
 
 REDRAW_S = 0.1
@@ -51,8 +51,8 @@ class Progress:
 
     def _draw(self) -> None:
         elapsed_s = self._clock() - self._began
-        columns = shutil.get_terminal_size().columns
-        self._stream.write("\r\x1b[K" + bar(self._phase, self._done, self._total, elapsed_s, columns))
+        line = bar(self._phase, self._done, self._total, elapsed_s, columns(self._stream))
+        self._stream.write(f"\r\x1b[K{line}")
         self._stream.flush()
 
     def _line(self, text: str) -> None:

@@ -37,4 +37,4 @@ def _sheet(node: dict[str, Any]) -> Iterator[str]:
             ("Running VMs", node.get("running_domains")),
         ]
     )
-    yield from section("Health", node.get("health_details", []), [("CHECK", "name"), ("MESSAGE", "message")])
+    yield from section("Checks", node.get("health_details", []), [("CHECK", "name"), ("MESSAGE", "message")])

@@ -26,7 +26,7 @@ def _sheet(status: dict[str, Any]) -> Iterator[str]:
         ("Health", f"{health['health']}%" if "health" in health else ""),
         ("Maintenance", status.get("maintenance")),
         ("Version", status.get("pvc_version")),
-        *((noun.capitalize(), _count(status[noun])) for noun in _NOUNS if noun in status),
+        *((title, _count(status[noun])) for noun, title in _NOUNS.items() if noun in status),
     ]
     yield from sheet(facts)
     yield from section("Messages", [{"text": text} for text in health.get("messages", [])], [("MESSAGE", "text")])
@@ -34,7 +34,15 @@ def _sheet(status: dict[str, Any]) -> Iterator[str]:
     yield from section("Nodes", nodes, [("NAME", "name"), (">HEALTH", "health"), ("MESSAGES", "messages")])
 
 
-_NOUNS = ("nodes", "vms", "networks", "osds", "pools", "volumes", "snapshots")
+_NOUNS = {
+    "nodes": "Nodes",
+    "vms": "VMs",
+    "networks": "Networks",
+    "osds": "OSDs",
+    "pools": "Pools",
+    "volumes": "Volumes",
+    "snapshots": "Snapshots",
+}
 
 
 def _count(value: Any) -> str:

@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 
 from pvc.cli.client import Client
 from pvc.cli.failure import Failure
+from pvc.cli.layout import Row
 from pvc.cli.output import Output
 
 HELP = "print what a guest wrote on its console"
@@ -19,10 +20,14 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, api: Client, out: Output) -> None:
     if not args.follow:
-        out.show(api.get("vm", args.vm, "console", lines=args.lines), lambda log: log["data"].splitlines())
+        out.show(api.get("vm", args.vm, "console", lines=args.lines), _lines)
     elif out.machine:
         raise Failure("usage", "A console that is followed has no end, and so no JSON: leave out --follow or --output.")
     else:
         for piece in api.stream("vm", args.vm, "console", lines=args.lines, follow=True):
             sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
+
+
+def _lines(log: Row) -> list[str]:
+    return log["data"].removesuffix("\n").split("\n") if log["data"] else []

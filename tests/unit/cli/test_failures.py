@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pvc import errors
-from pvc.cli.main import EXIT
+from pvc.exits import EXIT
 from tests.unit.cli.calling import PVC
 from tests.unit.cli.fake_api import Answer, FakeAPI
 
