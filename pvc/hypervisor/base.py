@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
-from pvc.model.records import Power
-
-
-class Ending(StrEnum):
-    """How a guest came to its end, as the hypervisor tells it."""
-
-    POWERED_OFF = "powered off"  # the guest did it itself, or was asked to
-    DESTROYED = "destroyed"
-    CRASHED = "crashed"
-    MIGRATED = "migrated"
+from pvc.model.records import Ending, Power
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,15 @@ class Power(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Ending(StrEnum):
+    """How a guest came to its end, as the hypervisor tells it."""
+
+    POWERED_OFF = "powered off"  # the guest did it itself, or was asked to
+    DESTROYED = "destroyed"
+    CRASHED = "crashed"
+    MIGRATED = "migrated"
+
+
 class MigrationMethod(StrEnum):
     NONE = "none"
     LIVE = "live"
@@ -105,7 +114,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended: str = ""
     failure: str = ""
     crashes: int = 0
-    console: str = ""
+    free_slots: int | None = None
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

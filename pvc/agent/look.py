@@ -1,0 +1,93 @@
+"""One look at the hypervisor, joined with what was remembered: gives each VM its Observed and its Situation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from pvc.hypervisor.base import Event, Seen
+from pvc.model import observing
+from pvc.model.records import Ending, Observed, Power
+from pvc.model.states import Situation, backoff_s
+
+
+class Memory:
+    """What this agent knows of its VMs between two looks. clock: monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float], grace_s: float) -> None:
+        self._clock = clock
+        self._grace_s = grace_s
+        self._observed: dict[str, Observed] = {}
+        self._endings: dict[str, Ending] = {}
+        self._vanished: dict[str, float] = {}
+        self._began: dict[str, float] = {}
+        self._not_before: dict[str, float] = {}
+        self._watched: set[str] = set()
+
+    def recall(self, vms: dict[str, Observed]) -> None:
+        """Begin with what an earlier agent of this node published."""
+        self._observed = dict(vms)
+
+    def hear(self, event: Event) -> None:
+        if event.ending is not None:
+            self._endings[event.uuid] = event.ending
+
+    def of(self, uuid: str) -> Observed:
+        return self._observed.get(uuid, Observed())
+
+    def all(self) -> dict[str, Observed]:
+        return dict(self._observed)
+
+    def forget_but(self, uuids: Iterable[str]) -> None:
+        kept = set(uuids)
+        self._observed = {uuid: observed for uuid, observed in self._observed.items() if uuid in kept}
+
+    def look(self, uuid: str, seen: Seen | None, free_slots: int | None) -> Situation:
+        """Take in what a complete list of domains shows of one VM: `seen` is None when it is not on it."""
+        now, before = self._clock(), self.of(uuid)
+        if seen is not None and seen.power is not Power.OFF:
+            self._took_note_alive(uuid, now)
+            self._observed[uuid] = observing.alive(before, seen.power, seen.run, free_slots)
+            return Situation(power=seen.power, run=seen.run)
+        if self._may_still_hear(uuid, before, now):
+            return Situation(power=Power.UNKNOWN)
+        self._took_note_off(uuid, before, now)
+        return Situation(power=Power.OFF, waiting=self._not_before.get(uuid, 0.0) > now)
+
+    def starting(self, uuid: str) -> None:
+        """From here on an ending speaks of the run that begins now."""
+        self._endings.pop(uuid, None)
+
+    def started(self, uuid: str, run: int) -> None:
+        """The run may be over before anybody looks: its ending must find it remembered."""
+        self._took_note_alive(uuid, self._clock())
+        self._observed[uuid] = observing.started(self.of(uuid), run)
+
+    def not_started(self, uuid: str, run: int, reason: str) -> None:
+        self._observed[uuid] = observing.not_started(self.of(uuid), run, reason)
+
+    def next_due(self) -> float | None:
+        """When a crashed VM's wait, or a vanished one's grace, is over; monotonic, None when nothing waits."""
+        times = [*self._not_before.values(), *(since + self._grace_s for since in self._vanished.values())]
+        return min((time for time in times if time > self._clock()), default=None)
+
+    def _took_note_alive(self, uuid: str, now: float) -> None:
+        self._vanished.pop(uuid, None)
+        self._not_before.pop(uuid, None)
+        if uuid not in self._watched:
+            self._watched.add(uuid)
+            self._began[uuid] = now
+
+    def _may_still_hear(self, uuid: str, before: Observed, now: float) -> bool:
+        """A list can be newer than the event that explains it: wait for the event, but not for ever."""
+        if before.power not in observing.ALIVE or uuid in self._endings or uuid not in self._watched:
+            return False
+        return now - self._vanished.setdefault(uuid, now) < self._grace_s
+
+    def _took_note_off(self, uuid: str, before: Observed, now: float) -> None:
+        ending = self._endings.pop(uuid, None)
+        after = observing.off(before, ending, now - self._began.pop(uuid, now))
+        if after.crashes and before.power in observing.ALIVE and ending is Ending.CRASHED:
+            self._not_before[uuid] = now + backoff_s(after.crashes)
+        self._vanished.pop(uuid, None)
+        self._watched.discard(uuid)
+        self._observed[uuid] = after

@@ -1,0 +1,61 @@
+"""An agent's life: one session of the store after another, the same guests all along."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from pvc import __version__
+from pvc.agent import peer
+from pvc.agent.reconcile import Reconciler
+from pvc.agent.settings import Settings
+from pvc.cluster import nodes
+from pvc.cluster.opening import open_state
+from pvc.errors import StoreUnavailable
+from pvc.hypervisor.base import Hypervisor
+from pvc.model.records import Node
+from pvc.storage.base import Pool
+from pvc.store.base import Source
+
+log = logging.getLogger("pvc.agent")
+
+# Between two tries to open a session.
+_RETRY_S = 2.0
+
+
+async def run(
+    source: Source,
+    hypervisor: Hypervisor,
+    pools: Mapping[str, Pool],
+    settings: Settings,
+    socket: str,
+    ready: Callable[[], None],
+) -> None:
+    """Until cancelled. ready: called once, when the node is recorded and its guests are about to be adopted."""
+    async with peer.answering(socket, settings.console_path) as address:
+        node = Node(name=settings.node, peer=address, pvc_version=__version__)
+        while True:
+            try:
+                await _one_session(source, hypervisor, pools, settings, node, ready)
+            except StoreUnavailable as exc:
+                log.warning("%s; VMs stay as they are", exc)
+            await asyncio.sleep(_RETRY_S)
+
+
+async def _one_session(
+    source: Source,
+    hypervisor: Hypervisor,
+    pools: Mapping[str, Pool],
+    settings: Settings,
+    node: Node,
+    ready: Callable[[], None],
+) -> None:
+    state = await open_state(source)
+    try:
+        await nodes.join(state, node)
+        log.info('Node "%s" joined', node.name)
+        ready()
+        await Reconciler(state, hypervisor, pools, settings).run()
+    finally:
+        await state.store.aclose()

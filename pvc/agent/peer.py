@@ -1,0 +1,57 @@
+"""What an agent answers to the cluster's own servers: the consoles of its guests. A unix socket for root only."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from pvc.agent import console
+from pvc.model import names
+
+CONSOLES = web.AppKey("consoles", Path)
+
+
+@asynccontextmanager
+async def answering(socket: str, console_path: str) -> AsyncIterator[str]:
+    """Answer on `socket` while the context lasts; gives the address for the node's record."""
+    await asyncio.to_thread(_make_way, Path(socket))
+    app = web.Application()
+    app[CONSOLES] = Path(console_path)
+    app.router.add_get("/console/{uuid}", _console)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    old = os.umask(0o177)
+    try:
+        await web.UnixSite(runner, socket).start()
+    finally:
+        os.umask(old)
+    try:
+        yield f"unix:{socket}"
+    finally:
+        await runner.cleanup()
+
+
+def _make_way(socket: Path) -> None:
+    socket.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    socket.unlink(missing_ok=True)
+
+
+async def _console(request: web.Request) -> web.StreamResponse:
+    """Query: lines (whole number), follow ("true")."""
+    uuid = request.match_info["uuid"]
+    if names.UUID.fullmatch(uuid) is None:
+        raise web.HTTPNotFound
+    path = request.app[CONSOLES] / f"{uuid}.log"
+    lines = int(request.query.get("lines", "50"))
+    if request.query.get("follow") != "true":
+        return web.Response(body=await console.tail(path, lines), content_type="text/plain")
+    response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+    await response.prepare(request)
+    async for data in console.follow(path, lines):
+        await response.write(data)
+    return response

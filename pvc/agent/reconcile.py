@@ -1,0 +1,240 @@
+"""The loop: wake, read everything, decide, start at most one step per VM.
+
+Losing the store stops decisions, not guests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from typing import Any
+
+from pvc.agent import steps
+from pvc.agent.look import Memory
+from pvc.agent.settings import Settings
+from pvc.agent.shutdowns import Shutdowns
+from pvc.agent.steps import Hands
+from pvc.cluster import nodes
+from pvc.cluster.state import Held, State
+from pvc.errors import HypervisorUnavailable, NotFound, PVCError, SessionLost, StoreUnavailable, Unavailable
+from pvc.hypervisor import domxml
+from pvc.hypervisor.base import Event, Facts, Hypervisor, Seen
+from pvc.model.records import VM, NodeStatus, Power
+from pvc.model.states import Situation, Step, plan
+from pvc.storage.base import Pool
+
+log = logging.getLogger("pvc.agent")
+
+
+class Reconciler:
+    """One agent on one session of the store. clock: monotonic seconds."""
+
+    def __init__(
+        self,
+        state: State,
+        hypervisor: Hypervisor,
+        pools: Mapping[str, Pool],
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._state = state
+        self._hypervisor = hypervisor
+        self._pools = pools
+        self._settings = settings
+        self._clock = clock
+        self._memory = Memory(clock, settings.event_grace_s)
+        self._shutdowns = Shutdowns(clock, settings.ask_again_s, settings.shutdown_timeout_s)
+        self._wake = asyncio.Event()
+        self._steps: dict[str, asyncio.Task[None]] = {}
+        self._slots: dict[tuple[str, int | None], int] = {}
+        self._facts: Facts | None = None
+        self._facts_due = 0.0
+        self._published: NodeStatus | None = None
+
+    async def run(self) -> None:
+        """Until cancelled, or the session is lost (SessionLost). Guests are left as they are."""
+        status = await self._state.node_status(self._settings.node)
+        self._memory.recall(status.vms)
+        self._hypervisor.subscribe(self._hear)
+        listener = asyncio.create_task(self._listen())
+        try:
+            while True:
+                self._wake.clear()
+                await self._try_cycle()
+                if listener.done():
+                    listener.result()
+                await self._sleep()
+        finally:
+            await _cancel(listener, *self._steps.values())
+
+    async def _try_cycle(self) -> None:
+        try:
+            await self._cycle()
+        except SessionLost:
+            raise
+        except HypervisorUnavailable as exc:
+            log.warning("%s; VMs stay as they are", exc)
+            self._facts = None
+            await self._publish_problem(str(exc))
+        except StoreUnavailable as exc:
+            log.warning("%s; VMs stay as they are", exc)
+
+    async def _sleep(self) -> None:
+        """Until something happens, a deadline comes, or it is time for a look at everything."""
+        now = self._clock()
+        due = [time for time in (self._memory.next_due(), self._shutdowns.next_due()) if time is not None]
+        wait_s = min([self._settings.interval_s, *(max(time - now, 0.01) for time in due)])
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._wake.wait()
+
+    def _hear(self, event: Event) -> None:
+        self._memory.hear(event)
+        self._wake.set()
+
+    async def _listen(self) -> None:
+        """Ring when a VM's record or the list of VMs changes."""
+        folder = self._state.paths.vms
+        while True:
+            uuids = await self._state.store.children(folder)
+            async with self._state.store.watch(*map(self._state.paths.vm, uuids), children=[folder]) as watch:
+                self._wake.set()
+                while await self._state.store.children(folder) == uuids:
+                    await watch.wait()
+                    self._wake.set()
+
+    async def _cycle(self) -> None:
+        """The records are read before the domains: a guest started meanwhile is then on the list."""
+        records = await self._state.vms()
+        facts = await self._fresh_facts()
+        seen = {one.uuid: one for one in await self._hypervisor.domains()}
+        mine = [held for held in records if isinstance(held, Held) and held.record.node == self._settings.node]
+        for held in mine:
+            situation = await self._look(held.record.uuid, seen.get(held.record.uuid))
+            if held.record.uuid not in self._steps:
+                self._begin(
+                    held,
+                    plan(held.record, self._memory.of(held.record.uuid), situation, self._settings.node),
+                    situation,
+                )
+        self._memory.forget_but(held.record.uuid for held in mine)
+        known = {held.record.uuid for held in mine} | {item.key for item in records if not isinstance(item, Held)}
+        strays = sorted(one.name for uuid, one in seen.items() if uuid not in known)
+        await self._publish(self._status(facts, tuple(strays)))
+
+    async def _fresh_facts(self) -> Facts:
+        if self._facts is None or self._clock() >= self._facts_due:
+            self._facts = await self._hypervisor.facts()
+            self._facts_due = self._clock() + self._settings.interval_s
+        return self._facts
+
+    async def _look(self, uuid: str, seen: Seen | None) -> Situation:
+        slots = await self._free_slots(seen) if seen is not None else None
+        situation = self._memory.look(uuid, seen, slots)
+        if situation.power is Power.OFF:
+            self._shutdowns.forget(uuid)
+        return situation
+
+    async def _free_slots(self, seen: Seen) -> int | None:
+        key = (seen.uuid, seen.run)
+        if key not in self._slots:
+            try:
+                self._slots[key] = domxml.free_slots(await self._hypervisor.xml(seen.uuid))
+            except NotFound:
+                return None
+        return self._slots[key]
+
+    def _begin(self, held: Held[VM], step: Step | None, now: Situation) -> None:
+        vm = held.record
+        if step is Step.SHUTDOWN:
+            step = self._shutdowns.due(vm, now.run)
+        if step is None:
+            return
+        hands = self._hands()
+        match step:
+            case Step.START:
+                self._launch(vm, step, self._start(hands, held))
+            case Step.SHUTDOWN:
+                self._launch(vm, step, steps.shutdown(hands, vm.uuid))
+            case Step.STOP:
+                self._launch(vm, step, steps.stop(hands, vm.uuid))
+            case Step.RUN_TASK:
+                self._launch(vm, step, self._run_task(hands, held, now.power))
+            case Step.REPORT_STRAY:
+                log.warning('VM "%s" runs here but belongs to node "%s"', vm.name, vm.node)
+
+    def _hands(self) -> Hands:
+        domain_type = self._facts.domain_type if self._facts else "qemu"
+        return Hands(self._state, self._hypervisor, self._pools, self._settings, domain_type)
+
+    async def _start(self, hands: Hands, held: Held[VM]) -> None:
+        vm = held.record
+        self._memory.starting(vm.uuid)
+        try:
+            if await steps.start(hands, held):
+                self._memory.started(vm.uuid, vm.run)
+        except (HypervisorUnavailable, StoreUnavailable):
+            raise
+        except PVCError as exc:
+            log.warning('VM "%s" cannot start: %s', vm.name, exc)
+            self._memory.not_started(vm.uuid, vm.run, steps.refusal(exc))
+
+    async def _run_task(self, hands: Hands, held: Held[VM], power: Power) -> None:
+        try:
+            await steps.run_task(hands, held, power)
+        finally:
+            self._slots = {key: slots for key, slots in self._slots.items() if key[0] != held.record.uuid}
+
+    def _launch(self, vm: VM, step: Step, work: Coroutine[Any, Any, None]) -> None:
+        log.info('VM "%s": %s', vm.name, step)
+        task = self._steps[vm.uuid] = asyncio.create_task(work, name=f"{step} {vm.name}")
+        task.add_done_callback(lambda done: self._finished(vm, step, done))
+
+    def _finished(self, vm: VM, step: Step, done: asyncio.Task[None]) -> None:
+        self._steps.pop(vm.uuid, None)
+        if done.cancelled():
+            return
+        exc = done.exception()
+        if isinstance(exc, Unavailable):
+            log.warning('VM "%s": %s was put off: %s', vm.name, step, exc)
+            return  # the next regular look tries again
+        if exc is not None:
+            log.error('VM "%s": %s failed', vm.name, step, exc_info=exc)
+            if step is not Step.START:
+                return
+            self._memory.not_started(vm.uuid, vm.run, str(exc))
+        self._wake.set()
+
+    def _status(self, facts: Facts, strays: tuple[str, ...]) -> NodeStatus:
+        return NodeStatus(
+            domain_type=facts.domain_type,
+            domain_type_reason=facts.reason,
+            arch=facts.arch,
+            kernel=facts.kernel,
+            cpu_count=facts.cpu_count,
+            memory_total=facts.memory_total,
+            memory_free=facts.memory_free,
+            load=facts.load,
+            libvirt_version=facts.libvirt_version,
+            qemu_version=facts.qemu_version,
+            strays=strays,
+            vms=self._memory.all(),
+        )
+
+    async def _publish_problem(self, problem: str) -> None:
+        with suppress(StoreUnavailable):
+            await self._publish(NodeStatus(problem=problem, vms=self._memory.all()))
+
+    async def _publish(self, status: NodeStatus) -> None:
+        if status != self._published:
+            await nodes.publish(self._state, self._settings.node, status)
+            self._published = status
+
+
+async def _cancel(*running: asyncio.Task[None]) -> None:
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)

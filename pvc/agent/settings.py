@@ -1,0 +1,34 @@
+"""What an agent is told: one small value, so that tests need no whole configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pvc.config import Config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Times in seconds."""
+
+    node: str
+    console_path: str
+    hotplug_slots: int = 8
+    interval_s: float = 10.0
+    shutdown_timeout_s: float = 180.0
+    detach_timeout_s: float = 20.0
+    # A guest asked to shut down while it boots does not hear it: ask again this often.
+    ask_again_s: float = 10.0
+    # How long after a guest vanished its event may still come.
+    event_grace_s: float = 2.0
+
+
+def settings_from(config: Config) -> Settings:
+    return Settings(
+        node=config.agent.node_name,
+        console_path=config.hypervisor.console_path,
+        hotplug_slots=config.hypervisor.hotplug_slots,
+        interval_s=config.agent.interval_s,
+        shutdown_timeout_s=config.agent.shutdown_timeout_s,
+        detach_timeout_s=config.agent.detach_timeout_s,
+    )

@@ -1,0 +1,147 @@
+"""What an agent does to one VM. Each step is idempotent and may be cut off at any line: a fresh agent goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from pvc.agent.settings import Settings
+from pvc.cluster import devices, tasks, volumes
+from pvc.cluster.state import Held, State
+from pvc.errors import AlreadyExists, Changed, HypervisorRefused, NotFound, PVCError, Unavailable
+from pvc.hypervisor import domxml
+from pvc.hypervisor.base import Hypervisor
+from pvc.model import domain, names
+from pvc.model.records import VM, Power, Task
+from pvc.storage.base import Pool, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """Everything a step works with."""
+
+    state: State
+    hypervisor: Hypervisor
+    pools: Mapping[str, Pool]
+    settings: Settings
+    domain_type: str
+
+    def console_log(self, uuid: str) -> Path:
+        return Path(self.settings.console_path) / f"{uuid}.log"
+
+    def source(self, volume: str) -> Source:
+        pool, name = names.split_volume(volume)
+        return volumes.pool_of(self.pools, pool).source(name)
+
+
+async def start(hands: Hands, held: Held[VM]) -> bool:
+    """Create the domain, unless the record changed since it was read (False). Raises why it cannot be."""
+    fresh = await hands.state.vm(held.record.uuid)
+    if fresh.version != held.version:
+        return False
+    vm = fresh.record
+    log = hands.console_log(vm.uuid)
+    await asyncio.to_thread(log.parent.mkdir, mode=0o711, parents=True, exist_ok=True)
+    async with AsyncExitStack() as holding:
+        for disk in domain.describe(vm.xml).disks:
+            if disk.volume:
+                pool, name = names.split_volume(disk.volume)
+                await volumes.pool_of(hands.pools, pool).volume(name)
+                await holding.enter_async_context(
+                    volumes.reserved(hands.state, pool, name, f'the start of VM "{vm.name}"')
+                )
+        xml = domxml.finished(
+            vm.xml,
+            run=vm.run,
+            domain_type=hands.domain_type,
+            volume=hands.source,
+            console_log=str(log),
+            hotplug_slots=hands.settings.hotplug_slots,
+        )
+        try:
+            await hands.hypervisor.start(xml)
+        except AlreadyExists:
+            return False  # an earlier try got this far
+        return True
+
+
+async def shutdown(hands: Hands, uuid: str) -> None:
+    await _unless_gone(hands.hypervisor.shutdown(uuid))
+
+
+async def stop(hands: Hands, uuid: str) -> None:
+    await _unless_gone(hands.hypervisor.stop(uuid))
+
+
+async def _unless_gone(act: Awaitable[None]) -> None:
+    try:
+        await act
+    except NotFound:
+        return
+
+
+async def run_task(hands: Hands, held: Held[VM], power: Power) -> None:
+    """Do what the task that holds the VM asks, and write its end together with the VM's new configuration."""
+    vm = held.record
+    try:
+        task = (await hands.state.task(vm.task)).record
+    except NotFound:
+        await _write_end(hands.state, vm, None, vm.xml)
+        return
+    try:
+        if task.kind not in (devices.ATTACH, devices.DETACH):
+            raise HypervisorRefused(reason=f'this agent does not know tasks of kind "{task.kind}"')
+        device = task.args["device"]
+        if power is not Power.OFF:
+            await _plug(hands, vm.uuid, task.kind, device)
+    except Unavailable:
+        raise
+    except PVCError as exc:
+        await _write_end(hands.state, vm, tasks.failed(task, exc), vm.xml)
+        return
+    verb = "Attached" if task.kind == devices.ATTACH else "Detached"
+    done = tasks.done(task, f'{verb} device {"to" if verb == "Attached" else "from"} VM "{vm.name}".')
+    await _write_end(hands.state, vm, done, devices.edited(vm.xml, task.kind, device))
+
+
+async def _plug(hands: Hands, uuid: str, action: str, device: str) -> None:
+    """Make the running guest have, or not have, the device; nothing when that is so already."""
+    try:
+        live = domxml.live_device(await hands.hypervisor.xml(uuid), device)
+        if action == devices.ATTACH and live is None:
+            await hands.hypervisor.attach(uuid, domxml.finished_device(device, hands.source))
+        elif action == devices.DETACH and live is not None:
+            await hands.hypervisor.detach(uuid, live, hands.settings.detach_timeout_s)
+    except NotFound as exc:
+        if exc.fields.get("kind") != "VM":
+            raise
+        # It ended meanwhile: the configuration alone decides what its next run has.
+
+
+async def _write_end(state: State, vm: VM, task: Task | None, xml: str) -> None:
+    """Free the VM, with its configuration and the task's end in one transaction.
+
+    While the task holds the VM nobody else changes its devices, so another writer (a stop, a tag) is read again.
+    """
+    while True:
+        held = await state.vm(vm.uuid)
+        if held.record.task != vm.task:
+            return
+        writes = [state.put_vm(held, replace(held.record, task="", xml=xml))]
+        if task is not None:
+            writes.append(tasks.writing(state, await state.task(task.id), task))
+        try:
+            await state.store.commit(*writes)
+        except Changed:
+            continue
+        return
+
+
+def refusal(exc: PVCError) -> str:
+    """What is shown as the reason of state "fail"."""
+    return str(exc.fields["reason"]) if isinstance(exc, HypervisorRefused) else str(exc)

@@ -1,0 +1,66 @@
+"""Asking for a device to be plugged or unplugged: the configuration and the running guest together, or neither.
+
+A guest that may be alive is its node's: the request becomes a task that holds the VM, and the agent does both halves.
+Otherwise the configuration alone is changed, here; compare-and-set keeps a start from slipping between.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from pvc.cluster import power, tasks
+from pvc.cluster.state import Held, State
+from pvc.cluster.vms import check_free
+from pvc.errors import Changed, Conflict, NodeUnavailable, NoRoom, NotFound
+from pvc.model import domain
+from pvc.model.records import VM, Desired, Observed, Task
+from pvc.model.states import is_over
+
+ATTACH, DETACH = "attach", "detach"
+
+
+async def change(
+    state: State, held: Held[VM], action: str, device: str, *, live: bool, who: str, timeout_s: float
+) -> Task | None:
+    """Attach or detach `device` (stored XML). Returns the ended task, or None when only the configuration changed.
+
+    Raises AlreadyExists-like Conflict, NotFound, NoRoom, Busy, Changed before anything is done; afterwards what the
+    agent met, as tasks.TaskProblem.
+    """
+    vm = held.record
+    check_free(vm)
+    _check_sense(vm, action, device)
+    observed = await state.observed(vm)
+    if not live or not _may_be_alive(vm, observed):
+        await state.write_vm(held, replace(vm, xml=edited(vm.xml, action, device)))
+        return None
+    if not await state.node_alive(vm.node):
+        raise NodeUnavailable(name=vm.node, reason="its agent does not answer")
+    if action == ATTACH and observed.free_slots == 0:
+        raise NoRoom(kind="VM", name=vm.name, problem="has no free slot for another device")
+    task = tasks.new(state, action, ("vm", vm.uuid), vm.name, who=who, node=vm.node, args={"device": device})
+    try:
+        await state.store.commit(tasks.creation(state, task), state.put_vm(held, replace(vm, task=task.id)))
+    except Changed as exc:
+        raise Changed(kind="VM", name=vm.name) from exc
+    return await tasks.wait(state, task.id, timeout_s)
+
+
+def edited(xml: str, action: str, device: str) -> str:
+    return domain.with_device(xml, device) if action == ATTACH else domain.without_device(xml, device)
+
+
+def _may_be_alive(vm: VM, observed: Observed) -> bool:
+    wanted = vm.desired is Desired.RUNNING and not is_over(vm, observed)
+    return wanted or observed.power in power.ALIVE
+
+
+def _check_sense(vm: VM, action: str, device: str) -> None:
+    node = domain.parse_device(device)
+    present = domain.find_device(domain.parse(vm.xml), node) is not None
+    what = domain.disk(node).dev if node.tag == "disk" else domain.nic(node).mac
+    kind = "disk" if node.tag == "disk" else "network interface"
+    if action == ATTACH and present:
+        raise Conflict(kind=kind, name=what, problem=f'is in VM "{vm.name}" already')
+    if action == DETACH and not present:
+        raise NotFound(kind=f"{kind} of VM", name=f"{vm.name} {what}")

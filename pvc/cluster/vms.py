@@ -1,0 +1,188 @@
+"""Defining, changing, renaming and forgetting VMs."""
+
+from __future__ import annotations
+
+import difflib
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack
+
+from msgspec.structs import replace
+
+from pvc.cluster import networks, power, volumes
+from pvc.cluster.state import Held, State
+from pvc.errors import AlreadyExists, Busy, Changed, Conflict, InvalidInput, NotPermitted, PVCError
+from pvc.model import domain, names
+from pvc.model.records import VM, Desired, How, Power, encode
+from pvc.model.states import is_over
+from pvc.storage.base import Pool
+from pvc.store.base import Create, Delete
+
+# A VM that ignores the pulled plug this long is a broken hypervisor.
+STOP_TIMEOUT_S = 60.0
+
+
+def new_macs(taken: Mapping[str, str]) -> Iterator[str]:
+    """Endless unused MACs from QEMU's own range."""
+    seen = set(taken)
+    while True:
+        mac = "52:54:00:" + ":".join(f"{byte:02x}" for byte in secrets.token_bytes(3))
+        if mac not in seen:
+            seen.add(mac)
+            yield mac
+
+
+async def check_xml(state: State, xml: str, uuid: str, *, allow_host_devices: bool) -> str:
+    """Return the XML to store, every NIC with a MAC. Raises what makes it unfit: host parts, a MAC or a disk twice."""
+    foreign = domain.foreign_parts(domain.parse(xml))
+    if foreign and not allow_host_devices:
+        raise NotPermitted(problem=f"The XML uses {foreign[0]}, which the configuration does not allow")
+    vms = [held.record for held in await state.readable_vms() if held.record.uuid != uuid]
+    taken = networks.macs_of(vms)
+    described = domain.describe(xml)
+    own = [nic.mac for nic in described.nics if nic.mac]
+    for mac in own:
+        if not names.MAC.fullmatch(mac):
+            raise InvalidInput({"xml": f'has a MAC address "{mac}" that is not one'})
+        if mac in taken:
+            raise Conflict(kind="MAC address", name=mac, problem=f'belongs to VM "{taken[mac]}"')
+    for what, values in (("MAC address", own), ("device name", [disk.dev for disk in described.disks])):
+        if twice := next((value for value in values if values.count(value) > 1), None):
+            raise InvalidInput({"xml": f'has the {what} "{twice}" twice'})
+    return domain.with_macs(xml, new_macs({**taken, **dict.fromkeys(own, "")}))
+
+
+async def define(state: State, pools: Mapping[str, Pool], vm: VM) -> None:
+    """Raises AlreadyExists for a name or UUID that is taken, NotFound for a volume that is absent."""
+    await volumes.check_disks(state, pools, vm)
+    try:
+        await state.store.commit(
+            Create(state.paths.vm(vm.uuid), encode(vm)),
+            Create(state.paths.vm_name(vm.name), vm.uuid.encode()),
+        )
+    except AlreadyExists as exc:
+        taken = vm.uuid if exc.fields["name"] == state.paths.vm(vm.uuid) else vm.name
+        raise AlreadyExists(kind="VM", name=taken) from exc
+
+
+def diff(old: str, new: str) -> str:
+    """A unified diff of two stored documents, "" when they are equal."""
+    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), "current", "new", lineterm="")
+    return "\n".join(lines)
+
+
+def check_free(vm: VM) -> None:
+    """Raises Busy while a task holds the VM."""
+    if vm.task:
+        raise Busy(kind="VM", name=vm.name, holder=f'task "{vm.task}"')
+
+
+async def modify(state: State, pools: Mapping[str, Pool], held: Held[VM], xml: str, *, restart: bool) -> VM:
+    """Replace the XML; a running guest has it from its next start on. Raises Changed, Busy."""
+    check_free(held.record)
+    new = replace(held.record, xml=xml)
+    if restart and held.record.desired is Desired.RUNNING:
+        new = replace(new, run=held.record.run + 1, how=How.SHUTDOWN, deadline_s=None)
+    await volumes.check_disks(state, pools, new)
+    await state.write_vm(held, new)
+    return new
+
+
+async def rename(state: State, pools: Mapping[str, Pool], name: str, new_name: str) -> None:
+    """Rename a VM that is off, and those of its volumes that bear its name. Raises Conflict, AlreadyExists."""
+    held = await state.find_vm(name)
+    old = held.record
+    check_free(old)
+    await _check_off(state, old)
+    if await _name_taken(state, new_name):
+        raise AlreadyExists(kind="VM", name=new_name)
+    moves = _volume_names(old, new_name)
+    async with AsyncExitStack() as undo:
+        for before, after in moves.items():
+            pool_name, volume = names.split_volume(before)
+            pool, renamed = volumes.pool_of(pools, pool_name), after.partition("/")[2]
+            await pool.rename(volume, renamed)
+            undo.push_async_callback(pool.rename, renamed, volume)
+        await _commit_rename(state, held, replace(old, name=new_name, xml=domain.renamed(old.xml, new_name, moves)))
+        undo.pop_all()
+
+
+async def _name_taken(state: State, name: str) -> bool:
+    [entry] = await state.store.get_many([state.paths.vm_name(name)])
+    return entry is not None
+
+
+async def _commit_rename(state: State, held: Held[VM], new: VM) -> None:
+    old_index = state.paths.vm_name(held.record.name)
+    index = await state.store.get(old_index)
+    try:
+        await state.store.commit(
+            state.put_vm(held, new),
+            Create(state.paths.vm_name(new.name), new.uuid.encode()),
+            Delete(old_index, index.version),
+        )
+    except AlreadyExists as exc:
+        raise AlreadyExists(kind="VM", name=new.name) from exc
+    except Changed as exc:
+        raise Changed(kind="VM", name=held.record.name) from exc
+
+
+def _volume_names(vm: VM, new_name: str) -> dict[str, str]:
+    """Which POOL/VOLUME of the VM gets which new one: those called after the VM, as "web1" or "web1_data"."""
+    found = {}
+    for disk in domain.describe(vm.xml).disks:
+        pool, _, volume = disk.volume.partition("/")
+        if volume == vm.name or volume.startswith((f"{vm.name}_", f"{vm.name}-")):
+            found[disk.volume] = f"{pool}/{new_name}{volume[len(vm.name) :]}"
+    return found
+
+
+async def _check_off(state: State, vm: VM) -> None:
+    observed = await state.observed(vm)
+    wanted = vm.desired is Desired.RUNNING and not is_over(vm, observed)
+    if wanted or observed.power in power.ALIVE:
+        raise Conflict(kind="VM", name=vm.name, problem="is not stopped")
+
+
+async def undefine(state: State, name: str, pools: Mapping[str, Pool] | None = None) -> list[str]:
+    """Stop and forget a VM, and remove its volumes when `pools` is given; returns what was removed.
+
+    Raises before anything is done when a volume cannot go. A volume that the pool then fails to remove is named.
+    """
+    held = await state.find_vm(name)
+    check_free(held.record)
+    doomed = await volumes.removable(state, pools, held.record) if pools is not None else []
+    await _stop(state, held.record)
+    held = await state.vm(held.record.uuid)
+    index = await state.store.get(state.paths.vm_name(held.record.name))
+    try:
+        await state.store.commit(
+            Delete(state.paths.vm(held.record.uuid), held.version),
+            Delete(state.paths.vm_name(held.record.name), index.version),
+        )
+    except Changed as exc:
+        raise Changed(kind="VM", name=held.record.name) from exc
+    return await _remove_volumes(pools or {}, doomed, held.record.name)
+
+
+async def _stop(state: State, vm: VM) -> None:
+    observed = await state.observed(vm)
+    if vm.desired is not Desired.RUNNING and observed.power is Power.OFF:
+        return
+    if not await state.node_alive(vm.node):
+        raise Conflict(kind="VM", name=vm.name, problem=f'may run on node "{vm.node}", which does not answer')
+    stopping = await power.ask(state, vm.name, "stop")
+    await power.wait(state, stopping, STOP_TIMEOUT_S)
+
+
+async def _remove_volumes(pools: Mapping[str, Pool], doomed: list[str], vm_name: str) -> list[str]:
+    problems = []
+    for volume in doomed:
+        pool, name = names.split_volume(volume)
+        try:
+            await pools[pool].remove(name)
+        except PVCError as exc:
+            problems.append(f'volume "{volume}" stays: {exc}')
+    if problems:
+        raise Conflict(kind="VM", name=vm_name, problem=f"is removed, but {'; '.join(problems)}".removesuffix("."))
+    return doomed

@@ -1,0 +1,180 @@
+"""One daemon process: `pvc serve`, with the agent inside when it stands alone, or `pvc agent`.
+
+What every daemon does once: read its arguments and configuration, log, tell the service manager, end on a signal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from pvc import config
+from pvc.config import Config, ConfigProblems
+from pvc.errors import NotBuilt, NotPermitted, PVCError, Unavailable
+from pvc.exits import EXIT
+
+log = logging.getLogger("pvc")
+
+
+def main(mode: str, argv: list[str]) -> int:
+    """mode: "serve" or "agent". Returns the exit code."""
+    asked = _arguments(mode, argv)
+    try:
+        settings = config.load(asked.config)
+        if asked.show_config:
+            print(config.show(settings))
+            return 0
+        if asked.new_token:
+            return _new_token(asked.new_token)
+        return _run(mode, settings)
+    except ConfigProblems as exc:
+        print("\n".join(exc.problems), file=sys.stderr)
+        return EXIT["invalid_input"]
+    except PVCError as exc:
+        print(exc, file=sys.stderr)
+        return EXIT.get(exc.code, 1)
+
+
+def _arguments(mode: str, argv: list[str]) -> Namespace:
+    what = "the HTTP API" if mode == "serve" else "this hypervisor's agent"
+    parser = ArgumentParser(prog=f"pvc {mode}", description=f"Run {what} until it is told to stop.")
+    parser.add_argument("--config", type=Path, metavar="FILE", help=f"default: {config.DEFAULT_PATH} where it exists")
+    parser.add_argument("--show-config", action="store_true", help="print the configuration in force and end")
+    parser.add_argument("--new-token", metavar="NAME", help="make a token for NAME, say what to configure, and end")
+    return parser.parse_args(argv)
+
+
+def _new_token(name: str) -> int:
+    from pvc.server.auth import new_token
+
+    token, kept = new_token()
+    print(token)
+    print(f'Give this token to "{name}"; it is shown only now. Put into the configuration:', file=sys.stderr)
+    print(f'[api.tokens]\n"{name}" = "{kept}"', file=sys.stderr)
+    return 0
+
+
+def _run(mode: str, settings: Config) -> int:
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("kazoo").setLevel(logging.WARNING)
+    if os.geteuid() != 0:
+        raise NotPermitted(problem=f'"pvc {mode}" must run as root')
+    _keep_freed_memory()
+    work = _serve(settings) if mode == "serve" else _agent(settings)
+    return asyncio.run(_until_signal(work))
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep the buffers that an upload frees and takes again: without this each costs its page faults anew.
+
+    M_MMAP_THRESHOLD is -3, M_TRIM_THRESHOLD is -1 in glibc's malloc.h; another libc has no such call.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-3, 64 << 20)
+        libc.mallopt(-1, 256 << 20)
+
+
+async def _until_signal(work: Coroutine[Any, Any, None]) -> int:
+    """Run `work` until it ends by itself or SIGTERM or SIGINT comes; guests are left as they are."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        log.info("Ended by a signal; guests stay as they are")
+    except (ExceptionGroup, OSError, ImportError) as exc:
+        raise _in_words(exc) from exc
+    return 0
+
+
+def _in_words(exc: Exception) -> Exception:
+    """What made the daemon fail, without the groups around it: a refusal in one sentence, or a bug as it is."""
+    while isinstance(exc, ExceptionGroup):
+        exc = exc.exceptions[0]
+    if isinstance(exc, ImportError):
+        return Unavailable(what="libvirt", reason=f"{exc} (on Debian: apt-get install libvirt0)")
+    if isinstance(exc, OSError):
+        return Unavailable(what="An address of the configuration", reason=str(exc))
+    return exc
+
+
+async def _serve(settings: Config) -> None:
+    from pvc.server import main as server
+    from pvc.storage.pools import open_pools
+    from pvc.store.source import open_source
+
+    async with AsyncExitStack() as stack:
+        source = await open_source(settings.store)
+        stack.push_async_callback(source.aclose)
+        pools = await open_pools(settings.pools)
+        for pool in pools.values():
+            stack.push_async_callback(pool.aclose)
+            for name in await pool.remove_orphans():
+                log.info('Removed "%s", left in pool "%s" by an upload that was cut off', name, pool.name)
+        ready = _Ready(2 if settings.standalone else 1)
+        async with asyncio.TaskGroup() as group:
+            if settings.standalone:
+                group.create_task(_agent_in(settings, source, pools, ready.one))
+            group.create_task(server.run(source, pools, settings, ready.one))
+
+
+async def _agent_in(settings: Config, source: Any, pools: Any, ready: Callable[[], None]) -> None:
+    from pvc.agent import main as agent
+    from pvc.agent.settings import settings_from
+    from pvc.hypervisor.libvirt import LibvirtHypervisor
+
+    hypervisor = LibvirtHypervisor(settings.hypervisor.uri, settings.hypervisor.domain_type)
+    try:
+        await agent.run(source, hypervisor, pools, settings_from(settings), settings.agent.socket, ready)
+    finally:
+        await hypervisor.aclose()
+
+
+async def _agent(settings: Config) -> None:
+    if settings.standalone:
+        raise NotBuilt(what='An agent beside the embedded store (where "pvc serve" has its own)')
+    from pvc.storage.pools import open_pools
+    from pvc.store.source import open_source
+
+    async with AsyncExitStack() as stack:
+        source = await open_source(settings.store)
+        stack.push_async_callback(source.aclose)
+        pools = await open_pools(settings.pools)
+        for pool in pools.values():
+            stack.push_async_callback(pool.aclose)
+        await _agent_in(settings, source, pools, _Ready(1).one)
+
+
+class _Ready:
+    """Tells the service manager once all parts are ready (sd_notify, without a library for one datagram)."""
+
+    def __init__(self, parts: int) -> None:
+        self._left = parts
+
+    def one(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            log.info("Ready")
+            _notify(b"READY=1")
+
+
+def _notify(text: bytes) -> None:
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notifier:
+        notifier.sendto(text, "\0" + address[1:] if address.startswith("@") else address)

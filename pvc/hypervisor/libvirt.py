@@ -1,0 +1,294 @@
+"""libvirt from asyncio: blocking calls on worker threads, events hopped over to the event loop.
+
+Events come through libvirt's own default loop on one thread of its own. The asyncio binding that libvirt ships is not
+used: the connection calls it from whichever thread makes a call, and asyncio's loop may be touched from its own thread
+only (docs/design/005).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import libvirt
+from lxml import etree
+
+from pvc.errors import AlreadyExists, HypervisorRefused, HypervisorUnavailable, NotFound, PVCError, Timeout
+from pvc.hypervisor import domxml
+from pvc.hypervisor.base import Event, Facts, Seen
+from pvc.hypervisor.domaintype import choose_domain_type
+from pvc.model.records import Ending, Power
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Why each row: a guest that is saved or shutting down still has its disks open.
+_POWER = {
+    libvirt.VIR_DOMAIN_NOSTATE: Power.UNKNOWN,
+    libvirt.VIR_DOMAIN_RUNNING: Power.RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED: Power.RUNNING,
+    libvirt.VIR_DOMAIN_PAUSED: Power.PAUSED,
+    libvirt.VIR_DOMAIN_SHUTDOWN: Power.RUNNING,
+    libvirt.VIR_DOMAIN_SHUTOFF: Power.OFF,
+    libvirt.VIR_DOMAIN_CRASHED: Power.CRASHED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: Power.PAUSED,
+}
+# FAILED is what a killed or dying QEMU gives: the guest did not end by itself.
+_ENDING = {
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: Ending.POWERED_OFF,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: Ending.DESTROYED,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: Ending.CRASHED,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED: Ending.MIGRATED,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: Ending.CRASHED,
+}
+_GONE = (libvirt.VIR_ERR_NO_DOMAIN,)
+_UNREACHABLE = (
+    libvirt.VIR_ERR_NO_CONNECT,
+    libvirt.VIR_ERR_INVALID_CONN,
+    libvirt.VIR_ERR_RPC,
+    libvirt.VIR_ERR_AUTH_FAILED,
+    libvirt.VIR_ERR_AUTH_UNAVAILABLE,
+)
+_KEEPALIVE_S, _KEEPALIVE_MISSES = 5, 3
+
+
+@cache
+def _start_event_thread() -> threading.Thread:
+    """libvirt takes one event loop a process, for good, before the first connection."""
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    libvirt.virEventRegisterDefaultImpl()
+
+    def run() -> None:
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+    thread = threading.Thread(target=run, name="libvirt-events", daemon=True)
+    thread.start()
+    return thread
+
+
+class LibvirtHypervisor:
+    """One machine's libvirt. The connection is opened when it is first needed, and again after it broke."""
+
+    def __init__(self, uri: str, domain_type: str) -> None:
+        self._uri = uri
+        self._wanted_type = domain_type
+        self._loop = asyncio.get_running_loop()
+        self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="libvirt")
+        self._connection: libvirt.virConnect | None = None
+        self._opening = threading.Lock()
+        self._listeners: list[Callable[[Event], None]] = []
+        self._removals: dict[tuple[str, str], asyncio.Future[None]] = {}
+        self._runs: dict[tuple[str, int], int | None] = {}
+
+    def subscribe(self, listener: Callable[[Event], None]) -> None:
+        self._listeners.append(listener)
+
+    async def domains(self) -> list[Seen]:
+        return await self._call(self._list_domains)
+
+    async def facts(self) -> Facts:
+        return await self._call(self._read_facts)
+
+    async def start(self, xml: str) -> None:
+        await self._call(self._create, xml)
+
+    async def shutdown(self, uuid: str) -> None:
+        await self._call(lambda: self._domain(uuid).shutdown())
+
+    async def stop(self, uuid: str) -> None:
+        await self._call(lambda: self._domain(uuid).destroy())
+
+    async def resume(self, uuid: str) -> None:
+        await self._call(lambda: self._domain(uuid).resume())
+
+    async def xml(self, uuid: str) -> str:
+        return await self._call(lambda: self._domain(uuid).XMLDesc(0))
+
+    async def attach(self, uuid: str, device_xml: str) -> None:
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        await self._call(lambda: self._domain(uuid).attachDeviceFlags(device_xml, flags))
+
+    async def detach(self, uuid: str, device_xml: str, timeout_s: float) -> None:
+        alias = domxml.alias_of(device_xml)
+        removed = self._removals[uuid, alias] = self._loop.create_future()
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        try:
+            await self._call(lambda: self._domain(uuid).detachDeviceFlags(device_xml, flags))
+            async with asyncio.timeout(timeout_s):
+                await removed
+        except TimeoutError as exc:
+            raise Timeout(what=f'The release of device "{alias}" by the guest', timeout_s=timeout_s) from exc
+        finally:
+            del self._removals[uuid, alias]
+
+    async def aclose(self) -> None:
+        connection, self._connection = self._connection, None
+        self._listeners.clear()
+        if connection is not None:
+            await self._loop.run_in_executor(self._threads, _close, connection)
+        self._threads.shutdown(wait=False)
+
+    async def _call(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `act` on a worker thread and say libvirt's refusals in our words."""
+
+        def run() -> T:
+            try:
+                return act(*args, **kwargs)
+            except libvirt.libvirtError as exc:
+                raise _translated(exc) from exc
+
+        return await self._loop.run_in_executor(self._threads, run)
+
+    # On worker threads, from here on.
+
+    def _open(self) -> libvirt.virConnect:
+        with self._opening:
+            if self._connection is None or not self._connection.isAlive():
+                _start_event_thread()
+                connection = libvirt.open(self._uri)
+                self._watch(connection)
+                self._connection = connection
+                self._runs.clear()
+            return self._connection
+
+    def _watch(self, connection: libvirt.virConnect) -> None:
+        connection.setKeepAlive(_KEEPALIVE_S, _KEEPALIVE_MISSES)
+        connection.registerCloseCallback(self._on_close, None)
+        for event, callback in (
+            (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle),
+            (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, self._on_removed),
+            (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED, self._on_removal_failed),
+        ):
+            connection.domainEventRegisterAny(None, event, callback, None)
+
+    def _domain(self, uuid: str) -> libvirt.virDomain:
+        return self._open().lookupByUUIDString(uuid)
+
+    def _create(self, xml: str) -> None:
+        connection = self._open()
+        uuid = etree.fromstring(xml.encode()).findtext("uuid") or ""
+        try:
+            connection.lookupByUUIDString(uuid)
+        except libvirt.libvirtError as exc:
+            if exc.get_error_code() not in _GONE:
+                raise
+            connection.createXML(xml, 0)
+        else:
+            raise AlreadyExists(kind="domain", name=uuid)
+
+    def _list_domains(self) -> list[Seen]:
+        flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+        stats = self._open().getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, flags)
+        seen = (self._seen(domain, int(state.get("state.state", 0))) for domain, state in stats)
+        return [one for one in seen if one is not None]
+
+    def _seen(self, domain: libvirt.virDomain, state: int) -> Seen | None:
+        uuid = domain.UUIDString()
+        key = (uuid, domain.ID())
+        if key not in self._runs:
+            try:
+                element = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, domxml.NAMESPACE)
+                self._runs[key] = domxml.run_of(element)
+            except libvirt.libvirtError as exc:
+                if exc.get_error_code() in _GONE:
+                    return None  # it ended since the list was made
+                if exc.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN_METADATA:
+                    raise
+                self._runs[key] = None
+        return Seen(uuid=uuid, name=domain.name(), power=_POWER.get(state, Power.UNKNOWN), run=self._runs[key])
+
+    def _read_facts(self) -> Facts:
+        connection = self._open()
+        info = connection.getInfo()
+        memory = connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)
+        capable = _guest_types(connection.getCapabilities())
+        domain_type, reason = choose_domain_type(self._wanted_type, capable, Path("/proc/cpuinfo").read_text())
+        free_kib = memory.get("free", 0) + memory.get("buffers", 0) + memory.get("cached", 0)
+        return Facts(
+            hostname=connection.getHostname(),
+            domain_type=domain_type,
+            reason=reason,
+            arch=info[0],
+            kernel=platform.release(),
+            cpu_count=info[2],
+            memory_total=memory.get("total", 0) * 1024,
+            memory_free=free_kib * 1024,
+            load=os.getloadavg()[0],
+            libvirt_version=_version(connection.getLibVersion()),
+            qemu_version=_version(connection.getVersion()),
+        )
+
+    # On libvirt's event thread.
+
+    def _on_lifecycle(self, _c: object, domain: libvirt.virDomain, event: int, detail: int, _o: object) -> None:
+        ending = _ENDING.get(detail, Ending.CRASHED) if event == libvirt.VIR_DOMAIN_EVENT_STOPPED else None
+        self._tell(Event(uuid=domain.UUIDString(), ending=ending))
+
+    def _on_removed(self, _c: object, domain: libvirt.virDomain, alias: str, _o: object) -> None:
+        self._loop.call_soon_threadsafe(self._settle_removal, (domain.UUIDString(), alias), None)
+
+    def _on_removal_failed(self, _c: object, domain: libvirt.virDomain, alias: str, _o: object) -> None:
+        refusal = HypervisorRefused(reason=f"the guest keeps the device {alias}")
+        self._loop.call_soon_threadsafe(self._settle_removal, (domain.UUIDString(), alias), refusal)
+
+    def _on_close(self, connection: libvirt.virConnect, _reason: int, _o: object) -> None:
+        if connection is self._connection:
+            self._connection = None
+        self._tell(Event(uuid=""))
+
+    def _tell(self, event: Event) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._deliver, event)
+
+    # On the event loop again.
+
+    def _deliver(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)
+
+    def _settle_removal(self, key: tuple[str, str], refusal: PVCError | None) -> None:
+        waiter = self._removals.get(key)
+        if waiter is None or waiter.done():
+            self._deliver(Event(uuid=key[0]))
+        elif refusal is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(refusal)
+
+
+def _close(connection: libvirt.virConnect) -> None:
+    try:
+        connection.unregisterCloseCallback()
+        connection.close()
+    except libvirt.libvirtError as exc:
+        if exc.get_error_code() not in _UNREACHABLE:
+            raise _translated(exc) from exc
+
+
+def _translated(exc: libvirt.libvirtError) -> PVCError:
+    text = (exc.get_error_message() or str(exc)).strip()
+    if exc.get_error_code() in _GONE:
+        return NotFound(kind="VM", name=text)
+    if exc.get_error_domain() == libvirt.VIR_FROM_RPC or exc.get_error_code() in _UNREACHABLE:
+        return HypervisorUnavailable(reason=text)
+    return HypervisorRefused(reason=text)
+
+
+def _guest_types(capabilities: str) -> set[str]:
+    """The domain types that libvirt offers for this machine's own architecture."""
+    root = etree.fromstring(capabilities.encode())
+    arch = root.findtext("host/cpu/arch")
+    nodes = root.iterfind("guest/arch")
+    return {kind.get("type", "") for node in nodes if node.get("name") == arch for kind in node.iterfind("domain")}
+
+
+def _version(number: int) -> str:
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"

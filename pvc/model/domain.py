@@ -1,0 +1,417 @@
+"""A VM's libvirt XML as it is stored: read, checked, described, edited. Text in, text out.
+
+Stored XML names volumes and networks, never a host's paths: what a node adds to it is pvc/hypervisor/domxml.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from lxml import etree
+
+from pvc.errors import InvalidXML
+from pvc.model import names
+
+Element = etree._Element
+
+# A document this long is no VM; it also keeps the record well under the store's limit.
+MAX_XML = 256 * 1024
+
+_DEVICES = frozenset(
+    [
+        "disk",
+        "interface",
+        "serial",
+        "console",
+        "channel",
+        "controller",
+        "graphics",
+        "video",
+        "input",
+        "memballoon",
+        "rng",
+        "watchdog",
+        "panic",
+        "sound",
+        "audio",
+        "tpm",
+        "emulator",
+        "vsock",
+    ]
+)
+_ROOT_LETTERS = {"virtio": "vd", "scsi": "sd", "sata": "sd", "usb": "sd", "ide": "hd"}
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """volume: "POOL/VOLUME", "" for an empty or foreign drive. source: what the XML names, for people."""
+
+    type: str
+    device: str
+    volume: str
+    source: str
+    dev: str
+    bus: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    type: str
+    mac: str
+    source: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """What a VM's XML says, in the API's terms. memory: MiB. topology: sockets/cores/threads."""
+
+    name: str
+    uuid: str
+    description: str
+    memory: int
+    vcpu: int
+    topology: str
+    type: str
+    arch: str
+    machine: str
+    console: str
+    vnc_listen: str
+    vnc_port: str
+    emulator: str
+    features: tuple[str, ...]
+    disks: tuple[Disk, ...]
+    nics: tuple[Nic, ...]
+    controllers: tuple[tuple[str, str | None], ...]
+
+
+def parse(text: str, root: str = "domain") -> Element:
+    """Read one document without entities, DTD or network. Raises InvalidXML."""
+    if len(text.encode()) > MAX_XML:
+        raise InvalidXML(reason=f"it has more than {MAX_XML} bytes")
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_blank_text=True
+    )
+    try:
+        tree = etree.fromstring(text.encode(), parser)
+    except etree.XMLSyntaxError as exc:
+        raise InvalidXML(reason=exc.msg or "it is empty") from exc
+    if tree.getroottree().docinfo.internalDTD is not None:
+        raise InvalidXML(reason="it has a DOCTYPE, which pvc does not accept")
+    if tree.tag != root:
+        raise InvalidXML(reason=f'its root is "{tree.tag}" where "{root}" is expected')
+    return tree
+
+
+def parse_device(text: str, kinds: tuple[str, ...] = ("disk", "interface")) -> Element:
+    """Read one device's document. Raises InvalidXML."""
+    match = re.match(r"\s*(?:<\?xml[^>]*\?>\s*)?<([A-Za-z]+)", text)
+    kind = match[1] if match else kinds[0]
+    if kind not in kinds:
+        raise InvalidXML(reason=f'its root is "{kind}" where one of {_quoted(kinds)} is expected')
+    return parse(text, kind)
+
+
+def text_of(element: Element) -> str:
+    """The document as it is stored: indented, so that two versions diff well."""
+    etree.indent(element)
+    return etree.tostring(element, encoding="unicode").strip() + "\n"
+
+
+def normalise(text: str, *, new_uuid: str, name: str | None = None) -> str:
+    """The document to store, name and uuid made true: `new_uuid` when it has none, `name` when given.
+
+    Raises InvalidXML.
+    """
+    root = parse(text)
+    found = name if name is not None else (root.findtext("name") or "").strip()
+    if problem := names.problem_with("VM", found):
+        raise InvalidXML(reason=f"its name {problem}")
+    _set_first(root, "uuid", _uuid(root.findtext("uuid"), new_uuid))
+    _set_first(root, "name", found)
+    _check_numbers(root)
+    return text_of(root)
+
+
+def _uuid(text: str | None, fallback: str) -> str:
+    if text is None or not text.strip():
+        return fallback
+    try:
+        return str(UUID(text.strip()))
+    except ValueError as exc:
+        raise InvalidXML(reason=f'its uuid "{text.strip()}" is not a UUID') from exc
+
+
+def _set_first(root: Element, tag: str, text: str) -> None:
+    for old in root.findall(tag):
+        root.remove(old)
+    node = etree.Element(tag)
+    node.text = text
+    root.insert(0, node)
+
+
+def _check_numbers(root: Element) -> None:
+    if _memory_mib(root) <= 0:
+        raise InvalidXML(reason="it has no memory")
+    if _integer(root.findtext("vcpu"), 1) <= 0:
+        raise InvalidXML(reason="it has no vcpu")
+
+
+def describe(text: str) -> Domain:
+    """Raises InvalidXML."""
+    root = parse(text)
+    kind = root.find("os/type")
+    graphics = root.find("devices/graphics")
+    console = root.find("devices/console")
+    return Domain(
+        name=root.findtext("name") or "",
+        uuid=root.findtext("uuid") or "",
+        description=root.findtext("description") or "",
+        memory=_memory_mib(root),
+        vcpu=_integer(root.findtext("vcpu"), 1),
+        topology=_topology(root),
+        type=(kind.text or "") if kind is not None else "hvm",
+        arch=kind.get("arch", "") if kind is not None else "",
+        machine=kind.get("machine", "") if kind is not None else "",
+        console=console.get("type", "") if console is not None else "",
+        vnc_listen=graphics.get("listen", "") if graphics is not None else "None",
+        vnc_port=graphics.get("port", "") if graphics is not None else "None",
+        emulator=root.findtext("devices/emulator") or "",
+        features=tuple(str(item.tag) for item in root.iterfind("features/*")),
+        disks=tuple(disks(root)),
+        nics=tuple(nics(root)),
+        controllers=tuple((c.get("type", ""), c.get("model")) for c in root.iterfind("devices/controller")),
+    )
+
+
+def disks(root: Element) -> Iterator[Disk]:
+    for node in root.iterfind("devices/disk"):
+        yield disk(node)
+
+
+def disk(node: Element) -> Disk:
+    target = node.find("target")
+    dev = target.get("dev", "") if target is not None else ""
+    bus = target.get("bus", "") if target is not None else ""
+    source = node.find("source")
+    named = "" if source is None else (_first(source, ("name", "file", "dev", "dir", "volume")))
+    volume = volume_of(node)
+    kind = "rbd" if node.get("type") == "network" and source is not None else node.get("type", "")
+    return Disk(kind, node.get("device", "disk"), volume, volume or named, dev, bus)
+
+
+def volume_of(node: Element) -> str:
+    """The POOL/VOLUME that a disk names, "" when it names none."""
+    source = node.find("source")
+    if source is None:
+        return ""
+    if node.get("type") == "volume":
+        return f"{source.get('pool', '')}/{source.get('volume', '')}"
+    if node.get("type") == "network" and source.get("protocol") == "rbd":
+        return source.get("name", "")
+    return ""
+
+
+def nics(root: Element) -> Iterator[Nic]:
+    for node in root.iterfind("devices/interface"):
+        yield nic(node)
+
+
+def nic(node: Element) -> Nic:
+    mac, source, model = node.find("mac"), node.find("source"), node.find("model")
+    return Nic(
+        type=node.get("type", ""),
+        mac=mac.get("address", "").lower() if mac is not None else "",
+        source=_first(source, ("bridge", "network", "dev")) if source is not None else "",
+        model=model.get("type", "") if model is not None else "",
+    )
+
+
+def _first(node: Element, keys: tuple[str, ...]) -> str:
+    return next((node.get(key, "") for key in keys if node.get(key)), "")
+
+
+def _integer(text: str | None, default: int) -> int:
+    if text is None:
+        return default
+    try:
+        return int(text.strip())
+    except ValueError as exc:
+        raise InvalidXML(reason=f'"{text.strip()}" is not a whole number') from exc
+
+
+_MEMORY_UNITS = {"b": 1, "bytes": 1, "kb": 1000, "k": 1024, "kib": 1024, "mb": 10**6, "m": 1024**2, "mib": 1024**2}
+_MEMORY_UNITS |= {"gb": 10**9, "g": 1024**3, "gib": 1024**3, "tb": 10**12, "t": 1024**4, "tib": 1024**4}
+
+
+def _memory_mib(root: Element) -> int:
+    """libvirt's own rule: KiB where no unit is given."""
+    node = root.find("memory")
+    if node is None:
+        return 0
+    unit = _MEMORY_UNITS.get((node.get("unit") or "KiB").lower())
+    if unit is None:
+        raise InvalidXML(reason=f'"{node.get("unit")}" is not a unit of memory')
+    return _integer(node.text or "", 0) * unit // 1024**2
+
+
+def _topology(root: Element) -> str:
+    node = root.find("cpu/topology")
+    if node is None:
+        return "N/A"
+    return "/".join(node.get(key, "1") for key in ("sockets", "cores", "threads"))
+
+
+def foreign_parts(root: Element) -> list[str]:
+    """What the XML takes from the host rather than from the cluster, one phrase each.
+
+    A file, a block or PCI device, another program's arguments: whoever may put these into a VM is root on its node.
+    """
+    found = [f'the element "{etree.QName(node).localname}" of another namespace' for node in _foreign_elements(root)]
+    found += [f'the device "{node.tag}"' for node in _devices(root) if node.tag not in _DEVICES]
+    found += [f'the disk source "{disk(node).source}"' for node in _of(root, "disk") if not _is_ours(node)]
+    found += [
+        f'the interface type "{node.get("type")}"' for node in _of(root, "interface") if node.get("type") != "bridge"
+    ]
+    found += [f'the host path "{path}"' for path in _host_paths(root)]
+    return found
+
+
+def _devices(root: Element) -> Iterator[Element]:
+    yield from (root.iterfind("devices/*") if root.tag == "domain" else iter((root,)))
+
+
+def _of(root: Element, kind: str) -> Iterator[Element]:
+    return (node for node in _devices(root) if node.tag == kind)
+
+
+def _is_ours(node: Element) -> bool:
+    volume = volume_of(node)
+    if volume:
+        try:
+            names.split_volume(volume)
+        except ValueError:
+            return False
+        return True
+    return node.find("source") is None and node.get("device") in ("cdrom", "floppy")
+
+
+def _foreign_elements(root: Element) -> Iterator[Element]:
+    for node in root.iter(etree.Element):
+        if etree.QName(node).namespace and not any(parent.tag == "metadata" for parent in node.iterancestors()):
+            yield node
+
+
+_HARMLESS_PATHS = re.compile(r"/dev/u?random|/usr/share/(?:OVMF|qemu|AAVMF)/[A-Za-z0-9._/-]+")
+
+
+def _host_paths(root: Element) -> Iterator[str]:
+    for node in root.iter(etree.Element):
+        if node.tag in ("emulator", "description", "title") or any(p.tag == "metadata" for p in node.iterancestors()):
+            continue
+        for value in (*node.attrib.values(), node.text or ""):
+            text = str(value).strip()
+            if text.startswith("/") and (".." in text or not _HARMLESS_PATHS.fullmatch(text)):
+                yield text
+
+
+def next_dev(text: str, bus: str) -> str:
+    """The lowest free device name on `bus`, as "vdb". Raises InvalidXML when the bus is unknown or full."""
+    prefix = _ROOT_LETTERS.get(bus)
+    if prefix is None:
+        raise InvalidXML(reason=f'"{bus}" is not one of the buses {_quoted(tuple(_ROOT_LETTERS))}')
+    taken = {item.dev for item in disks(parse(text))}
+    for letter in "abcdefghijklmnopqrstuvwxyz":
+        if prefix + letter not in taken:
+            return prefix + letter
+    raise InvalidXML(reason=f'no device name is left on the bus "{bus}"')
+
+
+def bus_of(dev: str) -> str:
+    """The usual bus of a device name: "vdb" is virtio."""
+    return {"vd": "virtio", "sd": "scsi", "hd": "ide"}.get(dev[:2], "virtio")
+
+
+def disk_xml(volume: str, dev: str, bus: str) -> str:
+    """The stored form of a disk on POOL/VOLUME."""
+    pool, _, name = volume.partition("/")
+    node = etree.Element("disk", type="volume", device="disk")
+    etree.SubElement(node, "source", pool=pool, volume=name)
+    etree.SubElement(node, "target", dev=dev, bus=bus)
+    return text_of(node)
+
+
+def nic_xml(bridge: str, mac: str, model: str) -> str:
+    node = etree.Element("interface", type="bridge")
+    etree.SubElement(node, "mac", address=mac)
+    etree.SubElement(node, "source", bridge=bridge)
+    etree.SubElement(node, "model", type=model)
+    return text_of(node)
+
+
+def same_device(one: Element, other: Element) -> bool:
+    """Whether both name the same device: a disk by its target, a NIC by its MAC, never by position."""
+    if one.tag != other.tag:
+        return False
+    if one.tag == "disk":
+        return disk(one).dev == disk(other).dev
+    return nic(one).mac == nic(other).mac
+
+
+def find_device(root: Element, device: Element) -> Element | None:
+    return next((node for node in root.iterfind(f"devices/{device.tag}") if same_device(node, device)), None)
+
+
+def with_device(text: str, device_xml: str) -> str:
+    """`text` with the device; unchanged when it has it already."""
+    root, device = parse(text), parse_device(device_xml)
+    if find_device(root, device) is None:
+        parent = root.find("devices")
+        if parent is None:
+            parent = etree.SubElement(root, "devices")
+        siblings = parent.findall(str(device.tag))
+        parent.insert(parent.index(siblings[-1]) + 1 if siblings else len(parent), device)
+    return text_of(root)
+
+
+def without_device(text: str, device_xml: str) -> str:
+    """`text` without the device; unchanged when it is not there."""
+    root, device = parse(text), parse_device(device_xml)
+    node = find_device(root, device)
+    if node is not None:
+        parent = node.getparent()
+        if parent is not None:
+            parent.remove(node)
+    return text_of(root)
+
+
+def with_macs(text: str, macs: Iterator[str]) -> str:
+    """`text` with a MAC from `macs` for every NIC that has none, so that it stays the same from start to start."""
+    root = parse(text)
+    for node in root.iterfind("devices/interface"):
+        if not nic(node).mac:
+            node.insert(0, etree.Element("mac", address=next(macs)))
+    return text_of(root)
+
+
+def renamed(text: str, name: str, volumes: Mapping[str, str]) -> str:
+    """`text` under another name, with each POOL/VOLUME of `volumes` replaced by the one it maps to."""
+    root = parse(text)
+    _set_first(root, "name", name)
+    for node in root.iterfind("devices/disk"):
+        new = volumes.get(volume_of(node))
+        source = node.find("source")
+        if new is None or source is None:
+            continue
+        if node.get("type") == "volume":
+            source.set("volume", new.partition("/")[2])
+        else:
+            source.set("name", new)
+    return text_of(root)
+
+
+def _quoted(words: tuple[str, ...]) -> str:
+    return ", ".join(f'"{word}"' for word in words)

@@ -1,0 +1,46 @@
+"""What a node remembers of a VM from one look to the next: how runs ended, and how often they crashed."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from pvc.model.records import Ending, Observed, Power
+from pvc.model.states import STABLE_S
+
+ALIVE = (Power.RUNNING, Power.PAUSED, Power.CRASHED)
+
+_ENDED = {
+    Ending.POWERED_OFF: "The guest powered itself off.",
+    Ending.DESTROYED: "The guest was stopped from outside pvc.",
+    Ending.MIGRATED: "The guest was migrated away.",
+}
+
+
+def alive(before: Observed, power: Power, run: int | None, free_slots: int | None) -> Observed:
+    """The VM runs: whatever was said of an earlier run's end is history, the count of crashes stays."""
+    return Observed(power=power, run=run, crashes=before.crashes, free_slots=free_slots)
+
+
+def started(before: Observed, run: int) -> Observed:
+    """The hypervisor took run number `run`, which nobody has seen since."""
+    return alive(before, Power.RUNNING, run, None)
+
+
+def off(before: Observed, ending: Ending | None, ran_s: float) -> Observed:
+    """The VM is off; `ending` tells how when its node saw it end, after `ran_s` seconds.
+
+    An end that nobody saw (the machine or its agent was away) blames no one: the VM is started again if it should run.
+    """
+    if before.power not in ALIVE:
+        return replace(before, power=Power.OFF, run=None, free_slots=None)
+    gone = Observed(power=Power.OFF, crashes=before.crashes)
+    if ending is None:
+        return gone
+    if ending is Ending.CRASHED:
+        return replace(gone, crashes=1 if ran_s >= STABLE_S else before.crashes + 1)
+    return replace(gone, over_run=before.run, ended=_ENDED[ending], crashes=0)
+
+
+def not_started(before: Observed, run: int, reason: str) -> Observed:
+    """Run number `run` could not begin."""
+    return Observed(power=Power.OFF, over_run=run, failure=reason, crashes=before.crashes)

@@ -1,0 +1,211 @@
+"""/vm/{vm}/device, /network and /volume: what is plugged into a VM, live by default."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from pvc.cluster import devices, networks, vms, volumes
+from pvc.cluster.state import Held, State
+from pvc.errors import Conflict, InUse, InvalidInput, NotFound, NotPermitted
+from pvc.model import domain, names
+from pvc.model.records import VM
+from pvc.server.parse import parameters
+from pvc.server.parts import BASE, CONFIG, POOLS, message, who
+from pvc.server.session import state_of
+from pvc.server.vmview import disk_object, nic_object
+
+routes = web.RouteTableDef()
+
+# Beyond the guest's own time to let go of a device: the agent's and the store's.
+_MARGIN_S = 30.0
+
+
+class Device(msgspec.Struct):
+    xml: str
+    live: bool = True
+
+
+class AddNetwork(msgspec.Struct):
+    net: str
+    mac: str | None = None
+    model: str = "virtio"
+    live: bool = True
+
+
+class RemoveNetwork(msgspec.Struct):
+    net: str | None = None
+    mac: str | None = None
+    live: bool = True
+
+
+class AddVolume(msgspec.Struct):
+    volume: str
+    disk_id: str | None = None
+    bus: str | None = None
+    live: bool = True
+
+
+class RemoveVolume(msgspec.Struct):
+    volume: str
+    live: bool = True
+
+
+async def _change(
+    request: web.Request, held: Held[VM], action: str, device: str, live: bool, what: str
+) -> web.Response:
+    """what: the device in words, as `network "lan"`."""
+    timeout_s = request.app[CONFIG].agent.detach_timeout_s + _MARGIN_S
+    state = state_of(request)
+    task = await devices.change(state, held, action, device, live=live, who=who(request), timeout_s=timeout_s)
+    verb, to = ("Attached", "to") if action == devices.ATTACH else ("Detached", "from")
+    if task is None:
+        return message(f'{verb} {what} {to} the configuration of VM "{held.record.name}".', live=False)
+    return message(f'{verb} {what} {to} VM "{held.record.name}".', live=True)
+
+
+async def _checked(request: web.Request, held: Held[VM], text: str) -> str:
+    """A device's XML as it is stored. Raises InvalidXML, NotPermitted, Conflict, NotFound, InUse."""
+    node = domain.parse_device(text)
+    foreign = domain.foreign_parts(node)
+    if foreign and not request.app[CONFIG].hypervisor.allow_host_devices:
+        raise NotPermitted(problem=f"The device uses {foreign[0]}, which the configuration does not allow")
+    state = state_of(request)
+    if node.tag == "interface":
+        return await _with_mac(state, node)
+    volume = domain.volume_of(node)
+    if volume:
+        await _check_volume(request, held.record, volume)
+    return domain.text_of(node)
+
+
+async def _with_mac(state: State, node: domain.Element) -> str:
+    taken = networks.macs_of([one.record for one in await state.readable_vms()])
+    nic = domain.nic(node)
+    if nic.mac in taken:
+        raise Conflict(kind="MAC address", name=nic.mac, problem=f'belongs to VM "{taken[nic.mac]}"')
+    mac = nic.mac or next(vms.new_macs(taken))
+    return domain.nic_xml(nic.source, mac, nic.model or "virtio") if not nic.mac else domain.text_of(node)
+
+
+async def _check_volume(request: web.Request, vm: VM, volume: str) -> None:
+    pool, name = _split(volume)
+    await volumes.pool_of(request.app[POOLS], pool).volume(name)
+    for other in await volumes.users(state_of(request), volume):
+        if other.uuid == vm.uuid:
+            raise Conflict(kind="volume", name=volume, problem=f'is in VM "{vm.name}" already')
+        raise InUse(kind="volume", name=volume, user=f'VM "{other.name}"')
+
+
+def _split(volume: str) -> tuple[str, str]:
+    try:
+        return names.split_volume(volume)
+    except ValueError as exc:
+        raise InvalidInput({"volume": str(exc)}) from exc
+
+
+async def _vm(request: web.Request) -> Held[VM]:
+    return await state_of(request).find_vm(request.match_info["vm"])
+
+
+@routes.post(f"{BASE}/vm/{{vm}}/device")
+async def attach_device(request: web.Request) -> web.Response:
+    given = await parameters(request, Device)
+    held = await _vm(request)
+    return await _change(
+        request, held, devices.ATTACH, await _checked(request, held, given.xml), given.live, "the device"
+    )
+
+
+@routes.delete(f"{BASE}/vm/{{vm}}/device")
+async def detach_device(request: web.Request) -> web.Response:
+    """The device is found by its disk target or its MAC."""
+    given = await parameters(request, Device)
+    held = await _vm(request)
+    node = domain.parse_device(given.xml)
+    return await _change(request, held, devices.DETACH, domain.text_of(node), given.live, "the device")
+
+
+@routes.get(f"{BASE}/vm/{{vm}}/network")
+async def list_networks(request: web.Request) -> web.Response:
+    held, bridges = await _vm(request), await networks.by_bridge(state_of(request))
+    return web.json_response([nic_object(nic, bridges) for nic in domain.describe(held.record.xml).nics])
+
+
+@routes.post(f"{BASE}/vm/{{vm}}/network")
+async def add_network(request: web.Request) -> web.Response:
+    given = await parameters(request, AddNetwork)
+    held, state = await _vm(request), state_of(request)
+    if given.mac is not None and not names.MAC.fullmatch(given.mac):
+        raise InvalidInput({"mac": 'must be written as "52:54:00:12:34:56"'})
+    if not given.model.replace("-", "").isalnum():
+        raise InvalidInput({"model": 'must be a NIC model, as "virtio" or "e1000e"'})
+    network = await networks.find(state, given.net)
+    taken = networks.macs_of([one.record for one in await state.readable_vms()])
+    mac = (given.mac or next(vms.new_macs(taken))).lower()
+    device = await _checked(request, held, domain.nic_xml(network.bridge, mac, given.model))
+    what = f'network "{network.description}" as "{mac}"'
+    return await _change(request, held, devices.ATTACH, device, given.live, what)
+
+
+@routes.delete(f"{BASE}/vm/{{vm}}/network")
+async def remove_network(request: web.Request) -> web.Response:
+    given = await parameters(request, RemoveNetwork)
+    held = await _vm(request)
+    nic = await _which_nic(state_of(request), held.record, given)
+    device = domain.nic_xml(nic.source, nic.mac, nic.model)
+    return await _change(request, held, devices.DETACH, device, given.live, f'network interface "{nic.mac}"')
+
+
+async def _which_nic(state: State, vm: VM, given: RemoveNetwork) -> domain.Nic:
+    """The one NIC that fits. Raises NotFound, InvalidInput when several do."""
+    if given.net is None and given.mac is None:
+        raise InvalidInput({"net": 'or "mac" must say which interface goes'})
+    bridge = (await networks.find(state, given.net)).bridge if given.net is not None else None
+    mac = given.mac.lower() if given.mac is not None else None
+    nics = domain.describe(vm.xml).nics
+    found = [nic for nic in nics if (bridge is None or nic.source == bridge) and (mac is None or nic.mac == mac)]
+    if not found:
+        raise NotFound(kind="network interface", name=given.mac or given.net)
+    if len(found) > 1:
+        macs = ", ".join(f'"{nic.mac}"' for nic in found)
+        raise InvalidInput({"mac": f"must say which of the interfaces {macs} goes"})
+    return found[0]
+
+
+@routes.get(f"{BASE}/vm/{{vm}}/volume")
+async def list_volumes(request: web.Request) -> web.Response:
+    held = await _vm(request)
+    return web.json_response([disk_object(disk) for disk in domain.describe(held.record.xml).disks])
+
+
+@routes.post(f"{BASE}/vm/{{vm}}/volume")
+async def add_volume(request: web.Request) -> web.Response:
+    given = await parameters(request, AddVolume)
+    held = await _vm(request)
+    _split(given.volume)
+    dev, bus = _place(held.record, given)
+    device = await _checked(request, held, domain.disk_xml(given.volume, dev, bus))
+    return await _change(request, held, devices.ATTACH, device, given.live, f'volume "{given.volume}" as "{dev}"')
+
+
+def _place(vm: VM, given: AddVolume) -> tuple[str, str]:
+    """Device name and bus: what is asked for, else the lowest free name."""
+    if given.disk_id is None:
+        bus = given.bus or "virtio"
+        return domain.next_dev(vm.xml, bus), bus
+    if not (given.disk_id.isalpha() and given.disk_id.islower() and 3 <= len(given.disk_id) <= 4):
+        raise InvalidInput({"disk_id": 'must be a device name, as "vdb" or "sdc"'})
+    return given.disk_id, given.bus or domain.bus_of(given.disk_id)
+
+
+@routes.delete(f"{BASE}/vm/{{vm}}/volume")
+async def remove_volume(request: web.Request) -> web.Response:
+    given = await parameters(request, RemoveVolume)
+    held = await _vm(request)
+    disks = domain.describe(held.record.xml).disks
+    disk = next((one for one in disks if given.volume in (one.volume, one.dev)), None)
+    if disk is None or not disk.volume:
+        raise NotFound(kind=f'disk of VM "{held.record.name}"', name=given.volume)
+    device = domain.disk_xml(disk.volume, disk.dev, disk.bus)
+    return await _change(request, held, devices.DETACH, device, given.live, f'volume "{disk.volume}"')

@@ -1,0 +1,69 @@
+"""Serving: the unix socket, and the network where the configuration says so."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from aiohttp import web
+
+from pvc.cluster.state import State
+from pvc.config import API, Config
+from pvc.server import uploads
+from pvc.server.app import build_app
+from pvc.server.session import Session
+from pvc.storage.base import Pool
+from pvc.store.base import Source
+
+
+async def run(source: Source, pools: Mapping[str, Pool], config: Config, ready: Callable[[], None]) -> None:
+    """Until cancelled. ready: called when requests are answered and the store has been reached."""
+    session = Session(source)
+    first = asyncio.Event()
+    ends: set[asyncio.Task[None]] = set()
+
+    def opened(state: State) -> None:
+        first.set()
+        end = asyncio.create_task(uploads.end_abandoned(state, config.agent.node_name))
+        ends.add(end)
+        end.add_done_callback(ends.discard)
+
+    async with AsyncExitStack() as stack:
+        runner = web.AppRunner(build_app(session, pools, config), access_log=None, shutdown_timeout=5.0)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await _listen(runner, config.api)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(session.keep(opened))
+            await first.wait()
+            ready()
+
+
+async def _listen(runner: web.AppRunner, api: API) -> None:
+    """Raises OSError, which names the address."""
+    await asyncio.to_thread(_make_way, Path(api.socket))
+    old = os.umask(0o177)
+    try:
+        await web.UnixSite(runner, api.socket).start()
+    finally:
+        os.umask(old)
+    if api.listen:
+        host, _, port = api.listen.rpartition(":")
+        await web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=_tls(api)).start()
+
+
+def _make_way(socket: Path) -> None:
+    socket.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    socket.unlink(missing_ok=True)
+
+
+def _tls(api: API) -> ssl.SSLContext | None:
+    if not api.tls_certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(api.tls_certificate, api.tls_key)
+    return context

@@ -1,0 +1,74 @@
+"""/vm/{vm}/state: start, shutdown, stop, restart, disable."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+from aiohttp import web
+
+from pvc.cluster import power
+from pvc.errors import InvalidInput
+from pvc.model.records import VM, Desired
+from pvc.server.parse import parameters
+from pvc.server.parts import BASE, CONFIG, message
+from pvc.server.session import state_of
+
+routes = web.RouteTableDef()
+
+# What a start may take before its waiter is told that it goes on without it.
+_WAIT_S = 120.0
+
+
+class Action(StrEnum):
+    START = "start"
+    SHUTDOWN = "shutdown"
+    STOP = "stop"
+    RESTART = "restart"
+    DISABLE = "disable"
+
+
+class Ask(msgspec.Struct):
+    """timeout: seconds the guest has to shut down before the plug is pulled."""
+
+    state: Action
+    force: bool = False
+    wait: bool = False
+    timeout: float | None = None
+
+
+_ASKED = {
+    Action.START: "Starting VM",
+    Action.SHUTDOWN: "Shutting down VM",
+    Action.STOP: "Forcibly stopping VM",
+    Action.RESTART: "Restarting VM",
+    Action.DISABLE: "Disabling VM",
+}
+_DONE = {
+    Action.START: "Started VM",
+    Action.SHUTDOWN: "Shut down VM",
+    Action.STOP: "Stopped VM",
+    Action.RESTART: "Restarted VM",
+    Action.DISABLE: "Disabled VM",
+}
+
+
+@routes.post(f"{BASE}/vm/{{vm}}/state")
+async def ask_state(request: web.Request) -> web.Response:
+    given = await parameters(request, Ask)
+    if given.timeout is not None and given.timeout < 0:
+        raise InvalidInput({"timeout": "must not be less than 0"})
+    state = state_of(request)
+    name = request.match_info["vm"]
+    vm = await power.ask(state, name, given.state, force=given.force, deadline_s=given.timeout)
+    if not given.wait:
+        return message(f'{_ASKED[given.state]} "{vm.name}".')
+    await power.wait(state, vm, _WAIT_S + _shutdown_s(request, vm))
+    return message(f'{_DONE[given.state]} "{vm.name}".')
+
+
+def _shutdown_s(request: web.Request, vm: VM) -> float:
+    if vm.deadline_s is not None:
+        return vm.deadline_s
+    ending = vm.desired is not Desired.RUNNING or vm.run > 1
+    return request.app[CONFIG].agent.shutdown_timeout_s if ending else 0.0

@@ -1,0 +1,139 @@
+"""/storage/ceph/snapshot."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+from aiohttp import web
+
+from pvc.cluster import volumes
+from pvc.errors import NotFound
+from pvc.model.names import problem_with
+from pvc.server.limits import matcher
+from pvc.server.parse import need_name, parameters
+from pvc.server.parts import BASE, POOLS, message
+from pvc.server.session import state_of
+from pvc.server.volumes import pool_in, volume_in
+from pvc.storage.base import Pool, Snapshot, Snapshots
+
+routes = web.RouteTableDef()
+
+_ONE = f"{BASE}/storage/ceph/snapshot/{{pool}}/{{volume}}/{{snapshot}}"
+
+
+class ListQuery(msgspec.Struct):
+    pool: str | None = None
+    volume: str | None = None
+    limit: str | None = None
+
+
+class Add(msgspec.Struct):
+    snapshot: str
+    volume: str
+    pool: str
+
+
+class Rename(msgspec.Struct):
+    new_name: str
+
+
+class Nothing(msgspec.Struct):
+    pass
+
+
+def _of(pool: Pool) -> Snapshots:
+    """Every pool there is now can snapshot."""
+    return cast("Snapshots", pool)
+
+
+def _name_in(request: web.Request) -> str:
+    name = request.match_info["snapshot"]
+    if problem_with("snapshot", name):
+        raise NotFound(kind="snapshot", name=name)
+    return name
+
+
+@routes.get(f"{BASE}/storage/ceph/snapshot")
+async def list_snapshots(request: web.Request) -> web.Response:
+    query = await parameters(request, ListQuery)
+    pools = request.app[POOLS]
+    chosen = [volumes.pool_of(pools, query.pool)] if query.pool is not None else list(pools.values())
+    fits = matcher(query.limit)
+    shown: list[dict[str, Any]] = []
+    for pool in chosen:
+        names = [volume.name for volume in await pool.volumes() if query.volume in (None, volume.name)]
+        if query.volume is not None and query.pool is not None and not names:
+            raise NotFound(kind="volume", name=f"{pool.name}/{query.volume}")
+        for name in names:
+            shown += [_object(pool.name, one) for one in await _of(pool).snapshots(name) if fits(one.name)]
+    return web.json_response(shown)
+
+
+@routes.get(_ONE)
+async def get_snapshot(request: web.Request) -> web.Response:
+    """A list of one."""
+    pool, name = pool_in(request), _name_in(request)
+    found = [one for one in await _of(pool).snapshots(volume_in(request)) if one.name == name]
+    if not found:
+        raise NotFound(kind="snapshot", name=f"{pool.name}/{volume_in(request)}@{name}")
+    return web.json_response([_object(pool.name, found[0])])
+
+
+def _object(pool: str, snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "pool": pool,
+        "volume": snapshot.volume,
+        "snapshot": snapshot.name,
+        "size_bytes": snapshot.size,
+        "created_at": snapshot.created_at,
+    }
+
+
+@routes.post(f"{BASE}/storage/ceph/snapshot")
+async def add_snapshot(request: web.Request) -> web.Response:
+    given = await parameters(request, Add)
+    pool = volumes.pool_of(request.app[POOLS], given.pool)
+    if problem_with("volume", given.volume):
+        raise NotFound(kind="volume", name=f"{given.pool}/{given.volume}")
+    return await _add(request, pool, given.volume, need_name("snapshot", given.snapshot))
+
+
+@routes.post(_ONE)
+async def add_snapshot_by_path(request: web.Request) -> web.Response:
+    await parameters(request, Nothing)
+    name = need_name("snapshot", request.match_info["snapshot"])
+    return await _add(request, pool_in(request), volume_in(request), name)
+
+
+async def _add(request: web.Request, pool: Pool, volume: str, name: str) -> web.Response:
+    async with volumes.reserved(state_of(request), pool.name, volume, "a snapshot of the volume"):
+        await _of(pool).snapshot(volume, name)
+    return message(f'Created snapshot "{name}" of volume "{volume}" in pool "{pool.name}".')
+
+
+@routes.put(_ONE)
+async def rename_snapshot(request: web.Request) -> web.Response:
+    given = await parameters(request, Rename)
+    pool, volume, name = pool_in(request), volume_in(request), _name_in(request)
+    await _of(pool).rename_snapshot(volume, name, need_name("snapshot", given.new_name, "new_name"))
+    return message(f'Renamed snapshot "{name}" to "{given.new_name}" for volume "{volume}" in pool "{pool.name}".')
+
+
+@routes.delete(_ONE)
+async def remove_snapshot(request: web.Request) -> web.Response:
+    await parameters(request, Nothing)
+    pool, volume, name = pool_in(request), volume_in(request), _name_in(request)
+    await _of(pool).remove_snapshot(volume, name)
+    return message(f'Removed snapshot "{name}" of volume "{volume}" in pool "{pool.name}".')
+
+
+@routes.post(f"{_ONE}/rollback")
+async def roll_back(request: web.Request) -> web.Response:
+    await parameters(request, Nothing)
+    pool, volume, name = pool_in(request), volume_in(request), _name_in(request)
+    state = state_of(request)
+    async with volumes.reserved(state, pool.name, volume, "a roll-back of the volume"):
+        await volumes.check_idle(state, pool, volume)
+        await _of(pool).roll_back(volume, name)
+    return message(f'Rolled volume "{volume}" in pool "{pool.name}" back to snapshot "{name}".')

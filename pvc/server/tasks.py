@@ -1,0 +1,85 @@
+"""/tasks: long operations as they go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from pvc.cluster import tasks
+from pvc.cluster.state import Held
+from pvc.errors import InvalidInput
+from pvc.model.records import Task, TaskStatus
+from pvc.server.parse import parameters
+from pvc.server.parts import BASE
+from pvc.server.session import state_of
+
+routes = web.RouteTableDef()
+
+_LONGEST_WAIT_S = 60.0
+
+
+class ListQuery(msgspec.Struct):
+    kind: str | None = None
+    target: str | None = None
+    status: TaskStatus | None = None
+
+
+class Wait(msgspec.Struct):
+    """after: the version already known. wait: seconds to wait for a newer one."""
+
+    after: int = -1
+    wait: float = 0.0
+
+
+@routes.get(f"{BASE}/tasks")
+async def list_tasks(request: web.Request) -> web.Response:
+    query = await parameters(request, ListQuery)
+    shown = [_shown(item) for item in await state_of(request).tasks()]
+    shown = [item for item in shown if _chosen(item, query)]
+    return web.json_response(sorted(shown, key=lambda item: float(item["created_at"])))
+
+
+def _chosen(item: dict[str, Any], query: ListQuery) -> bool:
+    wanted = ((query.kind, item["kind"]), (query.target, item["target"]), (query.status, item["status"]))
+    return all(word is None or word == found for word, found in wanted)
+
+
+def _shown(item: Held[Task] | Any) -> dict[str, Any]:
+    if isinstance(item, Held):
+        return task_object(item)
+    unreadable = Task(id=item.key, kind="unknown", target=("unknown", ""), name="", status=TaskStatus.FAILED)
+    problem = {"code": "corrupt", "message": f"The record cannot be read: {item.reason}"}
+    return task_object(Held(msgspec.structs.replace(unreadable, problem=problem), 0))
+
+
+@routes.get(f"{BASE}/tasks/{{task}}")
+async def get_task(request: web.Request) -> web.Response:
+    query = await parameters(request, Wait)
+    if not 0 <= query.wait <= _LONGEST_WAIT_S:
+        raise InvalidInput({"wait": f"must be 0 to {_LONGEST_WAIT_S:g}"})
+    state, task_id = state_of(request), request.match_info["task"]
+    held = await tasks.after(state, task_id, query.after, query.wait) if query.wait else await state.task(task_id)
+    return web.json_response(task_object(held))
+
+
+def task_object(held: Held[Task]) -> dict[str, Any]:
+    task = held.record
+    return {
+        "id": task.id,
+        "kind": task.kind,
+        "target": "/".join(task.target),
+        "name": task.name,
+        "who": task.who,
+        "node": task.node,
+        "status": str(task.status),
+        "phase": task.phase,
+        "done": task.done,
+        "total": task.total,
+        "result": task.result,
+        "problem": task.problem,
+        "created_at": task.created_at,
+        "updated_at": task.updated_at,
+        "version": held.version,
+    }

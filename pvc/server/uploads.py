@@ -1,0 +1,154 @@
+"""Images as they stream in: a raw request body, or the multipart field `file` of existing clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+from aiohttp import BodyPartReader, web
+
+from pvc.cluster import tasks, volumes
+from pvc.cluster.state import State
+from pvc.config import Config
+from pvc.errors import Busy, InvalidImage, InvalidInput, PVCError, StoreUnavailable, Timeout, TooLarge
+from pvc.images.receive import Received, receive
+from pvc.server import parse
+from pvc.server.parts import BASE, CONFIG, message, who
+from pvc.server.session import state_of
+from pvc.server.volumes import pool_in, volume_in
+from pvc.storage.base import Pool
+
+routes = web.RouteTableDef()
+
+# aiohttp's own 8 KiB costs four times the processor time of this (measured, see docs/design/002).
+_PART_PIECE = 256 * 1024
+
+UNDER_WAY = web.AppKey("uploads under way", set[str])
+
+
+class Upload(msgspec.Struct):
+    image_format: str
+
+
+@routes.post(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}/upload")
+async def upload(request: web.Request) -> web.Response:
+    """Everything that can be refused is refused before the first byte of the image is read."""
+    given = parse.query(request, Upload)
+    pool, name = pool_in(request), volume_in(request)
+    state, config = state_of(request), request.app[CONFIG]
+    await pool.volume(name)
+    _check_size(request, config)
+    task = tasks.new(state, "upload", ("volume", f"{pool.name}/{name}"), name, who=who(request))
+    task = msgspec.structs.replace(task, node=config.agent.node_name)
+    under_way = request.app[UNDER_WAY]
+    if len(under_way) >= config.upload.most_at_once:
+        raise Busy(kind="server", name=config.agent.node_name, holder=f"{len(under_way)} uploads, the most it takes")
+    under_way.add(task.id)
+    try:
+        async with volumes.reserved(state, pool.name, name, f'upload "{task.id}"'):
+            await volumes.check_idle(state, pool, name)
+            received = await _run(request, tasks.Running(state, task), pool, name, given.image_format)
+    finally:
+        under_way.discard(task.id)
+    return _answer(pool, name, received, task.id)
+
+
+def _check_size(request: web.Request, config: Config) -> None:
+    if (request.content_length or 0) > config.upload.largest_bytes:
+        size = request.content_length
+        raise TooLarge(what="The upload", size=size, limit=config.upload.largest_bytes)
+
+
+def _answer(pool: Pool, name: str, received: Received, task_id: str) -> web.Response:
+    verb = "Wrote" if received.format == "raw" else "Converted and wrote"
+    return message(
+        f'{verb} uploaded file to volume "{name}" in pool "{pool.name}".',
+        bytes=received.received,
+        virtual_size=received.virtual_size,
+        sha256=received.sha256,
+        task=task_id,
+    )
+
+
+async def _run(request: web.Request, running: tasks.Running, pool: Pool, name: str, image_format: str) -> Received:
+    """Receive with a task that tells how it goes; its end is written whatever happens."""
+    limits = request.app[CONFIG].upload
+    await running.begin()
+    try:
+        chunks = _bounded(_body(request), limits.largest_bytes, limits.idle_timeout_s)
+        length = None if _is_multipart(request) else request.content_length
+        received = await receive(
+            chunks,
+            declared=image_format,
+            pool=pool,
+            volume=name,
+            length=length,
+            limits=limits,
+            report=running.report,
+        )
+    except PVCError as exc:
+        await _end_badly(running, exc)
+        raise
+    except (ConnectionError, asyncio.CancelledError):
+        await asyncio.shield(_end_badly(running, InvalidImage(problem="the client went away during the upload")))
+        raise
+    await running.end(tasks.done(running.task, f"Received {received.received} bytes, SHA-256 {received.sha256}."))
+    return received
+
+
+async def _end_badly(running: tasks.Running, exc: PVCError) -> None:
+    try:
+        await running.end(tasks.failed(running.task, exc))
+    except StoreUnavailable:
+        return  # the record is found abandoned when the store is back
+
+
+def _is_multipart(request: web.Request) -> bool:
+    return request.content_type == "multipart/form-data"
+
+
+def _body(request: web.Request) -> AsyncIterator[bytes]:
+    return _parts(request) if _is_multipart(request) else _plain(request)
+
+
+async def _plain(request: web.Request) -> AsyncIterator[bytes]:
+    while data := await request.content.readany():
+        yield data
+
+
+async def _parts(request: web.Request) -> AsyncIterator[bytes]:
+    """The content of the part called "file". Raises InvalidInput when there is none."""
+    reader = await request.multipart()
+    while (part := await reader.next()) is not None:
+        if isinstance(part, BodyPartReader) and part.name == "file":
+            while data := await part.read_chunk(_PART_PIECE):
+                yield bytes(data)
+            return
+    raise InvalidInput({"file": "is missing"})
+
+
+async def _bounded(chunks: AsyncIterator[bytes], most: int, idle_s: float) -> AsyncIterator[bytes]:
+    """`chunks`, unless they are too many or too slow. Raises TooLarge, Timeout, InvalidImage for a broken body."""
+    size = 0
+    while True:
+        try:
+            async with asyncio.timeout(idle_s):
+                data = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as exc:
+            raise Timeout(what="The next piece of the upload", timeout_s=idle_s) from exc
+        except ValueError as exc:
+            raise InvalidImage(problem="the multipart body is malformed or ends too early") from exc
+        size += len(data)
+        if size > most:
+            raise TooLarge(what="The upload", size=f"more than {most}", limit=most)
+        yield data
+
+
+async def end_abandoned(state: State, node: str) -> None:
+    """Uploads that a dead server of this node left running have failed: say so."""
+    for held in await tasks.abandoned(state, node):
+        reason = InvalidImage(problem="pvc serve stopped during the upload")
+        await state.store.commit(tasks.writing(state, held, tasks.failed(held.record, reason)))

@@ -1,0 +1,235 @@
+"""/vm: VMs and their configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from msgspec import field
+
+from pvc.cluster import networks, nodes, vms
+from pvc.cluster.state import Held, State, Unreadable
+from pvc.errors import InvalidInput, NotFound
+from pvc.model import domain, names
+from pvc.model.records import VM, MigrationMethod, Network, NodeStatus, Observed, Selector, Tag
+from pvc.model.states import api_state
+from pvc.server.limits import matcher
+from pvc.server.parse import need_name, parameters
+from pvc.server.parts import BASE, CONFIG, POOLS, message
+from pvc.server.session import state_of
+from pvc.server.vmview import unreadable_object, vm_object
+
+routes = web.RouteTableDef()
+
+_STATES = (
+    "start",
+    "restart",
+    "shutdown",
+    "stop",
+    "disable",
+    "fail",
+    "migrate",
+    "migrate-live",
+    "unmigrate",
+    "provision",
+)
+
+
+class ListQuery(msgspec.Struct):
+    limit: str | None = None
+    node: str | None = None
+    state: str | None = None
+    tag: str | None = None
+    negate: bool = False
+
+
+class Define(msgspec.Struct):
+    xml: str
+    limit: tuple[str, ...] = ()
+    node: str | None = None
+    selector: Selector = Selector.NONE
+    autostart: bool = False
+    migration_method: MigrationMethod = MigrationMethod.NONE
+    user_tags: tuple[str, ...] = ()
+    protected_tags: tuple[str, ...] = ()
+
+
+class Modify(msgspec.Struct):
+    xml: str
+    restart: bool = False
+    dry_run: bool = False
+
+
+class Remove(msgspec.Struct):
+    delete_disks: bool = False
+
+
+class Rename(msgspec.Struct):
+    new_name: str = field()
+
+
+@routes.get(f"{BASE}/vm")
+async def list_vms(request: web.Request) -> web.Response:
+    query = await parameters(request, ListQuery)
+    state = state_of(request)
+    await _check_filters(state, query)
+    fits = matcher(query.limit)
+    shown = [item for item in await _objects(state) if _chosen(item, query) and _named(item, query.limit, fits)]
+    return web.json_response(shown)
+
+
+async def _check_filters(state: State, query: ListQuery) -> None:
+    if query.state is not None and query.state not in _STATES:
+        raise InvalidInput({"state": f"must be one of {', '.join(_STATES)}"})
+    if query.node is not None:
+        try:
+            await state.node(query.node)
+        except NotFound as exc:
+            raise InvalidInput({"node": f'names no node of this cluster: "{query.node}"'}) from exc
+
+
+def _named(item: dict[str, Any], limit: str | None, fits: Any) -> bool:
+    uuid = item["uuid"]
+    return fits(item["name"]) or limit in (uuid, uuid.replace("-", ""))
+
+
+def _chosen(item: dict[str, Any], query: ListQuery) -> bool:
+    tags = {tag["name"] for tag in item["tags"]}
+    wanted = ((query.node, {item["node"]}), (query.state, {item["state"]}), (query.tag, tags))
+    return all((word in found) is not query.negate for word, found in wanted if word is not None)
+
+
+async def _objects(state: State) -> list[dict[str, Any]]:
+    bridges = await networks.by_bridge(state)
+    statuses: dict[str, NodeStatus] = {}
+    shown = []
+    for item in await state.vms():
+        if isinstance(item, Unreadable):
+            shown.append(unreadable_object(item))
+            continue
+        vm = item.record
+        if vm.node not in statuses:
+            statuses[vm.node] = await state.node_status(vm.node)
+        shown.append(vm_object(vm, statuses[vm.node].vms.get(vm.uuid, Observed()), bridges))
+    return sorted(shown, key=lambda shape: str(shape["name"]))
+
+
+@routes.get(f"{BASE}/vm/{{vm}}")
+async def get_vm(request: web.Request) -> web.Response:
+    """A list of one."""
+    state = state_of(request)
+    held = await state.find_vm(request.match_info["vm"])
+    return web.json_response([await _object(state, held, await networks.by_bridge(state))])
+
+
+async def _object(state: State, held: Held[VM], bridges: Mapping[str, Network]) -> dict[str, Any]:
+    return vm_object(held.record, await state.observed(held.record), bridges)
+
+
+@routes.post(f"{BASE}/vm")
+@routes.post(f"{BASE}/vm/{{vm}}")
+async def define_vm(request: web.Request) -> web.Response:
+    given = await parameters(request, Define)
+    state, config = state_of(request), request.app[CONFIG]
+    tags = _tags(given)
+    xml = domain.normalise(given.xml, new_uuid=state.new_uuid())
+    described = domain.describe(xml)
+    xml = await vms.check_xml(state, xml, described.uuid, allow_host_devices=config.hypervisor.allow_host_devices)
+    vm = VM(
+        uuid=described.uuid,
+        name=described.name,
+        xml=xml,
+        node=await _node(state, given.node),
+        node_limit=tuple(need_name("node", node, "limit") for node in given.limit),
+        node_selector=given.selector,
+        node_autostart=given.autostart,
+        migration_method=given.migration_method,
+        tags=tags,
+    )
+    await vms.define(state, request.app[POOLS], vm)
+    return message(f'Added VM "{vm.name}" with UUID "{vm.uuid}".', uuid=vm.uuid)
+
+
+async def _node(state: State, wanted: str | None) -> str:
+    try:
+        return await nodes.choose(state, wanted)
+    except NotFound as exc:
+        raise InvalidInput({"node": f'names no node of this cluster: "{wanted}"'}) from exc
+
+
+def _tags(given: Define) -> tuple[Tag, ...]:
+    found = {name: Tag(name=need_name("tag", name, "user_tags")) for name in given.user_tags}
+    protected = (need_name("tag", name, "protected_tags") for name in given.protected_tags)
+    found |= {name: Tag(name=name, protected=True) for name in protected}
+    return tuple(found[name] for name in sorted(found))
+
+
+@routes.put(f"{BASE}/vm/{{vm}}")
+async def modify_vm(request: web.Request) -> web.Response:
+    """The name and UUID of a VM are not the XML's to change: rename does that."""
+    given = await parameters(request, Modify)
+    state, config = state_of(request), request.app[CONFIG]
+    held = await state.find_vm(request.match_info["vm"])
+    vm = held.record
+    xml = domain.normalise(given.xml, new_uuid=vm.uuid)
+    described = domain.describe(xml)
+    if (described.name, described.uuid) != (vm.name, vm.uuid):
+        raise InvalidInput({"xml": f'must keep the name "{vm.name}" and the UUID "{vm.uuid}"'})
+    xml = await vms.check_xml(state, xml, vm.uuid, allow_host_devices=config.hypervisor.allow_host_devices)
+    difference = vms.diff(vm.xml, xml)
+    if given.dry_run or not difference:
+        text = f'VM "{vm.name}" would be modified.' if difference else f'VM "{vm.name}" is like this already.'
+        return message(text, diff=difference)
+    await vms.modify(state, request.app[POOLS], held, xml, restart=given.restart)
+    return message(f'Modified the configuration of VM "{vm.name}".', diff=difference)
+
+
+@routes.delete(f"{BASE}/vm/{{vm}}")
+async def remove_vm(request: web.Request) -> web.Response:
+    given = await parameters(request, Remove)
+    state = state_of(request)
+    name = (await state.find_vm(request.match_info["vm"])).record.name
+    if not given.delete_disks:
+        await vms.undefine(state, name)
+        return message(f'Undefined VM "{name}" from the cluster.')
+    removed = await vms.undefine(state, name, request.app[POOLS])
+    return message(f'Removed VM "{name}" and its disks from the cluster.', volumes=removed)
+
+
+@routes.post(f"{BASE}/vm/{{vm}}/rename")
+async def rename_vm(request: web.Request) -> web.Response:
+    given = await parameters(request, Rename)
+    state = state_of(request)
+    old = (await state.find_vm(request.match_info["vm"])).record.name
+    if problem := names.problem_with("VM", given.new_name):
+        raise InvalidInput({"new_name": problem})
+    await vms.rename(state, request.app[POOLS], old, given.new_name)
+    return message(f'Renamed VM "{old}" to "{given.new_name}".')
+
+
+@routes.get(f"{BASE}/vm/{{vm}}/meta")
+async def get_meta(request: web.Request) -> web.Response:
+    vm = (await state_of(request).find_vm(request.match_info["vm"])).record
+    shown = {
+        "name": vm.name,
+        "node_limit": list(vm.node_limit) or None,
+        "node_selector": str(vm.node_selector),
+        "node_autostart": vm.node_autostart,
+        "migration_method": str(vm.migration_method),
+    }
+    return web.json_response(shown)
+
+
+@routes.get(f"{BASE}/vm/{{vm}}/node")
+async def get_node(request: web.Request) -> web.Response:
+    vm = (await state_of(request).find_vm(request.match_info["vm"])).record
+    return web.json_response({"name": vm.name, "node": vm.node, "last_node": vm.last_node})
+
+
+@routes.get(f"{BASE}/vm/{{vm}}/state")
+async def get_state(request: web.Request) -> web.Response:
+    state = state_of(request)
+    vm = (await state.find_vm(request.match_info["vm"])).record
+    return web.json_response({"name": vm.name, "state": api_state(vm, await state.observed(vm))})

@@ -1,0 +1,96 @@
+"""A VM as the API shows it. Pure: record, what its node saw, and the networks by bridge."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pvc.cluster.state import Unreadable
+from pvc.errors import InvalidXML
+from pvc.model import domain
+from pvc.model.records import VM, Network, Observed, Tag
+from pvc.model.states import api_state
+
+_BRIDGE = re.compile(r"[vm]*br([0-9a-z]+)")
+
+
+def vm_object(vm: VM, observed: Observed, networks: Mapping[str, Network]) -> dict[str, Any]:
+    shown = _head(vm, observed)
+    try:
+        described = domain.describe(vm.xml)
+    except InvalidXML as exc:
+        return {**shown, "state": "fail", "failed_reason": str(exc)}
+    return {
+        **shown,
+        "description": described.description,
+        "memory": described.memory,
+        "memory_stats": {},
+        "vcpu": described.vcpu,
+        "vcpu_topology": described.topology,
+        "vcpu_stats": {},
+        "networks": [nic_object(nic, networks) for nic in described.nics],
+        "type": described.type,
+        "arch": described.arch,
+        "machine": described.machine,
+        "console": described.console,
+        "vnc": {"listen": described.vnc_listen, "port": described.vnc_port},
+        "emulator": described.emulator,
+        "features": list(described.features),
+        "disks": [disk_object(disk) for disk in described.disks],
+        "controllers": [{"type": kind, "model": model} for kind, model in described.controllers],
+        "xml": vm.xml,
+    }
+
+
+def _head(vm: VM, observed: Observed) -> dict[str, Any]:
+    return {
+        "name": vm.name,
+        "uuid": vm.uuid,
+        "state": api_state(vm, observed),
+        "power": str(observed.power),
+        "task": vm.task,
+        "node": vm.node,
+        "last_node": vm.last_node,
+        "migrated": f"from {vm.last_node}" if vm.last_node else "no",
+        "failed_reason": _reason(vm, observed),
+        "node_limit": list(vm.node_limit) or None,
+        "node_selector": str(vm.node_selector),
+        "node_autostart": vm.node_autostart,
+        "migration_method": str(vm.migration_method),
+        "tags": [tag_object(tag) for tag in vm.tags],
+        "profile": vm.profile,
+        "free_slots": observed.free_slots,
+    }
+
+
+def _reason(vm: VM, observed: Observed) -> str:
+    if observed.over_run == vm.run:
+        return observed.failure or observed.ended
+    if observed.crashes:
+        times = "once" if observed.crashes == 1 else f"{observed.crashes} times in a row"
+        return f"The guest crashed {times} and is started again."
+    return ""
+
+
+def tag_object(tag: Tag) -> dict[str, Any]:
+    return {"name": tag.name, "type": tag.type, "protected": tag.protected}
+
+
+def nic_object(nic: domain.Nic, networks: Mapping[str, Network]) -> dict[str, Any]:
+    network = networks.get(nic.source)
+    match = _BRIDGE.fullmatch(nic.source)
+    vni = str(network.vni) if network else match[1] if match else ""
+    return {"type": nic.type, "vni": vni, "mac": nic.mac, "source": nic.source, "model": nic.model}
+
+
+def disk_object(disk: domain.Disk) -> dict[str, Any]:
+    return {"type": disk.type, "name": disk.source, "dev": disk.dev, "bus": disk.bus, "device": disk.device}
+
+
+def unreadable_object(item: Unreadable) -> dict[str, Any]:
+    """Stands in every list where the VM would, with its problem."""
+    vm = VM(uuid=item.key, name=item.key, xml="", node="")
+    problem = f"The record cannot be read: {item.reason}"
+    blank = {"networks": [], "disks": [], "controllers": [], "features": [], "memory": 0, "vcpu": 0, "xml": ""}
+    return {**_head(vm, Observed()), **blank, "state": "fail", "failed_reason": problem}

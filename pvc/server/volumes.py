@@ -1,0 +1,207 @@
+"""/storage/ceph/pool and /volume: the established paths, whatever keeps the disks."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from pvc.cluster import volumes
+from pvc.errors import InvalidInput, NotFound, PoolUnavailable
+from pvc.model.names import problem_with
+from pvc.server.limits import matcher
+from pvc.server.parse import need_name, parameters
+from pvc.server.parts import BASE, POOLS, message
+from pvc.server.session import state_of
+from pvc.storage.base import Pool, Usage, Volume
+from pvc.units import format_size, parse_size
+
+routes = web.RouteTableDef()
+
+
+class ListQuery(msgspec.Struct):
+    limit: str | None = None
+    pool: str | None = None
+
+
+class Limit(msgspec.Struct):
+    limit: str | None = None
+
+
+class Add(msgspec.Struct):
+    volume: str
+    pool: str
+    size: str
+
+
+class Size(msgspec.Struct):
+    size: str
+
+
+class Change(msgspec.Struct):
+    """force: allow the volume to become smaller, losing its end."""
+
+    new_size: str | None = None
+    new_name: str | None = None
+    force: bool = False
+
+
+class Clone(msgspec.Struct):
+    new_volume: str
+
+
+class Nothing(msgspec.Struct):
+    pass
+
+
+def pool_in(request: web.Request) -> Pool:
+    """The pool of the path. Raises NotFound."""
+    return volumes.pool_of(request.app[POOLS], request.match_info["pool"])
+
+
+def volume_in(request: web.Request) -> str:
+    """The volume name of the path: one that cannot exist is not found."""
+    name = request.match_info["volume"]
+    if problem_with("volume", name):
+        raise NotFound(kind="volume", name=f"{request.match_info['pool']}/{name}")
+    return name
+
+
+def size_of(text: str, argument: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as exc:
+        raise InvalidInput({argument: str(exc)}) from exc
+
+
+@routes.get(f"{BASE}/storage/ceph/pool")
+async def list_pools(request: web.Request) -> web.Response:
+    fits = matcher((await parameters(request, Limit)).limit)
+    pools = request.app[POOLS]
+    return web.json_response([await _pool_object(pools[name]) for name in sorted(pools) if fits(name)])
+
+
+@routes.get(f"{BASE}/storage/ceph/pool/{{pool}}")
+async def get_pool(request: web.Request) -> web.Response:
+    """A list of one."""
+    return web.json_response([await _pool_object(pool_in(request))])
+
+
+async def _pool_object(pool: Pool) -> dict[str, Any]:
+    """A pool that does not answer is shown with its problem."""
+    try:
+        usage, count, problem = await pool.usage(), len(await pool.volumes()), ""
+    except PoolUnavailable as exc:
+        usage, count, problem = Usage(0, 0, 0), 0, str(exc)
+    percent = usage.used / usage.total if usage.total else 0.0
+    stats = {"free_bytes": usage.free, "used_bytes": usage.used, "used_percent": percent, "total_bytes": usage.total}
+    return {
+        "name": pool.name,
+        "volume_count": count,
+        "tier": "default",
+        "pgs": "",
+        "shared": pool.capabilities.shared,
+        "stats": {"id": 0, "stored_bytes": usage.used, **stats},
+        "problem": problem,
+    }
+
+
+@routes.get(f"{BASE}/storage/ceph/volume")
+async def list_volumes(request: web.Request) -> web.Response:
+    query = await parameters(request, ListQuery)
+    pools = request.app[POOLS]
+    names = sorted(pools) if query.pool is None else [query.pool]
+    chosen = [volumes.pool_of(pools, name) for name in names]
+    fits = matcher(query.limit)
+    shown = [
+        volume_object(pool.name, volume) for pool in chosen for volume in await pool.volumes() if fits(volume.name)
+    ]
+    return web.json_response(shown)
+
+
+@routes.get(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}")
+async def get_volume(request: web.Request) -> web.Response:
+    """A list of one."""
+    pool = pool_in(request)
+    return web.json_response([volume_object(pool.name, await pool.volume(volume_in(request)))])
+
+
+def volume_object(pool: str, volume: Volume) -> dict[str, Any]:
+    stats = {
+        "name": volume.name,
+        "id": volume.name,
+        "size": format_size(volume.size),
+        "size_bytes": volume.size,
+        "used_bytes": volume.used,
+        "snapshot_count": volume.snapshots,
+        "create_timestamp": _time(volume.created_at),
+        "modify_timestamp": _time(volume.modified_at),
+    }
+    return {"name": volume.name, "pool": pool, "stats": stats, "problem": volume.problem}
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds") if seconds else ""
+
+
+@routes.post(f"{BASE}/storage/ceph/volume")
+async def add_volume(request: web.Request) -> web.Response:
+    given = await parameters(request, Add)
+    pool = volumes.pool_of(request.app[POOLS], given.pool)
+    return await _add(pool, need_name("volume", given.volume), given.size)
+
+
+@routes.post(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}")
+async def add_volume_by_path(request: web.Request) -> web.Response:
+    given = await parameters(request, Size)
+    return await _add(pool_in(request), need_name("volume", request.match_info["volume"]), given.size)
+
+
+async def _add(pool: Pool, name: str, size: str) -> web.Response:
+    volume = await pool.create(name, size_of(size, "size"))
+    return message(f'Created volume "{name}" of size "{format_size(volume.size)}" in pool "{pool.name}".')
+
+
+@routes.put(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}")
+async def change_volume(request: web.Request) -> web.Response:
+    given = await parameters(request, Change)
+    pool, name = pool_in(request), volume_in(request)
+    if (given.new_size is None) == (given.new_name is None):
+        raise InvalidInput({"new_size": 'or "new_name" must be given, and not both'})
+    state = state_of(request)
+    async with volumes.reserved(state, pool.name, name, "a change of the volume"):
+        if given.new_size is not None:
+            return await _resize(request, pool, name, size_of(given.new_size, "new_size"), given.force)
+        new_name = need_name("volume", given.new_name or "", "new_name")
+        await volumes.check_unused(state, f"{pool.name}/{name}")
+        await pool.rename(name, new_name)
+        return message(f'Renamed volume "{name}" to "{new_name}" in pool "{pool.name}".')
+
+
+async def _resize(request: web.Request, pool: Pool, name: str, size: int, force: bool) -> web.Response:
+    await volumes.check_idle(state_of(request), pool, name)
+    volume = await pool.resize(name, size, shrink=force)
+    return message(f'Resized volume "{name}" to size "{format_size(volume.size)}" in pool "{pool.name}".')
+
+
+@routes.delete(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}")
+async def remove_volume(request: web.Request) -> web.Response:
+    await parameters(request, Nothing)
+    pool, name = pool_in(request), volume_in(request)
+    state = state_of(request)
+    async with volumes.reserved(state, pool.name, name, "the removal of the volume"):
+        await volumes.check_unused(state, f"{pool.name}/{name}")
+        await pool.remove(name)
+    return message(f'Removed volume "{name}" in pool "{pool.name}".')
+
+
+@routes.post(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}/clone")
+async def clone_volume(request: web.Request) -> web.Response:
+    given = await parameters(request, Clone)
+    pool, name = pool_in(request), volume_in(request)
+    new_name = need_name("volume", given.new_volume, "new_volume")
+    async with volumes.reserved(state_of(request), pool.name, name, "a clone of the volume"):
+        await pool.clone(name, new_name)
+    return message(f'Cloned volume "{name}" to "{new_name}" in pool "{pool.name}".')
