@@ -1,0 +1,9 @@
+"""All that the shell client promises, again, of the one file."""
+
+from __future__ import annotations
+
+from tests.unit.cli.test_failures import *  # noqa: F403
+from tests.unit.cli.test_output import *  # noqa: F403
+from tests.unit.cli.test_requests import *  # noqa: F403
+from tests.unit.cli.test_terminal import *  # noqa: F403
+from tests.unit.cli.test_upload import *  # noqa: F403
