@@ -96,8 +96,8 @@ class _Upload:
 
     async def into(self, draft: Draft) -> None:
         """Write everything, the head first."""
-        for chunk in self._head:
-            await draft.write(chunk)
+        for held in self._head:
+            await draft.write(held)
         self._head.clear()
         while (chunk := await self._next()) is not None:
             await draft.write(chunk)
@@ -108,7 +108,7 @@ class _Upload:
     async def _next(self) -> bytes | None:
         try:
             async with asyncio.timeout(self._limits.idle_timeout_s):
-                chunk: bytes | None = await anext(self._chunks, None)
+                chunk = await anext(self._chunks, None)
         except TimeoutError as exc:
             raise Timeout(what="More of the upload", timeout_s=self._limits.idle_timeout_s) from exc
         self.received += len(chunk or b"")
