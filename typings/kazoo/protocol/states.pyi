@@ -16,4 +16,4 @@ class WatchedEvent:
 
 class ZnodeStat:
     version: int
-    ephemeralOwner: int  # noqa: N815
+    ephemeralOwner: int

@@ -1,0 +1,195 @@
+"""A hypervisor in memory, for speed and for faults that a real one will not give on demand.
+
+It passes the contract suite of the real one (tests/contract/hypervisor). What only a test may do, a guest's own doing or
+a fault, are the methods at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lxml import etree
+
+from pvc.errors import AlreadyExists, HypervisorRefused, HypervisorUnavailable, NotFound, Timeout
+from pvc.hypervisor import domxml
+from pvc.hypervisor.base import Event, Facts, Seen
+from pvc.model import domain
+from pvc.model.records import Ending, Power
+
+
+@dataclass
+class _Guest:
+    root: domain.Element
+    power: Power = Power.RUNNING
+    deaf: bool = False
+    clinging: bool = False
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class FakeHypervisor:
+    """acts: every act asked for, in order. starts: how often each UUID was started."""
+
+    def __init__(self) -> None:
+        self._guests: dict[str, _Guest] = {}
+        self._listeners: list[Callable[[Event], None]] = []
+        self._refusal = ""
+        self._away = ""
+        self.acts: list[tuple[str, str]] = []
+        self.starts: dict[str, int] = {}
+
+    def subscribe(self, listener: Callable[[Event], None]) -> None:
+        self._listeners.append(listener)
+
+    async def domains(self) -> list[Seen]:
+        await self._answer()
+        return [self._seen(uuid, guest) for uuid, guest in self._guests.items()]
+
+    async def facts(self) -> Facts:
+        await self._answer()
+        return Facts(
+            hostname="fake",
+            domain_type="qemu",
+            arch="x86_64",
+            kernel="6.1",
+            cpu_count=4,
+            memory_total=8 << 30,
+            memory_free=4 << 30,
+            load=0.5,
+            libvirt_version="9.0.0",
+            qemu_version="7.2.0",
+            reason="It is a fake.",
+        )
+
+    async def start(self, xml: str) -> None:
+        root = domain.parse(xml)
+        uuid = root.findtext("uuid") or ""
+        await self._answer(("start", uuid))
+        if uuid in self._guests:
+            raise AlreadyExists(kind="domain", name=uuid)
+        for number, node in enumerate(root.iterfind("devices/*")):
+            _give_alias(node, f"device{number}")
+        self._guests[uuid] = _Guest(root)
+        self.starts[uuid] = self.starts.get(uuid, 0) + 1
+        self._tell(Event(uuid=uuid))
+
+    async def shutdown(self, uuid: str) -> None:
+        await self._answer(("shutdown", uuid))
+        if not self._guest(uuid).deaf:
+            self._end(uuid, Ending.POWERED_OFF)
+
+    async def stop(self, uuid: str) -> None:
+        await self._answer(("stop", uuid))
+        self._guest(uuid)
+        self._end(uuid, Ending.DESTROYED)
+
+    async def resume(self, uuid: str) -> None:
+        await self._answer(("resume", uuid))
+        self._guest(uuid).power = Power.RUNNING
+        self._tell(Event(uuid=uuid))
+
+    async def xml(self, uuid: str) -> str:
+        await self._answer()
+        return etree.tostring(self._guest(uuid).root, encoding="unicode")
+
+    async def attach(self, uuid: str, device_xml: str) -> None:
+        await self._answer(("attach", uuid))
+        guest, device = self._guest(uuid), domain.parse_device(device_xml)
+        if domain.find_device(guest.root, device) is not None:
+            raise HypervisorRefused(reason="the device is there already")
+        devices = guest.root.find("devices")
+        if devices is None:
+            devices = etree.SubElement(guest.root, "devices")
+        _give_alias(device, f"device{len(devices)}x{len(self.acts)}")
+        devices.append(device)
+
+    async def detach(self, uuid: str, device_xml: str, timeout_s: float) -> None:
+        alias = domxml.alias_of(device_xml)
+        await self._answer(("detach", uuid))
+        guest = self._guest(uuid)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while guest.clinging:
+                    await guest.released.wait()
+        except TimeoutError as exc:
+            raise Timeout(what=f'The release of device "{alias}" by the guest', timeout_s=timeout_s) from exc
+        node = domain.find_device(guest.root, domain.parse_device(device_xml))
+        if node is None:
+            raise HypervisorRefused(reason=f"no device {alias}")
+        parent = node.getparent()
+        if parent is not None:
+            parent.remove(node)
+
+    async def aclose(self) -> None:
+        self._listeners.clear()
+
+    # What a test does.
+
+    def power_off(self, uuid: str) -> None:
+        """The guest ends by itself."""
+        self._end(uuid, Ending.POWERED_OFF)
+
+    def crash(self, uuid: str) -> None:
+        self._end(uuid, Ending.CRASHED)
+
+    def vanish(self, uuid: str) -> None:
+        """The guest ends and nobody is told."""
+        del self._guests[uuid]
+
+    def make_deaf(self, uuid: str) -> None:
+        """The guest ignores the power button."""
+        self._guest(uuid).deaf = True
+
+    def make_clinging(self, uuid: str) -> None:
+        """The guest does not let go of devices."""
+        self._guest(uuid).clinging = True
+
+    def pause(self, uuid: str) -> None:
+        self._guest(uuid).power = Power.PAUSED
+
+    def refuse_starts(self, reason: str) -> None:
+        """reason: "" to take them again."""
+        self._refusal = reason
+
+    def go_away(self, reason: str) -> None:
+        """reason: "" to be back."""
+        self._away = reason
+        self._tell(Event(uuid=""))
+
+    def devices(self, uuid: str) -> list[str]:
+        """Disk targets and MACs that the guest has."""
+        root = self._guest(uuid).root
+        return [disk.dev for disk in domain.disks(root)] + [nic.mac for nic in domain.nics(root)]
+
+    def _guest(self, uuid: str) -> _Guest:
+        if uuid not in self._guests:
+            raise NotFound(kind="VM", name=uuid)
+        return self._guests[uuid]
+
+    def _seen(self, uuid: str, guest: _Guest) -> Seen:
+        element = guest.root.find(f"metadata/{{{domxml.NAMESPACE}}}run")
+        run = None if element is None else domxml.run_of(etree.tostring(element, encoding="unicode"))
+        return Seen(uuid=uuid, name=guest.root.findtext("name") or "", power=guest.power, run=run)
+
+    def _end(self, uuid: str, ending: Ending) -> None:
+        del self._guests[uuid]
+        self._tell(Event(uuid=uuid, ending=ending))
+
+    def _tell(self, event: Event) -> None:
+        for listener in self._listeners:
+            asyncio.get_running_loop().call_soon(listener, event)
+
+    async def _answer(self, act: tuple[str, str] | None = None) -> None:
+        await asyncio.sleep(0)
+        if self._away:
+            raise HypervisorUnavailable(reason=self._away)
+        if act is not None:
+            self.acts.append(act)
+            if act[0] == "start" and self._refusal:
+                raise HypervisorRefused(reason=self._refusal)
+
+
+def _give_alias(node: domain.Element, name: str) -> None:
+    if node.find("alias") is None:
+        etree.SubElement(node, "alias", name=name)

@@ -1,0 +1,172 @@
+"""What every hypervisor does, on the fake and on a real libvirt with QEMU."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from pvc.errors import AlreadyExists, HypervisorRefused, HypervisorUnavailable, NotFound, Timeout
+from pvc.hypervisor import domxml
+from pvc.hypervisor.libvirt import LibvirtHypervisor
+from pvc.model import domain
+from pvc.model.records import Ending, Power
+from tests.contract.hypervisor.harness import (
+    Ears,
+    FakeHarness,
+    Harness,
+    LibvirtHarness,
+    device_xml,
+    domain_xml,
+    lay_out,
+)
+from tests.parts.libvirtd import Libvirtd
+
+
+@pytest.fixture(params=["fake", pytest.param("libvirt", marks=pytest.mark.real)])
+async def harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Harness]:
+    if request.param == "fake":
+        yield FakeHarness(tmp_path)
+        return
+    await asyncio.to_thread(lay_out, tmp_path)
+    real = LibvirtHarness(tmp_path, request.getfixturevalue("libvirtd"))
+    try:
+        yield real
+    finally:
+        for seen in await real.hypervisor.domains():
+            await real.hypervisor.stop(seen.uuid)
+        await real.hypervisor.aclose()
+
+
+def uuid_of(xml: str) -> str:
+    return domain.describe(xml).uuid
+
+
+async def test_a_started_domain_is_listed_as_running_with_the_number_of_its_run(harness: Harness) -> None:
+    xml = domain_xml("one", harness.folder, run=7, disk=False)
+    await harness.hypervisor.start(xml)
+    [seen] = await harness.hypervisor.domains()
+    assert (seen.uuid, seen.name, seen.power, seen.run) == (uuid_of(xml), "one", Power.RUNNING, 7)
+
+
+async def test_starting_what_runs_is_refused_and_changes_nothing(harness: Harness) -> None:
+    xml = domain_xml("one", harness.folder, disk=False)
+    await harness.hypervisor.start(xml)
+    before = await harness.hypervisor.domains()
+    with pytest.raises(AlreadyExists):
+        await harness.hypervisor.start(domain_xml("one", harness.folder, run=2, disk=False))
+    assert await harness.hypervisor.domains() == before
+
+
+async def test_a_domain_that_is_not_there_is_not_found_by_any_verb(harness: Harness) -> None:
+    unknown = "11111111-2222-3333-4444-555555555555"
+    for act in (
+        harness.hypervisor.shutdown,
+        harness.hypervisor.stop,
+        harness.hypervisor.xml,
+        harness.hypervisor.resume,
+    ):
+        with pytest.raises(NotFound) as caught:
+            await act(unknown)
+        assert caught.value.fields["kind"] == "VM"
+
+
+async def test_pulling_the_plug_ends_it_and_is_heard_as_destroyed(harness: Harness) -> None:
+    ears, xml = Ears(harness.hypervisor), domain_xml("one", harness.folder, disk=False)
+    await harness.hypervisor.start(xml)
+    await harness.hypervisor.stop(uuid_of(xml))
+    assert await harness.hypervisor.domains() == []
+    assert (await ears.ending(uuid_of(xml))).ending is Ending.DESTROYED
+
+
+async def test_a_crash_is_heard_as_a_crash(harness: Harness) -> None:
+    ears, xml = Ears(harness.hypervisor), domain_xml("one", harness.folder, disk=False)
+    await harness.hypervisor.start(xml)
+    harness.crash("one", uuid_of(xml))
+    assert (await ears.ending(uuid_of(xml))).ending is Ending.CRASHED
+    assert await harness.hypervisor.domains() == []
+
+
+async def test_a_guest_that_obeys_the_power_button_is_heard_as_powered_off(harness: Harness) -> None:
+    ears, xml = Ears(harness.hypervisor), domain_xml("obedient", harness.folder)
+    await harness.hypervisor.start(xml)
+    await harness.booted("obedient")
+    await harness.hypervisor.shutdown(uuid_of(xml))
+    assert (await ears.ending(uuid_of(xml))).ending is Ending.POWERED_OFF
+
+
+async def test_a_device_comes_with_an_alias_and_goes_when_the_guest_lets_go(harness: Harness) -> None:
+    xml, device = domain_xml("plugged", harness.folder), device_xml(harness.folder)
+    uuid = uuid_of(xml)
+    await harness.hypervisor.start(xml)
+    await harness.booted("plugged")
+    await harness.hypervisor.attach(uuid, device)
+    live = domxml.live_device(await harness.hypervisor.xml(uuid), device)
+    assert live is not None
+    assert domxml.alias_of(live)
+    await harness.hypervisor.detach(uuid, live, 60)
+    assert domxml.live_device(await harness.hypervisor.xml(uuid), device) is None
+
+
+async def test_attaching_a_device_twice_is_refused_with_a_reason(harness: Harness) -> None:
+    xml, device = domain_xml("one", harness.folder, disk=False), device_xml(harness.folder)
+    await harness.hypervisor.start(xml)
+    await harness.hypervisor.attach(uuid_of(xml), device)
+    with pytest.raises(HypervisorRefused) as caught:
+        await harness.hypervisor.attach(uuid_of(xml), device)
+    assert caught.value.fields["reason"]
+
+
+async def test_a_guest_that_keeps_a_device_is_told_in_time_and_the_device_stays(harness: Harness) -> None:
+    xml, device = domain_xml("deaf", harness.folder, disk=False), device_xml(harness.folder)
+    uuid = uuid_of(xml)
+    await harness.hypervisor.start(xml)
+    await harness.hypervisor.attach(uuid, device)
+    if isinstance(harness, FakeHarness):
+        harness.fake.make_clinging(uuid)
+    live = domxml.live_device(await harness.hypervisor.xml(uuid), device)
+    assert live is not None
+    with pytest.raises(Timeout):
+        await harness.hypervisor.detach(uuid, live, 0.5)
+    assert domxml.live_device(await harness.hypervisor.xml(uuid), device) is not None
+
+
+async def test_the_facts_are_those_of_a_machine_that_can_run_guests(harness: Harness) -> None:
+    facts = await harness.hypervisor.facts()
+    assert facts.domain_type in ("kvm", "qemu")
+    assert facts.reason.endswith(".")
+    assert facts.cpu_count > 0
+    assert 0 < facts.memory_free <= facts.memory_total
+
+
+@pytest.mark.real
+async def test_libvirt_that_is_not_there_is_unavailable_and_says_why(tmp_path: Path) -> None:
+    hypervisor = LibvirtHypervisor(f"qemu+unix:///system?socket={tmp_path}/none", "auto")
+    with pytest.raises(HypervisorUnavailable) as caught:
+        await hypervisor.domains()
+    assert "none" in str(caught.value)
+    await hypervisor.aclose()
+
+
+@pytest.mark.real
+async def test_a_restart_of_libvirtd_is_heard_and_the_guests_are_found_again(tmp_path: Path) -> None:
+    await asyncio.to_thread(lay_out, tmp_path)
+    with Libvirtd() as daemon:
+        harness = LibvirtHarness(tmp_path, daemon)
+        ears, xml = Ears(harness.hypervisor), domain_xml("one", tmp_path, run=3, disk=False)
+        await harness.hypervisor.start(xml)
+        await asyncio.to_thread(daemon.kill)
+        with pytest.raises(HypervisorUnavailable):
+            await harness.hypervisor.domains()
+        await asyncio.to_thread(daemon.start)
+        [seen] = await harness.hypervisor.domains()
+        assert (seen.name, seen.run) == ("one", 3)
+        async with asyncio.timeout(30):
+            while not any(event.uuid == "" for event in ears.heard):
+                await asyncio.sleep(0)
+        with suppress(NotFound):  # libvirtd may still be taking it up again, and drop it when its plug is pulled
+            await harness.hypervisor.stop(seen.uuid)
+        await harness.hypervisor.aclose()
