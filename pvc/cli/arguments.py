@@ -57,12 +57,15 @@ def command_parser(name: str, command: Command) -> ArgumentParser:
 
 def token(file: str) -> str:
     """Return the API token in `file`, or PVC_TOKEN, or "" when there is none."""
-    if not file:
-        return os.environ.get("PVC_TOKEN", "")
     try:
-        with open(file, encoding="ascii") as lines:
-            return lines.readline().strip()
+        found = _first_line(file) if file else os.environ.get("PVC_TOKEN", "")
     except OSError as exc:
         raise Failure("usage", f'The token file "{file}" cannot be read: {exc.strerror}') from exc
-    except UnicodeDecodeError as exc:
-        raise Failure("usage", f'The token file "{file}" does not hold a token.') from exc
+    if not (found.isascii() and found.isprintable()):
+        raise Failure("usage", f"What {file or 'PVC_TOKEN'} holds is no token.")
+    return found
+
+
+def _first_line(file: str) -> str:
+    with open(file, encoding="ascii", errors="surrogateescape") as lines:
+        return lines.readline().strip()

@@ -147,9 +147,12 @@ def _given(parameters: dict[str, Parameter]) -> dict[str, Parameter]:
 def _target(path: tuple[str, ...], parameters: dict[str, Parameter] | None = None) -> str:
     from urllib.parse import quote, urlencode
 
-    segments = "/".join(quote(segment, safe="") for segment in path)
+    for segment in path:
+        if segment in ("", ".", ".."):
+            raise Failure("invalid_input", f'"{segment}" cannot be a name.')
+    segments = "/".join(quote(segment, safe="", errors="surrogateescape") for segment in path)
     query = {name: _text(value) for name, value in _given(parameters or {}).items()}
-    return f"/api/v1/{segments}" + (f"?{urlencode(query, doseq=True)}" if query else "")
+    return f"/api/v1/{segments}" + (f"?{urlencode(query, doseq=True, errors='surrogateescape')}" if query else "")
 
 
 def _text(value: Parameter) -> object:

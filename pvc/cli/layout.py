@@ -78,6 +78,11 @@ def mebibytes(value: object) -> object:
     return format_size(value * MIB) if isinstance(value, int) else value
 
 
+def mtu(network: Row) -> object:
+    """Return the MTU, for which the API says the text "None" when there is none."""
+    return None if network.get("mtu") == "None" else network.get("mtu")
+
+
 def moment(seconds: float | None) -> str:
     """Return seconds since the epoch as local time."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else ""

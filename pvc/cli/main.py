@@ -16,6 +16,7 @@ BROKEN_PIPE = 141
 
 def main(argv: list[str]) -> int:
     """Run one command line and return its exit code."""
+    _open_streams()
     try:
         code = _run(argv)
         sys.stdout.flush()
@@ -29,8 +30,24 @@ def main(argv: list[str]) -> int:
         print(file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has no reader
+        _forget_output()
         return BROKEN_PIPE
+    except OSError as exc:
+        _forget_output()
+        print(f"The result cannot be written: {exc.strerror}", file=sys.stderr)
+        return EXIT["unavailable"]
+
+
+def _open_streams() -> None:
+    """Put /dev/null where pvc was started with a closed stream, before a socket takes that number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+
+
+def _forget_output() -> None:
+    """Let what is still buffered go nowhere, so that Python does not fail over it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(argv: list[str]) -> int:

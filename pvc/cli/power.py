@@ -11,10 +11,14 @@ from pvc.cli.layout import printable
 from pvc.cli.output import Output
 
 
-def waiting(parser: ArgumentParser, timeout_help: str) -> None:
+def names(parser: ArgumentParser) -> None:
     parser.add_argument("names", nargs="+", metavar="VM")
     parser.add_argument("--no-wait", action="store_true", help="return once the request is accepted")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help=timeout_help)
+
+
+def deadline(parser: ArgumentParser) -> None:
+    text = "how long a guest has to shut down before the plug is pulled"
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help=text)
 
 
 def ask_each(state: str, args: Namespace, api: Client, out: Output, **parameters: Parameter) -> None:

@@ -20,6 +20,16 @@ def run(args: Namespace, api: Client, out: Output) -> None:
     out.show(api.one("node", args.node), _sheet)
 
 
+_OPTIONAL = {
+    "problem": "Problem",
+    "domain_type": "Domain type",
+    "domain_type_reason": "Because",
+    "libvirt_version": "libvirt",
+    "qemu_version": "QEMU",
+    "strays": "Strays",
+}
+
+
 def _sheet(node: dict[str, Any]) -> Iterator[str]:
     vcpu, memory = node.get("vcpu", {}), node.get("memory", {})
     yield from sheet(
@@ -30,7 +40,7 @@ def _sheet(node: dict[str, Any]) -> Iterator[str]:
             ("Health", f"{node['health']}%" if "health" in node else ""),
             ("Version", node.get("pvc_version")),
             ("System", [node[field] for field in ("os", "kernel", "arch") if node.get(field)]),
-            ("Domain type", node.get("domain_type")),
+            *((title, node[field]) for field, title in _OPTIONAL.items() if node.get(field)),
             ("CPUs", f"{node.get('cpu_count', 0)}, {vcpu.get('allocated', 0)} given to VMs"),
             ("Load", node.get("load")),
             *((f"Memory {kind}", mebibytes(amount)) for kind, amount in memory.items()),

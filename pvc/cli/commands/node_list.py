@@ -22,6 +22,7 @@ COLUMNS: list[Column] = [
     (">ALLOCATED", lambda node: mebibytes(node.get("memory", {}).get("allocated"))),
     (">FREE", lambda node: mebibytes(node.get("memory", {}).get("free"))),
     ("VERSION", "pvc_version"),
+    ("PROBLEM", "problem"),
 ]
 
 

@@ -24,6 +24,7 @@ def _sheet(status: dict[str, Any]) -> Iterator[str]:
     health = status.get("cluster_health", {})
     facts = [
         ("Health", f"{health['health']}%" if "health" in health else ""),
+        ("Mode", status.get("mode")),
         ("Maintenance", status.get("maintenance")),
         ("Version", status.get("pvc_version")),
         *((title, _count(status[noun])) for noun, title in _NOUNS.items() if noun in status),

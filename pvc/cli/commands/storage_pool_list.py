@@ -12,8 +12,10 @@ EXAMPLE = ""
 COLUMNS: list[Column] = [
     ("NAME", "name"),
     (">VOLUMES", "volume_count"),
+    (">SIZE", lambda pool: size(pool.get("stats", {}).get("total_bytes"))),
     (">USED", lambda pool: size(pool.get("stats", {}).get("used_bytes"))),
     (">FREE", lambda pool: size(pool.get("stats", {}).get("free_bytes"))),
+    ("PROBLEM", "problem"),
 ]
 
 

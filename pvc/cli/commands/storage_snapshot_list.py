@@ -3,13 +3,19 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from pvc.cli.client import Client
-from pvc.cli.layout import Column, table
+from pvc.cli.layout import Column, moment, size, table
 from pvc.cli.output import Output
 
 HELP = "list snapshots"
 EXAMPLE = "local web1"
 
-COLUMNS: list[Column] = [("POOL", "pool"), ("VOLUME", "volume"), ("SNAPSHOT", "snapshot")]
+COLUMNS: list[Column] = [
+    ("POOL", "pool"),
+    ("VOLUME", "volume"),
+    ("SNAPSHOT", "snapshot"),
+    (">SIZE", lambda snapshot: size(snapshot.get("size_bytes"))),
+    ("CREATED", lambda snapshot: moment(snapshot.get("created_at"))),
+]
 
 
 def arguments(parser: ArgumentParser) -> None:

@@ -26,6 +26,7 @@ def _facts(volume: Row) -> list[tuple[str, object]]:
         ("Pool", volume["pool"]),
         ("Name", volume["name"]),
         ("Size", size(stats.get("size"))),
+        ("Used", size(stats.get("used_bytes"))),
         ("Snapshots", stats.get("snapshot_count")),
         ("Created", stats.get("create_timestamp")),
         ("Modified", stats.get("modify_timestamp")),

@@ -13,6 +13,7 @@ COLUMNS: list[Column] = [
     ("POOL", "pool"),
     ("NAME", "name"),
     (">SIZE", lambda volume: size(volume.get("stats", {}).get("size"))),
+    (">USED", lambda volume: size(volume.get("stats", {}).get("used_bytes"))),
     (">SNAPSHOTS", lambda volume: volume.get("stats", {}).get("snapshot_count")),
     ("PROBLEM", "problem"),
 ]

@@ -17,4 +17,4 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:
-    out.show(api.get("vm", args.vm, "network"), lambda answer: table(answer["networks"], COLUMNS))
+    out.show(api.get("vm", args.vm, "network"), lambda nics: table(nics, COLUMNS))

@@ -4,14 +4,15 @@ from argparse import ArgumentParser, Namespace
 
 from pvc.cli.client import Client
 from pvc.cli.output import Output
-from pvc.cli.power import ask_each, waiting
+from pvc.cli.power import ask_each, deadline, names
 
 HELP = "restart VMs: shut them down, then start them"
 EXAMPLE = "web1"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    waiting(parser, "wait at most so long for each")
+    names(parser)
+    deadline(parser)
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:

@@ -17,4 +17,4 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:
-    out.show(api.get("vm", args.vm, "volume"), lambda answer: table(answer["disks"], COLUMNS))
+    out.show(api.get("vm", args.vm, "volume"), lambda disks: table(disks, COLUMNS))

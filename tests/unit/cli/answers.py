@@ -72,6 +72,12 @@ NODE = {
     "os": "GNU/Linux",
     "arch": "x86_64",
     "health": 90,
+    "problem": "",
+    "domain_type": "qemu",
+    "domain_type_reason": "the CPU has no vmx or svm flag",
+    "libvirt_version": "9.0.0",
+    "qemu_version": "7.2.9",
+    "strays": ["old1"],
     "health_details": [{"name": "load", "message": "Current load is 17.2 out of 16 CPUs"}],
     "load": 17.2,
     "domains_count": 2,
@@ -82,6 +88,7 @@ NODE = {
 STATUS = {
     "cluster_health": {"health": 90, "messages": ["hv1: load is high"]},
     "node_health": {"hv1": {"health": 90, "messages": ["load is high"]}},
+    "mode": "standalone",
     "maintenance": "false",
     "pvc_version": "0.1.0",
     "nodes": {"total": 1, "run,ready": 1},
@@ -91,20 +98,32 @@ STATUS = {
     "volumes": 3,
     "snapshots": 0,
 }
-NETWORK = {"vni": 100, "description": "servers", "type": "bridged", "bridge": "vmbr100", "mtu": "1500"}
-POOL = {"name": "local", "volume_count": 3, "stats": {"used_bytes": 3 << 30, "free_bytes": 100 << 30}}
+NETWORK = {"vni": 100, "description": "servers", "type": "bridged", "bridge": "vmbr100", "mtu": "None"}
+POOL = {
+    "name": "local",
+    "volume_count": 3,
+    "stats": {"total_bytes": 110 << 30, "used_bytes": 3 << 30, "free_bytes": 100 << 30},
+    "problem": "",
+}
 VOLUME = {
     "name": "web1",
     "pool": "local",
     "stats": {
         "name": "web1",
         "size": "10G",
+        "used_bytes": 1717986918,
         "snapshot_count": 1,
-        "create_timestamp": "Sun Jan  5 12:00:00 2025",
-        "modify_timestamp": "Sun Jan  5 13:00:00 2025",
+        "create_timestamp": "2025-01-05T12:00:00+00:00",
+        "modify_timestamp": "2025-01-05T13:00:00+00:00",
     },
 }
-SNAPSHOT = {"pool": "local", "volume": "web1", "snapshot": "before-upgrade"}
+SNAPSHOT = {
+    "pool": "local",
+    "volume": "web1",
+    "snapshot": "before-upgrade",
+    "size_bytes": 10 << 30,
+    "created_at": 1736078400.5,
+}
 TASK: dict[str, Any] = {
     "id": TASK_ID,
     "kind": "upload",
@@ -133,8 +152,8 @@ READS: dict[str, Any] = {
     "/vm/db": [BROKEN],
     "/vm/web1/console": {"name": "web1", "data": "tick 1\ntick 2\n"},
     "/vm/web1/tags": {"name": "web1", "tags": TAGS},
-    "/vm/web1/network": {"name": "web1", "networks": NICS},
-    "/vm/web1/volume": {"name": "web1", "disks": DISKS},
+    "/vm/web1/network": NICS,
+    "/vm/web1/volume": DISKS,
     "/network": [NETWORK],
     "/network/100": [NETWORK],
     "/storage/ceph/pool": [POOL],

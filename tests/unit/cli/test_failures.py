@@ -214,6 +214,38 @@ def test_a_group_alone_shows_its_commands_as_wrong_usage(pvc: PVC, line: str) ->
     assert result.stderr.startswith("usage: pvc ")
 
 
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_name_that_would_change_the_path_is_never_sent(pvc: PVC, api: FakeAPI, name: str) -> None:
+    result = pvc("vm", "undefine", name, "-y")
+    assert (result.returncode, result.stderr) == (2, f'"{name}" cannot be a name.\n')
+    assert api.requests == []
+
+
+def test_a_name_that_is_no_text_is_the_servers_to_refuse(pvc: PVC, api: FakeAPI) -> None:
+    result = pvc("vm", "list", os.fsdecode(b"\xff"))
+    assert result.returncode == 0
+    assert list(api.request.query) == ["limit"]
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_do_no_harm(pvc: PVC, api: FakeAPI, closed: str) -> None:
+    shell = PVC(["sh", "-c", f'"$@" {closed}', "sh", *pvc.command], pvc.environment)
+    result = shell("vm", "start", "web1")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(api.requests) == 1
+
+
+def test_a_result_that_cannot_be_written_is_told(pvc: PVC) -> None:
+    shell = PVC(["sh", "-c", '"$@" >/dev/full', "sh", *pvc.command], pvc.environment)
+    result = shell("vm", "list")
+    assert (result.returncode, result.stderr) == (5, "The result cannot be written: No space left on device\n")
+
+
+def test_a_token_that_is_none_is_told(pvc: PVC) -> None:
+    result = pvc("vm", "list", environment={"PVC_TOKEN": "a\nb"})
+    assert (result.returncode, result.stderr) == (2, "What PVC_TOKEN holds is no token.\n")
+
+
 def test_a_console_that_is_followed_cannot_be_json(pvc: PVC) -> None:
     assert pvc("vm", "log", "web1", "-f", "--output", "json").returncode == 2
 
