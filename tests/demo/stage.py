@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests import guest
 from tests.demo.show import Show, say
-from tests.parts.bridge import bridge
+from tests.parts import bridge
 from tests.parts.libvirtd import Libvirtd
 from tests.parts.serve import Serve
 
@@ -44,7 +44,7 @@ class Stage:
         self.folder = _folder(stack)
         self.libvirtd = _libvirtd(stack)
         self.uri = self.libvirtd.uri if self.libvirtd else MACHINE
-        self.bridge = stack.enter_context(bridge(f"vmbr{os.getpid()}"))
+        self.bridge = _bridge(stack)
         self.serve = Serve(self.folder, self.uri, program=[str(program)])
         (self.folder / "demo.xml").write_text(DOMAIN)
         (self.folder / "guest.qcow2").symlink_to(guest.build().qcow2)
@@ -74,17 +74,23 @@ class Stage:
             subprocess.run(["virsh", "-q", "-c", MACHINE, "destroy", self.vm_uuid], capture_output=True)
 
     def _end_script(self) -> str:
-        serve, folder = self.serve, shlex.quote(str(self.folder))
-        lines = [
-            "#!/bin/sh",
-            f"PVC_URL={serve.url} {shlex.quote(str(self._program))} vm stop demo",
-            f"kill {serve.pid}; tail --pid={serve.pid} -f /dev/null",
-            f"ip link delete {self.bridge}",
-        ]
+        """As the stack would end it, from another process."""
+        lines = ["#!/bin/sh", _kill(self.serve.pid), f"ip link delete {self.bridge}"]
         if self.libvirtd:
             own = shlex.quote(str(self.libvirtd.folder))
-            lines += [f"kill {self.libvirtd.pid}; tail --pid={self.libvirtd.pid} -f /dev/null", f"rm -r {own}"]
-        return "\n".join([*lines, f"rm -r {folder}", ""])
+            lines += [
+                _kill(self.libvirtd.pid),
+                f"cat {own}/run/qemu/*.pid 2>/dev/null | xargs -r kill -9",
+                f"rm -r {own}",
+            ]
+        else:
+            lines += [f"virsh -q -c {MACHINE} destroy {self.vm_uuid}"]
+        return "\n".join([*lines, f"rm -r {shlex.quote(str(self.folder))}", ""])
+
+
+def _kill(pid: int) -> str:
+    """A shell line that ends a process and waits until it is gone."""
+    return f"kill {pid} && tail --pid={pid} -f /dev/null"
 
 
 @contextmanager
@@ -98,6 +104,13 @@ def _folder(stack: ExitStack) -> Path:
     stack.callback(shutil.rmtree, folder)
     folder.chmod(0o755)  # QEMU may run as a user of its own
     return folder
+
+
+def _bridge(stack: ExitStack) -> str:
+    name = f"vmbr{os.getpid()}"
+    bridge.add(name)
+    stack.callback(bridge.remove, name)
+    return name
 
 
 def _libvirtd(stack: ExitStack) -> Libvirtd | None:

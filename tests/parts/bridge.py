@@ -9,13 +9,21 @@ from contextlib import contextmanager
 
 @contextmanager
 def bridge(name: str) -> Iterator[str]:
-    """Raises CalledProcessError when there is a device of that name."""
-    _ip("link", "add", name, "type", "bridge")
+    add(name)
     try:
-        _ip("link", "set", name, "up")
         yield name
     finally:
-        _ip("link", "delete", name)
+        remove(name)
+
+
+def add(name: str) -> None:
+    """Raises CalledProcessError when there is a device of that name."""
+    _ip("link", "add", name, "type", "bridge")
+    _ip("link", "set", name, "up")
+
+
+def remove(name: str) -> None:
+    _ip("link", "delete", name)
 
 
 def _ip(*words: str) -> None:
