@@ -35,17 +35,23 @@ from pvc.errors import AlreadyExists, Changed, Conflict, NotFound, PVCError, Ses
 from pvc.store.base import Check, Create, Delete, Entry, Operation, Put
 from pvc.store.bells import About, Bells, Topic
 
-# Seconds to wait for the first connection, for one TCP connection, and for the server to hear of an end.
+# Seconds to wait for the first connection, and for the server to hear of an end.
 _OPEN_S = 5.0
-_CONNECT_S = 5.0
 _CLOSE_S = 5.0
+# Seconds, at least and at most, that one server has to take a connection and to finish a message it began.
+_PATIENCE_LEAST_S, _PATIENCE_MOST_S = 1.0, 5.0
 # Seconds until a request counts as unanswered, at most; never so long that the session is over by then.
 _ANSWER_S = 10.0
-# Requests sent together, below the 278 one-byte wake-ups that fit into kazoo's socket pair before it blocks.
-_BATCH = 200
+# Requests that kazoo may have in hand: batches at once, requests in a batch. kazoo wakes its connection thread by one
+# byte a request through a socket pair that takes 278 on Linux and then blocks, also its own `stop`; bytes of requests
+# that died with a connection stay in there for a while, so three times what is in hand must fit.
+_BATCHES = 3
+_BATCH = 25
 # ZooKeeper takes the version -1 for "any"; no record ever reaches this one.
 _NO_VERSION = 2**31 - 1
 
+_Sockets = Sequence[socket.socket]
+_Ready = tuple[_Sockets, _Sockets, _Sockets]
 _Watcher = Callable[[WatchedEvent], object]
 _REFUSALS = (NoNodeError, NodeExistsError, BadVersionError, NotEmptyError, NoChildrenForEphemeralsError)
 
@@ -67,11 +73,12 @@ class Link:
 
     def __init__(self, hosts: Sequence[str], timeout_s: float) -> None:
         self._loop = asyncio.get_running_loop()
-        self._handler = _OneSession()
+        self._handler = _OneSession(min(max(timeout_s / 4, _PATIENCE_LEAST_S), _PATIENCE_MOST_S))
         self._hosts = ", ".join(hosts)
         self._timeout_s = timeout_s
         self._answer_s = min(timeout_s * 2 / 3, _ANSWER_S)
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="zookeeper")
+        self._room = asyncio.Semaphore(_BATCHES)
         self._waiting: set[asyncio.Future[None]] = set()
         self._expiry: asyncio.TimerHandle | None = None
         self._stopped: asyncio.Future[None] = self._loop.create_future()
@@ -128,22 +135,38 @@ class Link:
     async def _ask(self, requests: Sequence[Request]) -> list[Any]:
         self.refuse_if_down()
         answered: asyncio.Future[None] = self._loop.create_future()
-
-        def send() -> list[IAsyncResult]:
-            results = [request.send(self._client) for request in requests]
-            results[-1].rawlink(lambda _: self.tell(_settle, answered))  # answers come in the order of requests
-            return results
-
         self._waiting.add(answered)
         try:
             async with asyncio.timeout(self._answer_s):
-                results = await self._loop.run_in_executor(self._sender, send)
+                await self._room.acquire()
+                if answered.done():  # given up while there was no room: never sent
+                    self._room.release()
+                    raise self._refusal()
+                results = await asyncio.shield(self._send(requests, answered))
                 await answered
         except TimeoutError as exc:
             raise StoreUnavailable(reason=f"ZooKeeper did not answer within {self._answer_s:g} s") from exc
         finally:
             self._waiting.discard(answered)
         return [self._answer(request, result) for request, result in zip(requests, results, strict=True)]
+
+    def _send(self, requests: Sequence[Request], answered: asyncio.Future[None]) -> asyncio.Future[list[IAsyncResult]]:
+        """Whoever waits may go: the room they take is free when kazoo is done with them, which it is in their order."""
+
+        def send() -> list[IAsyncResult]:
+            try:
+                results = [request.send(self._client) for request in requests]
+            except BaseException:
+                self.tell(self._room.release)
+                raise
+            results[-1].rawlink(lambda _: self.tell(self._answered, answered))
+            return results
+
+        return self._loop.run_in_executor(self._sender, send)
+
+    def _answered(self, answered: asyncio.Future[None]) -> None:
+        self._room.release()
+        _settle(answered)
 
     def _answer(self, request: Request, result: IAsyncResult) -> Any:
         if not result.ready():
@@ -234,14 +257,28 @@ class Link:
 
 
 class _OneSession(SequentialThreadingHandler):
-    """kazoo's threads, but no connection once the session is over: it would begin a new session by itself."""
+    """kazoo's threads, but no connection once the session is over: it would begin a new session by itself.
+
+    And less patience with one server: kazoo waits a whole session timeout for a connection to be made and greeted, so
+    that the session is over when it turns to the next try. A server that is starting takes connections and is silent.
+    """
 
     over = False
+
+    def __init__(self, patience_s: float) -> None:
+        super().__init__()
+        self._patience_s = patience_s
 
     def create_connection(self, address: tuple[str, int], *, timeout: float, **options: object) -> socket.socket:
         if self.over:
             raise ConnectionRefusedError("the session is over")
-        return super().create_connection(address, timeout=min(timeout, _CONNECT_S), **options)
+        return super().create_connection(address, timeout=min(timeout, self._patience_s), **options)
+
+    def select(self, reading: _Sockets, writing: _Sockets, failing: _Sockets, timeout: float) -> _Ready:
+        """kazoo waits for one socket within a message or a greeting; between messages for the next of two."""
+        if len(reading) + len(writing) == 1:
+            timeout = min(timeout, self._patience_s)
+        return super().select(reading, writing, failing, timeout)
 
 
 def _settle(future: asyncio.Future[None]) -> None:

@@ -83,7 +83,7 @@ class ZooKeeper:
 
     def _serves(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=0.5) as connection:
                 connection.sendall(b"srvr")
                 return b"Mode: standalone" in connection.makefile("rb").read()
         except OSError:

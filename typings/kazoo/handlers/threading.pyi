@@ -1,4 +1,10 @@
 import socket
+from collections.abc import Sequence
+
+_Sockets = Sequence[socket.socket]
 
 class SequentialThreadingHandler:
     def create_connection(self, address: tuple[str, int], *, timeout: float, **options: object) -> socket.socket: ...
+    def select(
+        self, rlist: _Sockets, wlist: _Sockets, xlist: _Sockets, timeout: float, /
+    ) -> tuple[_Sockets, _Sockets, _Sockets]: ...
