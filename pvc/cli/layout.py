@@ -78,9 +78,9 @@ def mebibytes(value: object) -> object:
     return format_size(value * MIB) if isinstance(value, int) else value
 
 
-def mtu(network: Row) -> object:
-    """Return the MTU, for which the API says the text "None" when there is none."""
-    return None if network.get("mtu") == "None" else network.get("mtu")
+def known(value: object) -> object:
+    """Return None for the words by which the API says in some fields that there is nothing."""
+    return None if value in ("", "None", "N/A") else value
 
 
 def moment(seconds: float | None) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from pvc.cli.client import Client
-from pvc.cli.layout import Row, mtu, sheet
+from pvc.cli.layout import Row, known, sheet
 from pvc.cli.output import Output
 
 HELP = "show one network"
@@ -24,5 +24,5 @@ def _facts(network: Row) -> list[tuple[str, object]]:
         ("Description", network.get("description")),
         ("Type", network.get("type")),
         ("Bridge", network.get("bridge")),
-        ("MTU", mtu(network)),
+        ("MTU", known(network.get("mtu"))),
     ]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from pvc.cli.client import Client
-from pvc.cli.layout import Column, mtu, table
+from pvc.cli.layout import Column, known, table
 from pvc.cli.output import Output
 
 HELP = "list networks"
@@ -14,7 +14,7 @@ COLUMNS: list[Column] = [
     ("DESCRIPTION", "description"),
     ("TYPE", "type"),
     ("BRIDGE", "bridge"),
-    (">MTU", mtu),
+    (">MTU", lambda network: known(network.get("mtu"))),
 ]
 
 

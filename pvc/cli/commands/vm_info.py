@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pvc.cli.client import Client
-from pvc.cli.layout import Column, mebibytes, section, sheet
+from pvc.cli.layout import Column, known, mebibytes, section, sheet
 from pvc.cli.output import Output
 
 HELP = "show one VM"
@@ -44,12 +44,12 @@ def _state(vm: dict[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def _shape(vm: dict[str, Any]) -> Iterator[tuple[str, object]]:
-    topology = vm.get("vcpu_topology")
+    topology, vnc = known(vm.get("vcpu_topology")), vm.get("vnc") or {}
     yield "vCPUs", f"{vm.get('vcpu')} ({topology})" if topology else vm.get("vcpu")
     yield "Memory", mebibytes(vm.get("memory"))
     yield "Machine", [vm[field] for field in ("arch", "machine") if vm.get(field)]
-    if (vm.get("vnc") or {}).get("port"):
-        yield "VNC", f"{vm['vnc'].get('listen')}:{vm['vnc']['port']}"
+    if known(vnc.get("port")):
+        yield "VNC", f"{vnc.get('listen')}:{vnc['port']}"
     yield "Free slots", vm.get("free_slots")
 
 

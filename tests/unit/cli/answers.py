@@ -60,7 +60,8 @@ BROKEN: dict[str, Any] = {
     "networks": [],
     "disks": [],
     "tags": [],
-    "vnc": {"listen": "", "port": ""},
+    "vnc": {"listen": "None", "port": "None"},
+    "vcpu_topology": "N/A",
 }
 NODE = {
     "name": "hv1",
