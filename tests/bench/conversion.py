@@ -14,14 +14,13 @@ def measure(ground: Ground, size: int) -> None:
     with raw.open("r+b") as image:
         image.truncate(size)
     qcow2, target = ground.folder / "half.qcow2", ground.folder / "converted.raw"
-    convert = ["qemu-img", "convert", "-O", "raw", "-f"]
+    convert = ["qemu-img", "convert", "-f", "qcow2", "-O", "raw"]
     subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, qcow2], check=True)
     raw.unlink()
     volume = ground.new_volume("convert", size)
     contenders = [
-        Contender(
-            "qemu-img convert of the file", lambda: subprocess.run([*convert, "qcow2", qcow2, target], check=True)
-        ),
+        Contender("qemu-img convert, synced", lambda: ground.run(*convert, "-t", "writeback", qcow2, target)),
+        Contender("qemu-img convert", lambda: ground.run(*convert, qcow2, target)),
         Contender("pvc, request body (sendfile)", lambda: ground.api.upload(volume, qcow2, "qcow2")),
     ]
     race(contenders, ground.rounds)

@@ -13,7 +13,7 @@ MIB = 1 << 20
 
 
 def measure(ground: Ground, size: int) -> None:
-    """Three uploads of `size` bytes; the source is a quarter of that, sent four times."""
+    """An upload each way, of `size` bytes; the source is a quarter of that, sent four times."""
     image = random_image(ground.folder / "quarter.raw", size // 4)
     volume = ground.new_volume("footprint", size)
     print(f"\nOne upload of {size >> 20} MiB, seen from outside (pid {ground.serve.pid})")
@@ -33,37 +33,26 @@ class Watch:
         self._ground, self._proc = ground, Path(f"/proc/{ground.serve.pid}")
         (self._proc / "clear_refs").write_text("5")  # the peak begins anew; source: proc(5)
         self._written = self._bytes_written()
-        self._before = self._files_outside()
-        self._seen: set[str] = set()
+        self._outside: dict[str, int] = {}
 
     def look(self) -> None:
-        """Note which files outside of the pool the process has open for writing."""
+        """Note the files outside of the pool that the process has open for writing, and how large they became."""
         for link in (self._proc / "fd").iterdir():
-            target = _file_open_for_writing(self._proc, link)
+            target, size = _file_open_for_writing(self._proc, link)
             if target and not target.startswith(f"{self._ground.serve.pool}/"):
-                self._seen.add(target)
+                self._outside[target] = max(size, self._outside.get(target, 0))
 
     def report(self, name: str, size: int) -> None:
-        own = {str(self._ground.folder / file) for file in ("pvc.db", "pvc.db-wal", "pvc.db-shm", "serve.log")}
-        grown = {path: now - self._before.get(path, 0) for path, now in self._files_outside().items()}
-        strange = sum(max(grown.get(path, 0), 0) for path in grown if path not in own)
-        print(f"  {name}: peak memory {self._peak() / MIB:.0f} MiB")
-        print(f"  {name}: {strange} bytes of the image outside of the pool; open elsewhere: {self._elsewhere(own)}")
         extra = self._bytes_written() - self._written - size
-        print(f"  {name}: written in all, beyond the image: {extra / MIB:+.1f} MiB (records, file system)", flush=True)
+        print(f"  {name}: peak memory {self._peak() / MIB:.0f} MiB")
+        print(f"  {name}: {self._elsewhere()} written outside of the pool")
+        print(f"  {name}: written in all, beyond the image: {extra / MIB:+.1f} MiB", flush=True)
 
-    def _elsewhere(self, own: set[str]) -> str:
-        return ", ".join(sorted(self._seen - own)) or "nothing but store and log"
-
-    def _files_outside(self) -> dict[str, int]:
-        """Sizes of the files that the process could have used instead of the pool."""
-        places = [self._ground.folder, Path("/tmp"), Path("/var/tmp"), Path("/dev/shm")]
-        found: dict[str, int] = {}
-        for place in places:
-            for folder, _, names in os.walk(place):
-                if not Path(folder).is_relative_to(self._ground.serve.pool):
-                    found |= {path: size for name in names if (size := _size(path := f"{folder}/{name}")) is not None}
-        return found
+    def _elsewhere(self) -> str:
+        """Store and log are the server's own."""
+        own = (f"{self._ground.folder}/pvc.db", str(self._ground.serve.log))
+        strange = {path: size for path, size in self._outside.items() if not path.startswith(own)}
+        return ", ".join(f"{size} bytes to {path}" for path, size in strange.items()) or "0 bytes of the image"
 
     def _peak(self) -> int:
         """Bytes."""
@@ -75,19 +64,11 @@ class Watch:
         return next(int(line.split()[1]) for line in lines if line.startswith("write_bytes:"))
 
 
-def _size(path: str) -> int | None:
+def _file_open_for_writing(proc: Path, link: Path) -> tuple[str, int]:
+    """Its name, deleted or not, and the bytes it takes; an empty name when it is none."""
     try:
-        info = os.lstat(path)
-    except FileNotFoundError:
-        return None
-    return info.st_blocks * 512 if stat.S_ISREG(info.st_mode) else None
-
-
-def _file_open_for_writing(proc: Path, link: Path) -> str:
-    try:
-        target = os.readlink(link)
+        target, info = os.readlink(link), os.stat(link)
         flags = int((proc / "fdinfo" / link.name).read_text().split("flags:")[1].split()[0], 8)
-        is_file = stat.S_ISREG(os.stat(link).st_mode)
     except FileNotFoundError:
-        return ""
-    return target if is_file and flags & os.O_ACCMODE else ""
+        return "", 0
+    return (target, info.st_blocks * 512) if stat.S_ISREG(info.st_mode) and flags & os.O_ACCMODE else ("", 0)

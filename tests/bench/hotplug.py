@@ -16,8 +16,10 @@ from tests.bench.race import Contender, race, report
 ROUNDS = 5
 SIZE = 64 << 20
 
-DOMAIN = """\
-<domain><name>bench</name><memory unit='MiB'>128</memory><vcpu>1</vcpu>
+UUID = "5b0a7a4e-7b86-4d0f-8f0c-6d1c3c1c9a11"
+
+DOMAIN = f"""\
+<domain><name>bench</name><uuid>{UUID}</uuid><memory unit='MiB'>128</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='q35'>hvm</type></os><features><acpi/></features>
 <devices><disk type='volume' device='disk'><source pool='local' volume='system'/><target dev='vda' bus='virtio'/></disk>
 </devices></domain>"""
@@ -90,7 +92,7 @@ class Virsh:
     def detach(self) -> None:
         gone: list[str] = []
         connection = libvirt.open(self._uri)
-        domain = connection.lookupByName("bench")
+        domain = connection.lookupByUUIDString(UUID)
         connection.domainEventRegisterAny(
             domain, libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, lambda _c, _d, alias, _o: gone.append(alias), None
         )
