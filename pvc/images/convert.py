@@ -20,9 +20,10 @@ from pvc.units import format_size
 
 _PROGRAMS = {"bwrap": "bubblewrap", "prlimit": "util-linux", "qemu-img": "qemu-utils"}  # and Debian's packages
 _PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
-_NO_MEMORY = re.compile(r"allocate|MemoryError|qemu_thread_create")
+_NO_MEMORY = re.compile(r"allocate|MemoryError|qemu_thread_create|failed to map segment")
 _INSIDE = {SOURCE: "the image", TARGET: "the volume"}
 _INSIDE_NAME = re.compile(rf"(?<![\w/.])(['\"]?)({SOURCE}|{TARGET})\1(?![\w/])")
+_WALL_FACTOR = 4  # a run that takes this many times its CPU limit hangs
 _TAIL_BYTES = 4096
 _REASON_CHARACTERS = 500
 
@@ -47,11 +48,12 @@ async def convert(
     arguments = _arguments(image_format, cache)
     bounds = Limits(memory=limits.convert_memory_bytes, cpu_s=limits.convert_cpu_s, target=target.size)
     command = jailed([*program, *arguments], source.path, target.path, bounds)
+    deadline_s = limits.convert_cpu_s * _WALL_FACTOR
     try:
-        async with asyncio.timeout(limits.convert_cpu_s), _running(command) as process:
+        async with asyncio.timeout(deadline_s), _running(command) as process:
             status, said = await _follow(process, report)
     except TimeoutError as exc:
-        raise ConversionFailed(reason=f"qemu-img did not end within {limits.convert_cpu_s} s") from exc
+        raise ConversionFailed(reason=f"qemu-img did not end within {deadline_s} s") from exc
     if status != 0:
         raise _failure(status, said, pool, bounds)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-import subprocess
 from asyncio.subprocess import PIPE
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,18 +18,14 @@ from pvc.storage.directory import DirectoryPool, open_directory
 from pvc.storage.locks import try_lock
 from pvc.storage.pools import open_pools
 from pvc.units import KIB, MIB
+from tests.parts.small_disk import small_disk
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A folder with room for 8 MiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8M", "none", folder], capture_output=True, text=True)
-    if done.returncode != 0:
-        pytest.skip(f"tmpfs cannot be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    with small_disk(tmp_path / "small", "8M") as folder:
+        yield folder
 
 
 async def opened(path: Path) -> DirectoryPool:
