@@ -96,7 +96,7 @@ class Virsh:
         connection.domainEventRegisterAny(
             domain, libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, lambda _c, _d, alias, _o: gone.append(alias), None
         )
-        domain.detachDevice(self._file.read_text())
+        domain.detachDeviceFlags(self._file.read_text(), libvirt.VIR_DOMAIN_AFFECT_LIVE)
         while not gone:
             libvirt.virEventRunDefaultImpl()
         connection.close()
