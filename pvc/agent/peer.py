@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from aiohttp import web
@@ -23,7 +23,8 @@ async def answering(socket: str, console_path: str) -> AsyncIterator[str]:
     app = web.Application()
     app[CONSOLES] = Path(console_path)
     app.router.add_get("/console/{uuid}", _console)
-    runner = web.AppRunner(app, access_log=None)
+    # Whoever follows a console never ends by himself: a silent guest's would be held for ever, and hold up our own end.
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
     await runner.setup()
     old = os.umask(0o177)
     try:
@@ -52,6 +53,7 @@ async def _console(request: web.Request) -> web.StreamResponse:
         return web.Response(body=await console.tail(path, lines), content_type="text/plain")
     response = web.StreamResponse(headers={"Content-Type": "text/plain"})
     await response.prepare(request)
-    async for data in console.follow(path, lines):
-        await response.write(data)
+    with suppress(ConnectionResetError):
+        async for data in console.follow(path, lines):
+            await response.write(data)
     return response

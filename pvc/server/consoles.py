@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import msgspec
@@ -40,8 +40,9 @@ async def get_console(request: web.Request) -> web.StreamResponse:
             return web.json_response({"name": vm.name, "data": text})
         response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
         await response.prepare(request)
-        async for data in answer.content.iter_any():
-            await response.write(data)
+        with suppress(ConnectionResetError):  # the client has seen enough
+            async for data in answer.content.iter_any():
+                await response.write(data)
         return response
 
 
