@@ -1,0 +1,91 @@
+"""The shell client as a test uses it: run a command, read its JSON, follow a guest's console."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROGRAM = (sys.executable, "-m", "pvc")
+
+DOMAIN = """<domain>
+  <name>{name}</name>
+  <memory unit='MiB'>128</memory>
+  <vcpu>1</vcpu>
+  <features><acpi/></features>
+  <devices>
+    <disk type='volume' device='disk'><source pool='local' volume='{name}'/><target dev='vda' bus='virtio'/></disk>
+    {more}
+  </devices>
+</domain>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+class Shell:
+    def __init__(self, url: str, folder: Path) -> None:
+        self._environment = os.environ | {"PVC_URL": url}
+        self._folder = folder
+
+    def run(self, *words: str, stdin: str | None = None) -> Said:
+        done = subprocess.run(
+            [*PROGRAM, *words], env=self._environment, input=stdin or "", capture_output=True, text=True, timeout=120
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def do(self, *words: str, stdin: str | None = None) -> str:
+        """Run a command that must go well; returns what it said."""
+        said = self.run(*words, stdin=stdin)
+        assert said.code == 0, f"pvc {' '.join(words)}: exit code {said.code}: {said.err}"
+        return said.out
+
+    def ask(self, *words: str) -> Any:
+        return json.loads(self.do(*words, "-f", "json"))
+
+    def vm(self, name: str) -> dict[str, Any]:
+        [shown] = [one for one in self.ask("vm", "list") if one["name"] == name]
+        return dict(shown)
+
+    def make_vm(self, name: str, image: Path, *, more: str = "") -> None:
+        """A stopped VM whose disk holds `image`."""
+        self.do("storage", "volume", "add", "local", name, "48M")
+        self.do("storage", "volume", "upload", "local", name, str(image), "-f", image.suffix[1:])
+        self.do("vm", "define", "-", stdin=DOMAIN.format(name=name, more=more))
+
+    def hear(self, name: str, sought: Callable[[str], bool]) -> str:
+        """Follow the console of a VM until a line is the one sought; returns it."""
+        with self.following(name) as lines:
+            for line in lines:
+                if sought(line):
+                    return line
+        raise AssertionError(f'The console of "{name}" ended without the line that was sought.')
+
+    @contextmanager
+    def following(self, name: str) -> Iterator[Iterator[str]]:
+        command = [*PROGRAM, "vm", "log", name, "-f", "-l", "1000"]
+        process = subprocess.Popen(command, env=self._environment, stdout=subprocess.PIPE, text=True, errors="replace")
+        deadline = threading.Timer(90, process.kill)
+        deadline.start()
+        try:
+            if process.stdout is None:
+                raise AssertionError("no output")
+            yield iter(process.stdout.readline, "")
+        finally:
+            deadline.cancel()
+            process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
