@@ -22,13 +22,10 @@ from typing import Self
 from tests.parts.readiness import Readiness
 
 # Folders that libvirtd has built in, and their private stand-ins.
-FOLDERS = {
-    "etc": "/etc/libvirt",
-    "run": "/run/libvirt",
-    "lib": "/var/lib/libvirt",
-    "log": "/var/log/libvirt",
-    "cache": "/var/cache/libvirt",
-}
+FOLDERS = {"etc": "/etc/libvirt", "run": "/run/libvirt", "lib": "/var/lib/libvirt", "log": "/var/log/libvirt"}
+
+# What QEMU can do takes seconds to find out. libvirt itself checks whether what it kept still holds.
+CACHE = Path(__file__).parents[2] / ".cache" / "libvirt"
 
 QEMU_CONF = """\
 user = "root"
@@ -42,8 +39,7 @@ stdio_handler = "file"
 
 START = """\
 set -e
-cd "$1"
-while read -r own place; do mkdir -p "$place"; mount --bind "$own" "$place"; done <mounts
+while IFS="	" read -r own place; do mkdir -p "$place"; mount --bind "$own" "$place"; done <"$1/mounts"
 [ -z "$2" ] || hostname "$2"
 exec /usr/sbin/libvirtd --pid-file "$1/libvirtd.pid"
 """
@@ -150,7 +146,9 @@ class Libvirtd:
     def _write_configuration(self) -> None:
         for name in FOLDERS:
             (self.folder / name).mkdir()
-        (self.folder / "mounts").write_text("".join(f"{own} {place}\n" for own, place in FOLDERS.items()))
+        CACHE.mkdir(parents=True, exist_ok=True)
+        places = {self.folder / name: place for name, place in FOLDERS.items()} | {CACHE: "/var/cache/libvirt"}
+        (self.folder / "mounts").write_text("".join(f"{own}\t{place}\n" for own, place in places.items()))
         (self.folder / "etc" / "qemu.conf").write_text(QEMU_CONF)
         (self.folder / "etc" / "libvirtd.conf").write_text(
             f'auth_unix_rw = "none"\nunix_sock_rw_perms = "0700"\nhost_uuid = "{uuid.uuid4()}"\nlog_level = 3\n'
