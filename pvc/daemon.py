@@ -125,11 +125,11 @@ async def _serve(settings: Config) -> None:
             stack.push_async_callback(pool.aclose)
             for name in await pool.remove_orphans():
                 log.info('Removed "%s", left in pool "%s" by an upload that was cut off', name, pool.name)
-        ready = _Ready(2 if settings.standalone else 1)
+        ready = _Ready(*(("serve", "agent") if settings.standalone else ("serve",)))
         async with asyncio.TaskGroup() as group:
             if settings.standalone:
-                group.create_task(_agent_in(settings, source, pools, ready.one))
-            group.create_task(server.run(source, pools, settings, ready.one))
+                group.create_task(_agent_in(settings, source, pools, ready.part("agent")))
+            group.create_task(server.run(source, pools, settings, ready.part("serve")))
 
 
 async def _agent_in(settings: Config, source: Any, pools: Any, ready: Callable[[], None]) -> None:
@@ -156,20 +156,26 @@ async def _agent(settings: Config) -> None:
         pools = await open_pools(settings.pools)
         for pool in pools.values():
             stack.push_async_callback(pool.aclose)
-        await _agent_in(settings, source, pools, _Ready(1).one)
+        await _agent_in(settings, source, pools, _Ready("agent").part("agent"))
 
 
 class _Ready:
     """Tells the service manager once all parts are ready (sd_notify, without a library for one datagram)."""
 
-    def __init__(self, parts: int) -> None:
-        self._left = parts
+    def __init__(self, *parts: str) -> None:
+        self._left = set(parts)
 
-    def one(self) -> None:
-        self._left -= 1
-        if self._left == 0:
-            log.info("Ready")
-            _notify(b"READY=1")
+    def part(self, name: str) -> Callable[[], None]:
+        """What the part calls when it is ready, as often as it likes."""
+
+        def ready() -> None:
+            if name in self._left:
+                self._left.discard(name)
+                if not self._left:
+                    log.info("Ready")
+                    _notify(b"READY=1")
+
+        return ready
 
 
 def _notify(text: bytes) -> None:

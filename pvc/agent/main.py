@@ -32,7 +32,7 @@ async def run(
     socket: str,
     ready: Callable[[], None],
 ) -> None:
-    """Until cancelled. ready: called once, when the node is recorded and its guests are about to be adopted."""
+    """Until cancelled. ready: called when the node is recorded and its guests are adopted."""
     async with peer.answering(socket, settings.console_path) as address:
         node = Node(name=settings.node, peer=address, pvc_version=__version__)
         while True:
@@ -55,7 +55,6 @@ async def _one_session(
     try:
         await nodes.join(state, node)
         log.info('Node "%s" joined', node.name)
-        ready()
-        await Reconciler(state, hypervisor, pools, settings).run()
+        await Reconciler(state, hypervisor, pools, settings).run(ready)
     finally:
         await state.store.aclose()

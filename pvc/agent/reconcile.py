@@ -54,20 +54,25 @@ class Reconciler:
         self._facts_due = 0.0
         self._published: NodeStatus | None = None
 
-    async def run(self) -> None:
-        """Until cancelled, or the session is lost (SessionLost). Guests are left as they are."""
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Until cancelled, or the session is lost (SessionLost). Guests are left as they are.
+
+        ready: called after the first look, when what runs has been adopted.
+        """
         status = await self._state.node_status(self._settings.node)
         self._memory.recall(status.vms)
-        self._hypervisor.subscribe(self._hear)
+        unsubscribe = self._hypervisor.subscribe(self._hear)
         listener = asyncio.create_task(self._listen())
         try:
             while True:
                 self._wake.clear()
                 await self._try_cycle()
+                ready()
                 if listener.done():
                     listener.result()
                 await self._sleep()
         finally:
+            unsubscribe()
             await _cancel(listener, *self._steps.values())
 
     async def _try_cycle(self) -> None:
@@ -75,12 +80,12 @@ class Reconciler:
             await self._cycle()
         except SessionLost:
             raise
-        except HypervisorUnavailable as exc:
+        except StoreUnavailable as exc:
+            log.warning("%s; VMs stay as they are", exc)
+        except PVCError as exc:
             log.warning("%s; VMs stay as they are", exc)
             self._facts = None
             await self._publish_problem(str(exc))
-        except StoreUnavailable as exc:
-            log.warning("%s; VMs stay as they are", exc)
 
     async def _sleep(self) -> None:
         """Until something happens, a deadline comes, or it is time for a look at everything."""

@@ -50,8 +50,11 @@ class Hypervisor(Protocol):
     A domain that is not there: NotFound(kind="VM").
     """
 
-    def subscribe(self, listener: Callable[[Event], None]) -> None:
-        """Call `listener` on the event loop for each event; also, with uuid "", when the connection came back."""
+    def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Call `listener` on the event loop for each event; also, with uuid "", when the connection broke.
+
+        Returns what ends it.
+        """
         ...
 
     async def domains(self) -> list[Seen]:

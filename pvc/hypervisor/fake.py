@@ -39,8 +39,9 @@ class FakeHypervisor:
         self.acts: list[tuple[str, str]] = []
         self.starts: dict[str, int] = {}
 
-    def subscribe(self, listener: Callable[[Event], None]) -> None:
+    def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
 
     async def domains(self) -> list[Seen]:
         await self._answer()
@@ -122,7 +123,7 @@ class FakeHypervisor:
             parent.remove(node)
 
     async def aclose(self) -> None:
-        self._listeners.clear()
+        """There is no connection to close."""
 
     # What a test does.
 

@@ -88,8 +88,9 @@ class LibvirtHypervisor:
         self._removals: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._runs: dict[tuple[str, int], int | None] = {}
 
-    def subscribe(self, listener: Callable[[Event], None]) -> None:
+    def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
 
     async def domains(self) -> list[Seen]:
         return await self._call(self._list_domains)
@@ -131,7 +132,6 @@ class LibvirtHypervisor:
 
     async def aclose(self) -> None:
         connection, self._connection = self._connection, None
-        self._listeners.clear()
         if connection is not None:
             await self._loop.run_in_executor(self._threads, _close, connection)
         self._threads.shutdown(wait=False)

@@ -112,8 +112,8 @@ class Libvirtd:
         os.kill(self.guests()[name], signal.SIGKILL)
 
     def close(self) -> None:
-        """End the daemon, then its guests, and leave nothing behind."""
-        self.stop()
+        """End the daemon, then its guests, and leave nothing behind. In order, libvirtd may take two minutes."""
+        self.kill()
         for pid in self.guests().values():
             _kill(pid)
         shutil.rmtree(self.folder)
