@@ -155,9 +155,15 @@ async def test_a_frozen_server_is_unavailable_in_bounded_time(own_zookeeper: Zoo
     await source.aclose()
 
 
-async def test_closing_is_bounded_with_a_frozen_server(own_zookeeper: ZooKeeper, source: ClusteredSource) -> None:
+async def test_a_frozen_server_holds_up_neither_a_call_nor_closing(
+    own_zookeeper: ZooKeeper, source: ClusteredSource
+) -> None:
+    """With a session timeout of 30 s kazoo itself would find out after 20 s."""
     store = await source.session()
     await asyncio.to_thread(own_zookeeper.freeze)
+    async with asyncio.timeout(14):
+        with pytest.raises(StoreUnavailable, match="ZooKeeper did not answer within 10 s"):
+            await store.get("/")
     async with asyncio.timeout(8):
         await source.aclose()
     assert store.lost.is_set()
