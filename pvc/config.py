@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
+import re
 import socket
 import tomllib
 import typing
@@ -13,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_PATH = Path("/etc/pvc/pvc.toml")
+
+# A pool or a node: the rule of pvc.model.names, which a leaf cannot import.
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 
 
 class ConfigProblems(Exception):
@@ -112,6 +117,8 @@ class Agent:
     detach_timeout_s: float = 20.0
 
     def problems(self) -> Iterator[str]:
+        if self.node and not _NAME.fullmatch(self.node):
+            yield "agent.node must have only letters, digits, dots, dashes or underscores."
         for name in ("interval_s", "shutdown_timeout_s", "detach_timeout_s"):
             if getattr(self, name) <= 0:
                 yield f"agent.{name} must be more than 0."
@@ -165,6 +172,8 @@ class Config:
         for name in ("api", "store", "hypervisor", "agent", "upload"):
             yield from getattr(self, name).problems()
         for name, pool in self.pools.items():
+            if not _NAME.fullmatch(name):
+                yield f'pools."{name}" must be named with letters, digits, dots, dashes or underscores.'
             yield from (f'pools."{name}".{problem}' for problem in pool.problems())
 
 
@@ -181,6 +190,8 @@ def load(path: Path | None) -> Config:
         return parse(path.read_text())
     except OSError as exc:
         raise ConfigProblems([f'"{path}" cannot be read: {exc.strerror}']) from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigProblems([f'"{path}" cannot be read: it is not UTF-8']) from exc
 
 
 def parse(text: str) -> Config:
@@ -225,7 +236,7 @@ def _value(hint: Any, value: Any, name: str, problems: list[str]) -> Any:
         problems.append(f"{name} must be a list of texts.")
     elif hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    elif type(value) is not hint:
+    elif type(value) is not hint or (hint is float and not math.isfinite(value)):
         problems.append(f"{name} must be {_KINDS[hint]}.")
     else:
         return value

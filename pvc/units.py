@@ -9,8 +9,8 @@ MIB = 1024 * KIB
 GIB = 1024 * MIB
 TIB = 1024 * GIB
 
-_SUFFIX = {"": 1, "B": 1, "K": KIB, "M": MIB, "G": GIB, "T": TIB, "P": 1024 * TIB}
-_SIZE = re.compile(r"(\d+)\s*([BKMGTP]?)(?:iB|B)?", re.IGNORECASE)
+_SUFFIX = {"": 1, "K": KIB, "M": MIB, "G": GIB, "T": TIB, "P": 1024 * TIB}
+_SIZE = re.compile(r"([0-9]{1,30})\s*(?:([KMGTP])(?:iB|B)?|B)?", re.IGNORECASE)
 
 
 def parse_size(text: str) -> int:
@@ -21,7 +21,7 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise ValueError('must be a whole number of bytes or have a suffix K, M, G, T or P, like "10G"')
-    size = int(match[1]) * _SUFFIX[match[2].upper()]
+    size = int(match[1]) * _SUFFIX[(match[2] or "").upper()]
     if size <= 0:
         raise ValueError("must be more than zero")
     return size
@@ -30,7 +30,7 @@ def parse_size(text: str) -> int:
 def format_size(size: int) -> str:
     """Return a short exact-looking size: "10G" for whole units, else one decimal, "1.5G"."""
     for suffix, unit in reversed(_SUFFIX.items()):
-        if suffix and suffix != "B" and size >= unit:
+        if suffix and size >= unit:
             whole, rest = divmod(size, unit)
             return f"{whole}{suffix}" if rest == 0 else f"{size / unit:.1f}{suffix}"
     return f"{size}B"

@@ -84,9 +84,12 @@ class Memory:
         return now - self._vanished.setdefault(uuid, now) < self._grace_s
 
     def _took_note_off(self, uuid: str, before: Observed, now: float) -> None:
+        if before.power not in observing.ALIVE:  # an ending that is heard now is of a run that is just starting
+            self._observed[uuid] = observing.off(before, None, 0.0)
+            return
         ending = self._endings.pop(uuid, None)
         after = observing.off(before, ending, now - self._began.pop(uuid, now))
-        if after.crashes and before.power in observing.ALIVE and ending is Ending.CRASHED:
+        if ending is not None and after.crashes:
             self._not_before[uuid] = now + backoff_s(after.crashes)
         self._vanished.pop(uuid, None)
         self._watched.discard(uuid)

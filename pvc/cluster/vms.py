@@ -13,6 +13,7 @@ from pvc.cluster import networks, power, volumes
 from pvc.cluster.state import Held, State
 from pvc.errors import AlreadyExists, Busy, Changed, Conflict, InvalidInput, NotPermitted, PVCError
 from pvc.model import domain, names
+from pvc.model.foreign import foreign_parts
 from pvc.model.records import VM, Desired, How, Power, encode
 from pvc.model.states import is_over
 from pvc.storage.base import Pool
@@ -34,7 +35,7 @@ def new_macs(taken: Mapping[str, str]) -> Iterator[str]:
 
 async def check_xml(state: State, xml: str, uuid: str, *, allow_host_devices: bool) -> str:
     """Return the XML to store, every NIC with a MAC. Raises what makes it unfit: host parts, a MAC or a disk twice."""
-    foreign = domain.foreign_parts(domain.parse(xml))
+    foreign = foreign_parts(domain.parse(xml))
     if foreign and not allow_host_devices:
         raise NotPermitted(problem=f"The XML uses {foreign[0]}, which the configuration does not allow")
     vms = [held.record for held in await state.readable_vms() if held.record.uuid != uuid]

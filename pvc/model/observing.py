@@ -36,8 +36,8 @@ def off(before: Observed, ending: Ending | None, ran_s: float) -> Observed:
     gone = Observed(power=Power.OFF, crashes=before.crashes)
     if ending is None:
         return gone
-    if ending is Ending.CRASHED:
-        return replace(gone, crashes=1 if ran_s >= STABLE_S else before.crashes + 1)
+    if ending is Ending.CRASHED or before.power is Power.CRASHED:
+        return replace(gone, over_run=before.run, crashes=1 if ran_s >= STABLE_S else before.crashes + 1)
     return replace(gone, over_run=before.run, ended=_ENDED[ending], crashes=0)
 
 

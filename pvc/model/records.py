@@ -104,8 +104,8 @@ class VM(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What its node last saw of one VM. Volatile.
 
-    over_run: the run that `ended` (how, in words) or `failure` (the hypervisor's reason) speak of.
-    crashes: in a row.
+    over_run: the run that `ended` (how, in words) or `failure` (the hypervisor's reason) speak of; with neither, the
+    run that crashed. crashes: in a row.
     """
 
     power: Power = Power.UNKNOWN

@@ -28,7 +28,7 @@ class Situation:
 
     power: Power
     run: int | None = None
-    waiting: bool = False  # a crash is too recent for the next start
+    waiting: bool = False  # a crash is too recent for another start of the same run
 
 
 def backoff_s(crashes: int) -> float:
@@ -56,7 +56,8 @@ def plan(vm: VM, observed: Observed, now: Situation, node: str) -> Step | None:
         return Step.RUN_TASK
     if alive:
         return _towards_off(vm, now.power) if _must_end(vm, now) else None
-    if vm.desired is Desired.RUNNING and not now.waiting and not is_over(vm, observed):
+    waiting = now.waiting and observed.over_run == vm.run
+    if vm.desired is Desired.RUNNING and not waiting and not is_over(vm, observed):
         return Step.START
     return None
 

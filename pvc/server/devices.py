@@ -9,6 +9,7 @@ from pvc.cluster import devices, networks, vms, volumes
 from pvc.cluster.state import Held, State
 from pvc.errors import Conflict, InUse, InvalidInput, NotFound, NotPermitted
 from pvc.model import domain, names
+from pvc.model.foreign import foreign_parts
 from pvc.model.records import VM
 from pvc.server.parse import parameters
 from pvc.server.parts import BASE, CONFIG, POOLS, message, who
@@ -67,7 +68,7 @@ async def _change(
 async def _checked(request: web.Request, held: Held[VM], text: str) -> str:
     """A device's XML as it is stored. Raises InvalidXML, NotPermitted, Conflict, NotFound, InUse."""
     node = domain.parse_device(text)
-    foreign = domain.foreign_parts(node)
+    foreign = foreign_parts(node)
     if foreign and not request.app[CONFIG].hypervisor.allow_host_devices:
         raise NotPermitted(problem=f"The device uses {foreign[0]}, which the configuration does not allow")
     state = state_of(request)

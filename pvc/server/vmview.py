@@ -9,8 +9,8 @@ from typing import Any
 from pvc.cluster.state import Unreadable
 from pvc.errors import InvalidXML
 from pvc.model import domain
-from pvc.model.records import VM, Network, Observed, Tag
-from pvc.model.states import api_state
+from pvc.model.records import VM, Desired, Network, Observed, Tag
+from pvc.model.states import api_state, is_over
 
 _BRIDGE = re.compile(r"[vm]*br([0-9a-z]+)")
 
@@ -65,7 +65,10 @@ def _head(vm: VM, observed: Observed) -> dict[str, Any]:
 
 
 def _reason(vm: VM, observed: Observed) -> str:
-    if observed.over_run == vm.run:
+    """Why a VM that should run does not, or is started again."""
+    if vm.desired is not Desired.RUNNING:
+        return ""
+    if is_over(vm, observed):
         return observed.failure or observed.ended
     if observed.crashes:
         times = "once" if observed.crashes == 1 else f"{observed.crashes} times in a row"

@@ -1,0 +1,144 @@
+"""Configuration: typed, all problems at once, shown as it is in force."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pvc import config
+from pvc.config import Config, ConfigProblems
+from pvc.model.names import problem_with
+
+HASH = "sha256:" + "0" * 64
+
+
+def problems_of(text: str) -> list[str]:
+    with pytest.raises(ConfigProblems) as caught:
+        config.parse(text)
+    return caught.value.problems
+
+
+def test_nothing_at_all_is_the_default() -> None:
+    assert config.parse("") == Config()
+    assert Config().standalone
+
+
+def test_unknown_keys_are_refused_by_their_full_name() -> None:
+    assert problems_of("nonsense = 1\n[api]\nsokcet = 'x'\n[pools.local]\npath = '/x'\nsize = 1\n[what]\n") == [
+        "nonsense is not a known key.",
+        "what is not a known key.",
+        "api.sokcet is not a known key.",
+        'pools."local".size is not a known key.',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("log_level = 1", "log_level must be a text."),
+        ("log_level = 'loud'", 'log_level must be "debug", "info" or "warning".'),
+        ("api = 1", "api must be a table."),
+        ("pools = 1", "pools must be a table."),
+        ("pools.local = 1", 'pools."local" must be a table.'),
+        ("pools.local.path = 'here'", 'pools."local".path must be an absolute folder name.'),
+        ("pools.'a/b'.path = '/x'", 'pools."a/b" must be named with letters, digits, dots, dashes or underscores.'),
+        ("agent.node = 'a/b'", "agent.node must have only letters, digits, dots, dashes or underscores."),
+        ("agent.interval_s = 'soon'", "agent.interval_s must be a number."),
+        ("agent.interval_s = true", "agent.interval_s must be a number."),
+        ("agent.interval_s = nan", "agent.interval_s must be a number."),
+        ("agent.interval_s = inf", "agent.interval_s must be a number."),
+        ("agent.interval_s = 0", "agent.interval_s must be more than 0."),
+        ("upload.most_at_once = 1.5", "upload.most_at_once must be a whole number."),
+        ("upload.most_at_once = true", "upload.most_at_once must be a whole number."),
+        ("upload.largest_bytes = -1", "upload.largest_bytes must be more than 0."),
+        ("hypervisor.allow_host_devices = 1", "hypervisor.allow_host_devices must be true or false."),
+        ("hypervisor.domain_type = 'xen'", 'hypervisor.domain_type must be "auto", "kvm" or "qemu".'),
+        ("hypervisor.hotplug_slots = 99", "hypervisor.hotplug_slots must be 0 to 24."),
+        ("store.hosts = 'zk:2181'", "store.hosts must be a list of texts."),
+        ("store.hosts = [1]", "store.hosts must be a list of texts."),
+        ("store.kind = 'etcd'", 'store.kind must be "embedded" or "zookeeper".'),
+        ("store.kind = 'zookeeper'", "store.hosts must name at least one ZooKeeper server."),
+        ("store.session_timeout_s = 1", "store.session_timeout_s must be at least 2."),
+        ("api.tls_key = '/k'", "api.tls_certificate and api.tls_key must be given together."),
+        ("api.listen = '[::]:7370'", "api.listen needs at least one token in api.tokens."),
+        (f"api.tokens.me = '{HASH}'\napi.listen = '7370'", 'api.listen must be written as "ADDRESS:PORT".'),
+        (f"api.tokens.me = '{HASH}'\napi.listen = 'a:70000'", 'api.listen must be written as "ADDRESS:PORT".'),
+        ("api.tokens.me = 'secret'", 'api.tokens."me" must be "sha256:" and 64 hexadecimal digits.'),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(text: str, problem: str) -> None:
+    assert problems_of(text) == [problem]
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    text = "a = 1\nlog_level = 1\n[api]\nlisten = 'x'\n[pools.p]\npath = ''\n[agent]\ninterval_s = -1\n"
+    assert problems_of(text) == [
+        "a is not a known key.",
+        "log_level must be a text.",
+        'api.listen must be written as "ADDRESS:PORT".',
+        "api.listen needs at least one token in api.tokens.",
+        "agent.interval_s must be more than 0.",
+        'pools."p".path must be an absolute folder name.',
+    ]
+
+
+def test_a_problem_quotes_no_token() -> None:
+    assert "secret" not in str(problems_of("[api.tokens]\nme = 'secret'"))
+
+
+def test_what_is_no_toml_is_refused() -> None:
+    [problem] = problems_of("= 1")
+    assert problem.startswith("The configuration is not TOML: ")
+
+
+texts = st.text(st.characters(codec="utf-8"))
+
+
+@given(listen=st.sampled_from(["", "[::1]:80"]), names=st.lists(texts, min_size=1), interval_s=st.floats(0.1, 1e20))
+def test_what_is_shown_is_read_back_as_the_same(listen: str, names: list[str], interval_s: float) -> None:
+    shown = Config(
+        api=config.API(socket="/" + names[0], listen=listen, tokens=dict.fromkeys(names, HASH)),
+        store=config.Store(path=names[-1], hosts=tuple(names)),
+        pools={"a.b": config.DirectoryPool(path="/" + names[0])},
+        agent=config.Agent(interval_s=interval_s),
+    )
+    assert config.parse(config.show(shown)) == shown
+
+
+def test_everything_in_force_is_shown() -> None:
+    text = config.show(Config())
+    names = [item.name for part in (Config, config.API, config.Upload) for item in dataclasses.fields(part)]
+    assert [name for name in names if name not in text] == []
+
+
+def test_a_file_that_is_named_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = tmp_path / "no.toml"
+    monkeypatch.setenv("PVC_CONFIG", str(missing))
+    for path in (None, missing):
+        with pytest.raises(ConfigProblems) as caught:
+            config.load(path)
+        assert caught.value.problems == [f'"{missing}" cannot be read: No such file or directory']
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "pvc.toml"
+    file.write_bytes(b"log_level = '\xff'")
+    with pytest.raises(ConfigProblems) as caught:
+        config.load(file)
+    assert caught.value.problems == [f'"{file}" cannot be read: it is not UTF-8']
+
+
+def test_the_node_is_called_after_the_host_unless_it_is_named() -> None:
+    assert config.Agent(node="hv1").node_name == "hv1"
+    assert config.Agent().node_name
+    assert "." not in config.Agent().node_name
+
+
+@pytest.mark.parametrize("name", ["a", "-a", "a-", "a" * 64, "a" * 65, "a/b", "a.b_c", "ä"])
+def test_pools_and_nodes_are_named_by_the_rule_of_the_model(name: str) -> None:
+    problems = list(config.Agent(node=name).problems())
+    assert bool(problems) == (problem_with("node", name) is not None)
