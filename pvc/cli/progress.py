@@ -38,15 +38,16 @@ class Progress:
             self._drawn = now
             self._draw()
 
-    def finish(self) -> None:
+    def finish(self, *, whole: bool = True) -> None:
+        """whole: the phase came to its end."""
         if not self._phase:
             return
         if self._terminal:
             self._draw()
             self._line("")
         else:
-            elapsed_s = self._clock() - self._began
-            self._line(f"{self._phase}: {format_size(self._done)} in {duration(elapsed_s)}")
+            how = f"in {duration(self._clock() - self._began)}" if whole else "sent, then broken off"
+            self._line(f"{self._phase}: {format_size(self._done)} {how}")
         self._phase = ""
 
     def _draw(self) -> None:

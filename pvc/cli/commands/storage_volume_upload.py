@@ -39,8 +39,10 @@ def run(args: Namespace, api: Client, out: Output) -> None:
                 meanwhile=lambda answered: _watch(answered, f"volume/{args.pool}/{args.volume}", api, progress),
                 image_format=args.format,
             )
-    finally:
-        progress.finish()
+    except BaseException:
+        progress.finish(whole=False)
+        raise
+    progress.finish()
     out.changed(answer)
 
 
