@@ -10,8 +10,7 @@ from aiohttp import BodyPartReader, web
 
 from pvc.cluster import tasks, volumes
 from pvc.cluster.state import State
-from pvc.config import Config
-from pvc.errors import Busy, InvalidImage, InvalidInput, PVCError, StoreUnavailable, Timeout, TooLarge
+from pvc.errors import Busy, InvalidImage, InvalidInput, PVCError, StoreUnavailable
 from pvc.images.receive import Received, receive
 from pvc.server import parse
 from pvc.server.parts import BASE, CONFIG, message, who
@@ -38,7 +37,6 @@ async def upload(request: web.Request) -> web.Response:
     pool, name = pool_in(request), volume_in(request)
     state, config = state_of(request), request.app[CONFIG]
     await pool.volume(name)
-    _check_size(request, config)
     task = tasks.new(state, "upload", ("volume", f"{pool.name}/{name}"), name, who=who(request))
     task = msgspec.structs.replace(task, node=config.agent.node_name)
     under_way = request.app[UNDER_WAY]
@@ -52,12 +50,6 @@ async def upload(request: web.Request) -> web.Response:
     finally:
         under_way.discard(task.id)
     return _answer(pool, name, received, task.id)
-
-
-def _check_size(request: web.Request, config: Config) -> None:
-    if (request.content_length or 0) > config.upload.largest_bytes:
-        size = request.content_length
-        raise TooLarge(what="The upload", size=size, limit=config.upload.largest_bytes)
 
 
 def _answer(pool: Pool, name: str, received: Received, task_id: str) -> web.Response:
@@ -76,10 +68,9 @@ async def _run(request: web.Request, running: tasks.Running, pool: Pool, name: s
     limits = request.app[CONFIG].upload
     await running.begin()
     try:
-        chunks = _bounded(_body(request), limits.largest_bytes, limits.idle_timeout_s)
         length = None if _is_multipart(request) else request.content_length
         received = await receive(
-            chunks,
+            _body(request),
             declared=image_format,
             pool=pool,
             volume=name,
@@ -118,33 +109,17 @@ async def _plain(request: web.Request) -> AsyncIterator[bytes]:
 
 
 async def _parts(request: web.Request) -> AsyncIterator[bytes]:
-    """The content of the part called "file". Raises InvalidInput when there is none."""
-    reader = await request.multipart()
-    while (part := await reader.next()) is not None:
-        if isinstance(part, BodyPartReader) and part.name == "file":
-            while data := await part.read_chunk(_PART_PIECE):
-                yield bytes(data)
-            return
+    """The content of the part called "file". Raises InvalidInput when there is none, InvalidImage when it is cut off."""
+    try:
+        reader = await request.multipart()
+        while (part := await reader.next()) is not None:
+            if isinstance(part, BodyPartReader) and part.name == "file":
+                while data := await part.read_chunk(_PART_PIECE):
+                    yield bytes(data)
+                return
+    except ValueError as exc:
+        raise InvalidImage(problem="the multipart body is malformed or ends too early") from exc
     raise InvalidInput({"file": "is missing"})
-
-
-async def _bounded(chunks: AsyncIterator[bytes], most: int, idle_s: float) -> AsyncIterator[bytes]:
-    """`chunks`, unless they are too many or too slow. Raises TooLarge, Timeout, InvalidImage for a broken body."""
-    size = 0
-    while True:
-        try:
-            async with asyncio.timeout(idle_s):
-                data = await anext(chunks)
-        except StopAsyncIteration:
-            return
-        except TimeoutError as exc:
-            raise Timeout(what="The next piece of the upload", timeout_s=idle_s) from exc
-        except ValueError as exc:
-            raise InvalidImage(problem="the multipart body is malformed or ends too early") from exc
-        size += len(data)
-        if size > most:
-            raise TooLarge(what="The upload", size=f"more than {most}", limit=most)
-        yield data
 
 
 async def end_abandoned(state: State, node: str) -> None:

@@ -72,7 +72,7 @@ def test_a_qcow2_with_an_external_data_file_is_refused(machine: Machine, volume:
     image = tmp_path / "evil.qcow2"
     qemu_img("create", "-f", "qcow2", "-o", f"data_file={tmp_path}/data,data_file_raw=on", image, "1M")
     said = machine.shell.run("storage", "volume", "upload", "local", volume, str(image), "-f", "qcow2")
-    assert_one_sentence(said, 2, "data file")
+    assert_one_sentence(said, 2, "another file")
     assert content(machine, volume) == before
     assert nothing_arrives(machine)
 
