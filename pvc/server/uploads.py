@@ -109,7 +109,7 @@ async def _plain(request: web.Request) -> AsyncIterator[bytes]:
 
 
 async def _parts(request: web.Request) -> AsyncIterator[bytes]:
-    """The content of the part called "file". Raises InvalidInput when there is none, InvalidImage when it is cut off."""
+    """The content of the part called "file". Raises InvalidInput without one, InvalidImage when it is cut off."""
     try:
         reader = await request.multipart()
         while (part := await reader.next()) is not None:
