@@ -29,7 +29,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Fails with AlreadyExists, or NotFound when the parent is missing (parents are made by `ensure` only)."""
+    """Fails with AlreadyExists, or NotFound when the parent is missing (parents are made by `ensure` only).
+
+    An ephemeral record ends with its session, and has none below it: Conflict.
+    """
 
     path: str
     value: bytes = b""
@@ -38,7 +41,7 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Fails with Changed unless the stored version is `version`."""
+    """Fails with Changed unless the stored version is `version`, NotFound when there is none."""
 
     path: str
     value: bytes
@@ -47,7 +50,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Fails with Changed unless the stored version is `version`; Conflict when it has children."""
+    """Fails with Changed unless the stored version is `version`, NotFound when there is none, Conflict above others."""
 
     path: str
     version: int
@@ -55,7 +58,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Fails with Changed unless the stored version is `version`."""
+    """Fails with Changed unless the stored version is `version`, NotFound when there is none."""
 
     path: str
     version: int

@@ -20,6 +20,7 @@ from typing import Any, Self
 from kazoo.client import KazooClient, TransactionRequest
 from kazoo.exceptions import (
     BadVersionError,
+    ConnectionLoss,
     NoChildrenForEphemeralsError,
     NodeExistsError,
     NoNodeError,
@@ -177,6 +178,8 @@ class Link:
             return _named(result.exception, request.path)
         if isinstance(result.exception, SessionExpiredError):
             self.lose("ZooKeeper ended its session")
+        elif isinstance(result.exception, Exception) and not isinstance(result.exception, ConnectionLoss):
+            raise _named(result.exception, request.path) from result.exception
         raise self._refusal() from result.exception
 
     def tell(self, callback: Callable[..., object], *args: object) -> None:
@@ -367,4 +370,4 @@ def _as_ours(refusal: Exception, path: str) -> PVCError:
         case NoChildrenForEphemeralsError():
             return Conflict(kind="record", name=path, problem="cannot stand below an ephemeral record")
         case _:
-            return StoreUnavailable(reason=f"ZooKeeper refused the change with {type(refusal).__name__}")
+            return StoreUnavailable(reason=f"ZooKeeper refused with {type(refusal).__name__}")
