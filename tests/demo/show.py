@@ -66,13 +66,13 @@ class Show:
         process = subprocess.Popen(
             self._words(command), cwd=self._folder, env=self._environment, stdout=subprocess.PIPE, text=True
         )
-        deadline = threading.Timer(timeout_s, process.kill)
+        deadline = threading.Timer(timeout_s, process.terminate)  # the one file is two processes: let it tidy up
         deadline.start()
         try:
             yield _stripped(process.stdout)
         finally:
             deadline.cancel()
-            process.kill()
+            process.terminate()
             process.communicate()
 
 

@@ -69,9 +69,12 @@ class Serve:
 
     @property
     def pid(self) -> int:
+        """Of the process that serves: the one file unpacks itself and starts what it holds as its child."""
         if self._process is None:
             raise RuntimeError("This pvc serve is not running.")
-        return self._process.pid
+        started = self._process.pid
+        children = map(int, Path(f"/proc/{started}/task/{started}/children").read_text().split())
+        return next((child for child in children if _program(child) == _program(started)), started)
 
     def start(self, timeout_s: float = 60) -> None:
         """Return when it is ready."""
@@ -93,7 +96,7 @@ class Serve:
         return self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it as a crash would; its guests live on."""
+        """End it as a crash would, with all that it started but its guests."""
         self._end(signal.SIGKILL)
 
     def log_tail(self, lines: int = 30) -> str:
@@ -115,7 +118,12 @@ class Serve:
     def _end(self, number: signal.Signals) -> int:
         if self._process is None:
             return 0
-        self._process.send_signal(number)
+        if self._process.poll() is None:
+            os.kill(self.pid, number)
         code = self._process.wait()
         self._process = None
         return code
+
+
+def _program(pid: int) -> str:
+    return os.readlink(f"/proc/{pid}/exe")
