@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from pvc.hypervisor.base import Event, Seen
 from pvc.model import observing
@@ -24,8 +25,8 @@ class Memory:
         self._watched: set[str] = set()
 
     def recall(self, vms: dict[str, Observed]) -> None:
-        """Begin with what an earlier agent of this node published."""
-        self._observed = dict(vms)
+        """Begin with what an earlier agent of this node published; what this one saw since is newer."""
+        self._observed = {**vms, **self._observed}
 
     def hear(self, event: Event) -> None:
         if event.ending is not None:
@@ -39,7 +40,17 @@ class Memory:
 
     def forget_but(self, uuids: Iterable[str]) -> None:
         kept = set(uuids)
-        self._observed = {uuid: observed for uuid, observed in self._observed.items() if uuid in kept}
+        self._watched &= kept
+        facts: tuple[dict[str, Any], ...] = (
+            self._observed,
+            self._endings,
+            self._vanished,
+            self._began,
+            self._not_before,
+        )
+        for known in facts:
+            for uuid in known.keys() - kept:
+                del known[uuid]
 
     def look(self, uuid: str, seen: Seen | None, free_slots: int | None) -> Situation:
         """Take in what a complete list of domains shows of one VM: `seen` is None when it is not on it."""
@@ -65,10 +76,10 @@ class Memory:
     def not_started(self, uuid: str, run: int, reason: str) -> None:
         self._observed[uuid] = observing.not_started(self.of(uuid), run, reason)
 
-    def next_due(self) -> float | None:
-        """When a crashed VM's wait, or a vanished one's grace, is over; monotonic, None when nothing waits."""
+    def due_after(self, moment: float) -> list[float]:
+        """When crashed VMs' waits, and vanished ones' grace, are over; monotonic."""
         times = [*self._not_before.values(), *(since + self._grace_s for since in self._vanished.values())]
-        return min((time for time in times if time > self._clock()), default=None)
+        return [time for time in times if time > moment]
 
     def _took_note_alive(self, uuid: str, now: float) -> None:
         self._vanished.pop(uuid, None)

@@ -35,26 +35,20 @@ async def run(
     """Until cancelled. ready: called when the node is recorded and its guests are adopted."""
     async with peer.answering(socket, settings.console_path) as address:
         node = Node(name=settings.node, peer=address, pvc_version=__version__)
+        reconciler = Reconciler(hypervisor, pools, settings)
         while True:
             try:
-                await _one_session(source, hypervisor, pools, settings, node, ready)
+                await _one_session(source, reconciler, node, ready)
             except StoreUnavailable as exc:
                 log.warning("%s; VMs stay as they are", exc)
             await asyncio.sleep(_RETRY_S)
 
 
-async def _one_session(
-    source: Source,
-    hypervisor: Hypervisor,
-    pools: Mapping[str, Pool],
-    settings: Settings,
-    node: Node,
-    ready: Callable[[], None],
-) -> None:
+async def _one_session(source: Source, reconciler: Reconciler, node: Node, ready: Callable[[], None]) -> None:
     state = await open_state(source)
     try:
         await nodes.join(state, node)
         log.info('Node "%s" joined', node.name)
-        await Reconciler(state, hypervisor, pools, settings).run(ready)
+        await reconciler.run(state, ready)
     finally:
         await state.store.aclose()

@@ -19,7 +19,14 @@ from pvc.agent.shutdowns import Shutdowns
 from pvc.agent.steps import Hands
 from pvc.cluster import nodes
 from pvc.cluster.state import Held, State
-from pvc.errors import HypervisorUnavailable, NotFound, PVCError, SessionLost, StoreUnavailable, Unavailable
+from pvc.errors import (
+    HypervisorUnavailable,
+    NotFound,
+    PVCError,
+    SessionLost,
+    StoreUnavailable,
+    Unavailable,
+)
 from pvc.hypervisor import domxml
 from pvc.hypervisor.base import Event, Facts, Hypervisor, Seen
 from pvc.model.records import VM, NodeStatus, Power
@@ -30,17 +37,20 @@ log = logging.getLogger("pvc.agent")
 
 
 class Reconciler:
-    """One agent on one session of the store. clock: monotonic seconds."""
+    """One agent, on one session of the store after another. clock: monotonic seconds.
+
+    What it hears between two sessions counts: a guest may power itself off while the store is away.
+    """
+
+    _state: State
 
     def __init__(
         self,
-        state: State,
         hypervisor: Hypervisor,
         pools: Mapping[str, Pool],
         settings: Settings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._state = state
         self._hypervisor = hypervisor
         self._pools = pools
         self._settings = settings
@@ -53,26 +63,27 @@ class Reconciler:
         self._facts: Facts | None = None
         self._facts_due = 0.0
         self._published: NodeStatus | None = None
+        hypervisor.subscribe(self._hear)
 
-    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
-        """Until cancelled, or the session is lost (SessionLost). Guests are left as they are.
+    async def run(self, state: State, ready: Callable[[], None] = lambda: None) -> None:
+        """Until cancelled, or the session of `state` is lost (StoreUnavailable). Guests are left as they are.
 
-        ready: called after the first look, when what runs has been adopted.
+        ready: called after a look, when what runs has been adopted.
         """
-        status = await self._state.node_status(self._settings.node)
-        self._memory.recall(status.vms)
-        unsubscribe = self._hypervisor.subscribe(self._hear)
+        self._state, self._published = state, None
+        self._memory.recall((await state.node_status(self._settings.node)).vms)
         listener = asyncio.create_task(self._listen())
+        listener.add_done_callback(lambda _: self._wake.set())
         try:
             while True:
                 self._wake.clear()
+                began = self._clock()
                 await self._try_cycle()
                 ready()
                 if listener.done():
                     listener.result()
-                await self._sleep()
+                await self._sleep(began)
         finally:
-            unsubscribe()
             await _cancel(listener, *self._steps.values())
 
     async def _try_cycle(self) -> None:
@@ -87,11 +98,13 @@ class Reconciler:
             self._facts = None
             await self._publish_problem(str(exc))
 
-    async def _sleep(self) -> None:
-        """Until something happens, a deadline comes, or it is time for a look at everything."""
-        now = self._clock()
-        due = [time for time in (self._memory.next_due(), self._shutdowns.next_due()) if time is not None]
-        wait_s = min([self._settings.interval_s, *(max(time - now, 0.01) for time in due)])
+    async def _sleep(self, began: float) -> None:
+        """Until something happens, a deadline comes, or it is time for a look at everything.
+
+        What was due when the cycle began has had its turn.
+        """
+        due = [*self._memory.due_after(began), *self._shutdowns.due_after(began)]
+        wait_s = min([self._settings.interval_s, *(max(time - self._clock(), 0.01) for time in due)])
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await self._wake.wait()
@@ -125,8 +138,10 @@ class Reconciler:
                     plan(held.record, self._memory.of(held.record.uuid), situation, self._settings.node),
                     situation,
                 )
-        self._memory.forget_but(held.record.uuid for held in mine)
-        known = {held.record.uuid for held in mine} | {item.key for item in records if not isinstance(item, Held)}
+        uuids = {held.record.uuid for held in mine}
+        self._memory.forget_but(uuids)
+        self._shutdowns.forget_but(uuids)
+        known = uuids | {item.key for item in records if not isinstance(item, Held)}
         strays = sorted(one.name for uuid, one in seen.items() if uuid not in known)
         await self._publish(self._status(facts, tuple(strays)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pvc.model.records import VM
@@ -45,5 +45,11 @@ class Shutdowns:
     def forget(self, uuid: str) -> None:
         self._asked.pop(uuid, None)
 
-    def next_due(self) -> float | None:
-        return min((min(one.deadline, one.last + self._ask_again_s) for one in self._asked.values()), default=None)
+    def forget_but(self, uuids: Iterable[str]) -> None:
+        for uuid in self._asked.keys() - set(uuids):
+            del self._asked[uuid]
+
+    def due_after(self, moment: float) -> list[float]:
+        """When to ask again, and when to pull the plug; monotonic."""
+        times = [time for one in self._asked.values() for time in (one.deadline, one.last + self._ask_again_s)]
+        return [time for time in times if time > moment]

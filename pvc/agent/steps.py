@@ -111,11 +111,15 @@ async def run_task(hands: Hands, held: Held[VM], power: Power) -> None:
 
 async def _plug(hands: Hands, uuid: str, action: str, device: str) -> None:
     """Make the running guest have, or not have, the device; nothing when that is so already."""
+    wanted = domxml.finished_device(device, hands.source)
     try:
         live = domxml.live_device(await hands.hypervisor.xml(uuid), device)
+        same = live is not None and domain.same_source(live, wanted)
         if action == devices.ATTACH and live is None:
-            await hands.hypervisor.attach(uuid, domxml.finished_device(device, hands.source))
-        elif action == devices.DETACH and live is not None:
+            await hands.hypervisor.attach(uuid, wanted)
+        elif action == devices.ATTACH and not same:
+            raise HypervisorRefused(reason="the running guest has another device in that place until it is restarted")
+        elif action == devices.DETACH and live is not None and same:
             await hands.hypervisor.detach(uuid, live, hands.settings.detach_timeout_s)
     except NotFound as exc:
         if exc.fields.get("kind") != "VM":
@@ -129,7 +133,11 @@ async def _write_end(state: State, vm: VM, task: Task | None, xml: str) -> None:
     While the task holds the VM nobody else changes its devices, so another writer (a stop, a tag) is read again.
     """
     while True:
-        held = await state.vm(vm.uuid)
+        try:
+            held = await state.vm(vm.uuid)
+        except NotFound as exc:
+            await _end_alone(state, task, exc)
+            return
         if held.record.task != vm.task:
             return
         writes = [state.put_vm(held, replace(held.record, task="", xml=xml))]
@@ -140,6 +148,12 @@ async def _write_end(state: State, vm: VM, task: Task | None, xml: str) -> None:
         except Changed:
             continue
         return
+
+
+async def _end_alone(state: State, task: Task | None, reason: NotFound) -> None:
+    """The VM is gone, and with it what the task was for."""
+    if task is not None:
+        await state.store.commit(tasks.writing(state, await state.task(task.id), tasks.failed(task, reason)))
 
 
 def refusal(exc: PVCError) -> str:

@@ -95,9 +95,12 @@ class State:
             raise NotFound(kind="node", name=name) from exc
 
     async def node_status(self, name: str) -> NodeStatus:
-        """What the node last said of itself; empty before it ever did."""
+        """What the node last said of itself; empty before it ever did. It writes over what is damaged."""
         [entry] = await self.store.get_many([self.paths.node_status(name)])
-        return decode(NodeStatus, entry.value, name) if entry and entry.value else NodeStatus()
+        try:
+            return decode(NodeStatus, entry.value, name) if entry and entry.value else NodeStatus()
+        except Corrupt as exc:
+            return NodeStatus(problem=str(exc))
 
     async def node_alive(self, name: str) -> bool:
         [entry] = await self.store.get_many([self.paths.node_alive(name)])

@@ -294,6 +294,14 @@ def same_device(one: Element, other: Element) -> bool:
     return nic(one).mac == nic(other).mac
 
 
+def same_source(one: str, other: str) -> bool:
+    """Whether two documents of the same device stand for the same volume or bridge."""
+    first, second = parse_device(one), parse_device(other)
+    if first.tag == "disk":
+        return disk(first).source == disk(second).source
+    return nic(first).source == nic(second).source
+
+
 def find_device(root: Element, device: Element) -> Element | None:
     return next((node for node in root.iterfind(f"devices/{device.tag}") if same_device(node, device)), None)
 
