@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from pvc.cluster import power, tasks
+from pvc.cluster import power, tasks, volumes
 from pvc.cluster.state import Held, State
 from pvc.cluster.vms import check_free
 from pvc.errors import Changed, Conflict, NodeUnavailable, NoRoom, NotFound
@@ -24,12 +24,21 @@ async def change(
 ) -> Task | None:
     """Attach or detach `device` (stored XML). Returns the ended task, or None when only the configuration changed.
 
-    Raises AlreadyExists-like Conflict, NotFound, NoRoom, Busy, Changed before anything is done; afterwards what the
+    Raises Conflict, InUse, NotFound, NoRoom, Busy, Changed before anything is done; afterwards what the
     agent met, as tasks.TaskProblem.
     """
     vm = held.record
     check_free(vm)
     _check_sense(vm, action, device)
+    volume = domain.volume_of(domain.parse_device(device))
+    async with volumes.claimed(state, vm, [volume] if volume and action == ATTACH else []):
+        task = await _begin(state, held, action, device, live=live, who=who)
+    return await tasks.wait(state, task.id, timeout_s) if task is not None else None
+
+
+async def _begin(state: State, held: Held[VM], action: str, device: str, *, live: bool, who: str) -> Task | None:
+    """Change the configuration, or make the task that does."""
+    vm = held.record
     observed = await state.observed(vm)
     if not live or not _may_be_alive(vm, observed):
         await state.write_vm(held, replace(vm, xml=edited(vm.xml, action, device)))
@@ -43,7 +52,7 @@ async def change(
         await state.store.commit(tasks.creation(state, task), state.put_vm(held, replace(vm, task=task.id)))
     except Changed as exc:
         raise Changed(kind="VM", name=vm.name) from exc
-    return await tasks.wait(state, task.id, timeout_s)
+    return task
 
 
 def edited(xml: str, action: str, device: str) -> str:

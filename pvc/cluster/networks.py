@@ -35,10 +35,11 @@ async def remove(state: State, vni: int) -> None:
 
 
 async def find(state: State, text: str) -> Network:
-    """By VNI or by description. Raises NotFound."""
-    for held in await state.networks():
-        if isinstance(held, Held) and text in (str(held.record.vni), held.record.description):
-            return held.record
+    """By VNI, or else by description. Raises NotFound."""
+    found = [held.record for held in await state.networks() if isinstance(held, Held)]
+    by_vni = [network for network in found if text == str(network.vni)]
+    for network in by_vni or [network for network in found if text == network.description]:
+        return network
     raise NotFound(kind="network", name=text)
 
 

@@ -47,20 +47,25 @@ async def check_xml(state: State, xml: str, uuid: str, *, allow_host_devices: bo
             raise InvalidInput({"xml": f'has a MAC address "{mac}" that is not one'})
         if mac in taken:
             raise Conflict(kind="MAC address", name=mac, problem=f'belongs to VM "{taken[mac]}"')
-    for what, values in (("MAC address", own), ("device name", [disk.dev for disk in described.disks])):
+    disks = described.disks
+    if not all(disk.dev for disk in disks):
+        raise InvalidInput({"xml": "has a disk without a device name"})
+    named = [disk.volume for disk in disks if disk.volume]
+    for what, values in (("MAC address", own), ("device name", [disk.dev for disk in disks]), ("volume", named)):
         if twice := next((value for value in values if values.count(value) > 1), None):
             raise InvalidInput({"xml": f'has the {what} "{twice}" twice'})
     return domain.with_macs(xml, new_macs({**taken, **dict.fromkeys(own, "")}))
 
 
 async def define(state: State, pools: Mapping[str, Pool], vm: VM) -> None:
-    """Raises AlreadyExists for a name or UUID that is taken, NotFound for a volume that is absent."""
-    await volumes.check_disks(state, pools, vm)
+    """Raises AlreadyExists for a name or UUID that is taken, NotFound or InUse for a volume."""
     try:
-        await state.store.commit(
-            Create(state.paths.vm(vm.uuid), encode(vm)),
-            Create(state.paths.vm_name(vm.name), vm.uuid.encode()),
-        )
+        async with volumes.claimed(state, vm, volumes.of_vm(vm)):
+            await volumes.check_present(pools, vm)
+            await state.store.commit(
+                Create(state.paths.vm(vm.uuid), encode(vm)),
+                Create(state.paths.vm_name(vm.name), vm.uuid.encode()),
+            )
     except AlreadyExists as exc:
         taken = vm.uuid if exc.fields["name"] == state.paths.vm(vm.uuid) else vm.name
         raise AlreadyExists(kind="VM", name=taken) from exc
@@ -84,8 +89,9 @@ async def modify(state: State, pools: Mapping[str, Pool], held: Held[VM], xml: s
     new = replace(held.record, xml=xml)
     if restart and held.record.desired is Desired.RUNNING:
         new = replace(new, run=held.record.run + 1, how=How.SHUTDOWN, deadline_s=None)
-    await volumes.check_disks(state, pools, new)
-    await state.write_vm(held, new)
+    async with volumes.claimed(state, new, set(volumes.of_vm(new)) - set(volumes.of_vm(held.record))):
+        await volumes.check_present(pools, new)
+        await state.write_vm(held, new)
     return new
 
 
@@ -155,6 +161,7 @@ async def undefine(state: State, name: str, pools: Mapping[str, Pool] | None = N
     doomed = await volumes.removable(state, pools, held.record) if pools is not None else []
     await _stop(state, held.record)
     held = await state.vm(held.record.uuid)
+    check_free(held.record)
     index = await state.store.get(state.paths.vm_name(held.record.name))
     try:
         await state.store.commit(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from pvc.cluster.state import State
-from pvc.errors import Conflict, InUse, NotFound
+from pvc.errors import Busy, Conflict, InUse, NotFound
 from pvc.model import domain, names
 from pvc.model.records import VM, Desired
 from pvc.model.states import is_over
@@ -45,21 +45,39 @@ async def check_idle(state: State, pool: Pool, name: str) -> None:
             raise InUse(kind="volume", name=volume, user=f'VM "{vm.name}"')
 
 
-async def check_disks(state: State, pools: Mapping[str, Pool], vm: VM) -> None:
-    """Raises NotFound for a volume that is absent, InUse for one that another VM has."""
-    for disk in domain.describe(vm.xml).disks:
-        if disk.volume:
-            pool, name = names.split_volume(disk.volume)
-            await pool_of(pools, pool).volume(name)
-            for other in await users(state, disk.volume):
-                if other.uuid != vm.uuid:
-                    raise InUse(kind="volume", name=disk.volume, user=f'VM "{other.name}"')
+@asynccontextmanager
+async def claimed(state: State, vm: VM, added: Iterable[str]) -> AsyncIterator[None]:
+    """Hold the volumes that `vm` is about to get: meanwhile no other VM gets one, and none is removed or written.
+
+    Raises Busy, InUse for one that another VM has, Conflict for one that `vm` has already.
+    """
+    async with AsyncExitStack() as holding:
+        for volume in sorted(set(added)):
+            pool, name = names.split_volume(volume)
+            await holding.enter_async_context(reserved(state, pool, name, f'a change of VM "{vm.name}"'))
+            for other in await users(state, volume):
+                if other.uuid == vm.uuid:
+                    raise Conflict(kind="volume", name=volume, problem=f'is in VM "{vm.name}" already')
+                raise InUse(kind="volume", name=volume, user=f'VM "{other.name}"')
+        yield
+
+
+async def check_present(pools: Mapping[str, Pool], vm: VM) -> None:
+    """Raises NotFound for the first volume of `vm` that is absent."""
+    for volume in of_vm(vm):
+        pool, name = names.split_volume(volume)
+        await pool_of(pools, pool).volume(name)
+
+
+def of_vm(vm: VM) -> list[str]:
+    """Every POOL/VOLUME that the VM has."""
+    return [disk.volume for disk in domain.describe(vm.xml).disks if disk.volume]
 
 
 async def removable(state: State, pools: Mapping[str, Pool], vm: VM) -> list[str]:
     """The volumes that go with `vm`. Raises InUse, Conflict for the first that cannot; absent ones are passed over."""
     found = []
-    for volume in {disk.volume for disk in domain.describe(vm.xml).disks if disk.volume}:
+    for volume in set(of_vm(vm)):
         pool, name = names.split_volume(volume)
         for other in await users(state, volume):
             if other.uuid != vm.uuid:
@@ -74,6 +92,12 @@ async def removable(state: State, pools: Mapping[str, Pool], vm: VM) -> list[str
     return sorted(found)
 
 
-def reserved(state: State, pool: str, name: str, holder: str) -> AbstractAsyncContextManager[None]:
+@asynccontextmanager
+async def reserved(state: State, pool: str, name: str, holder: str) -> AsyncIterator[None]:
     """Hold a volume for an upload or another change of its content. Raises Busy with the present holder."""
-    return state.store.lock(f"volume.{pool}.{name}", holder)
+    async with AsyncExitStack() as holding:
+        try:
+            await holding.enter_async_context(state.store.lock(f"volume.{pool}.{name}", holder))
+        except Busy as exc:
+            raise Busy(kind="volume", name=f"{pool}/{name}", holder=str(exc.fields["holder"])) from exc
+        yield

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from pvc.cluster import devices, networks, vms, volumes
 from pvc.cluster.state import Held, State
-from pvc.errors import Conflict, InUse, InvalidInput, NotFound, NotPermitted
+from pvc.errors import Conflict, InvalidInput, NotFound, NotPermitted
 from pvc.model import domain, names
 from pvc.model.foreign import foreign_parts
 from pvc.model.records import VM
@@ -66,7 +66,7 @@ async def _change(
 
 
 async def _checked(request: web.Request, held: Held[VM], text: str) -> str:
-    """A device's XML as it is stored. Raises InvalidXML, NotPermitted, Conflict, NotFound, InUse."""
+    """A device's XML as it is stored. Raises InvalidXML, NotPermitted, Conflict, NotFound."""
     node = domain.parse_device(text)
     foreign = foreign_parts(node)
     if foreign and not request.app[CONFIG].hypervisor.allow_host_devices:
@@ -76,7 +76,8 @@ async def _checked(request: web.Request, held: Held[VM], text: str) -> str:
         return await _with_mac(state, node)
     volume = domain.volume_of(node)
     if volume:
-        await _check_volume(request, held.record, volume)
+        pool, name = _split(volume)
+        await volumes.pool_of(request.app[POOLS], pool).volume(name)
     return domain.text_of(node)
 
 
@@ -87,15 +88,6 @@ async def _with_mac(state: State, node: domain.Element) -> str:
         raise Conflict(kind="MAC address", name=nic.mac, problem=f'belongs to VM "{taken[nic.mac]}"')
     mac = nic.mac or next(vms.new_macs(taken))
     return domain.nic_xml(nic.source, mac, nic.model or "virtio") if not nic.mac else domain.text_of(node)
-
-
-async def _check_volume(request: web.Request, vm: VM, volume: str) -> None:
-    pool, name = _split(volume)
-    await volumes.pool_of(request.app[POOLS], pool).volume(name)
-    for other in await volumes.users(state_of(request), volume):
-        if other.uuid == vm.uuid:
-            raise Conflict(kind="volume", name=volume, problem=f'is in VM "{vm.name}" already')
-        raise InUse(kind="volume", name=volume, user=f'VM "{other.name}"')
 
 
 def _split(volume: str) -> tuple[str, str]:
