@@ -55,7 +55,7 @@ $(VENV)/ready: packaging/install-deps requirements.lock pyproject.toml
 	@test -x $(PY) || /usr/bin/python3 -m venv $(VENV)
 	@echo "Installing Python packages into $(VENV)"
 	@$(PIP) --require-hashes -r requirements.lock
-	@$(PIP) --no-deps --no-build-isolation --editable .
+	@$(PIP) --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	@touch $@
 
 lock: $(VENV)/ready
