@@ -22,6 +22,7 @@ MAX_XML = 256 * 1024
 
 _ONCE = ("metadata", "memory", "vcpu", "os", "devices")  # what is read or changed here must be all that libvirt sees
 _PREFIXES = {"virtio": "vd", "scsi": "sd", "sata": "sd", "usb": "sd", "ide": "hd"}
+BUSES = tuple(_PREFIXES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def parse(text: str, root: str = "domain") -> Element:
     try:
         tree = etree.fromstring(data, parser)
     except etree.XMLSyntaxError as exc:
-        raise InvalidXML(reason=exc.msg or "it is empty") from exc
+        raise InvalidXML(reason=" ".join((exc.msg or "it is empty").split())) from exc
     if tree.getroottree().docinfo.internalDTD is not None:
         raise InvalidXML(reason="it has a DOCTYPE, which pvc does not accept")
     if tree.tag != root:
@@ -255,7 +256,7 @@ def next_dev(text: str, bus: str) -> str:
     """The lowest free device name on `bus`, as "vdb". Raises InvalidXML when the bus is unknown or full."""
     prefix = _PREFIXES.get(bus)
     if prefix is None:
-        raise InvalidXML(reason=f'"{bus}" is not one of the buses {_quoted(tuple(_PREFIXES))}')
+        raise InvalidXML(reason=f'"{bus}" is not one of the buses {_quoted(BUSES)}')
     taken = {item.dev for item in disks(parse(text))}
     for letter in "abcdefghijklmnopqrstuvwxyz":
         if prefix + letter not in taken:

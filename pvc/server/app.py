@@ -25,7 +25,7 @@ from pvc.server import (
 )
 from pvc.server.auth import TOKENS, WHO, authenticate
 from pvc.server.errors import Handler, speak
-from pvc.server.parse import MAX_BODY
+from pvc.server.parse import MAX_BODY, Nothing, parameters
 from pvc.server.parts import BASE, CONFIG, POOLS, message
 from pvc.server.session import SESSION, Session
 from pvc.storage.base import Pool
@@ -36,7 +36,8 @@ routes = web.RouteTableDef()
 
 
 @routes.get(f"{BASE}/")
-async def version(_request: web.Request) -> web.Response:
+async def version(request: web.Request) -> web.Response:
+    await parameters(request, Nothing)
     return message("PVC API version 1.0")
 
 

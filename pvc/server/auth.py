@@ -29,7 +29,7 @@ def new_token() -> tuple[str, str]:
 
 def hashed(token: str) -> str:
     """Tokens are 256 random bits, so a plain digest cannot be guessed back."""
-    return "sha256:" + hashlib.sha256(token.encode()).hexdigest()
+    return "sha256:" + hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
 
 
 @web.middleware

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 from aiohttp import web
 
@@ -11,7 +13,7 @@ from pvc.errors import Conflict, InvalidInput, NotFound, NotPermitted
 from pvc.model import domain, names
 from pvc.model.foreign import foreign_parts
 from pvc.model.records import VM
-from pvc.server.parse import parameters
+from pvc.server.parse import Nothing, parameters
 from pvc.server.parts import BASE, CONFIG, POOLS, message, who
 from pvc.server.session import state_of
 from pvc.server.vmview import disk_object, nic_object
@@ -20,6 +22,9 @@ routes = web.RouteTableDef()
 
 # Beyond the guest's own time to let go of a device: the agent's and the store's.
 _MARGIN_S = 30.0
+
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,31}")
+_DEV = re.compile(r"[vsh]d[a-z]{1,2}")
 
 
 class Device(msgspec.Struct):
@@ -74,6 +79,8 @@ async def _checked(request: web.Request, held: Held[VM], text: str) -> str:
     state = state_of(request)
     if node.tag == "interface":
         return await _with_mac(state, node)
+    if not domain.disk(node).dev:
+        raise InvalidInput({"xml": "has a disk without a device name"})
     volume = domain.volume_of(node)
     if volume:
         pool, name = _split(volume)
@@ -84,6 +91,8 @@ async def _checked(request: web.Request, held: Held[VM], text: str) -> str:
 async def _with_mac(state: State, node: domain.Element) -> str:
     taken = networks.macs_of([one.record for one in await state.readable_vms()])
     nic = domain.nic(node)
+    if nic.mac and not names.MAC.fullmatch(nic.mac):
+        raise InvalidInput({"xml": f'has a MAC address "{nic.mac}" that is not one'})
     if nic.mac in taken:
         raise Conflict(kind="MAC address", name=nic.mac, problem=f'belongs to VM "{taken[nic.mac]}"')
     mac = nic.mac or next(vms.new_macs(taken))
@@ -121,6 +130,7 @@ async def detach_device(request: web.Request) -> web.Response:
 
 @routes.get(f"{BASE}/vm/{{vm}}/network")
 async def list_networks(request: web.Request) -> web.Response:
+    await parameters(request, Nothing)
     held, bridges = await _vm(request), await networks.by_bridge(state_of(request))
     return web.json_response([nic_object(nic, bridges) for nic in domain.describe(held.record.xml).nics])
 
@@ -131,7 +141,7 @@ async def add_network(request: web.Request) -> web.Response:
     held, state = await _vm(request), state_of(request)
     if given.mac is not None and not names.MAC.fullmatch(given.mac):
         raise InvalidInput({"mac": 'must be written as "52:54:00:12:34:56"'})
-    if not given.model.replace("-", "").isalnum():
+    if not _MODEL.fullmatch(given.model):
         raise InvalidInput({"model": 'must be a NIC model, as "virtio" or "e1000e"'})
     network = await networks.find(state, given.net)
     taken = networks.macs_of([one.record for one in await state.readable_vms()])
@@ -168,6 +178,7 @@ async def _which_nic(state: State, vm: VM, given: RemoveNetwork) -> domain.Nic:
 
 @routes.get(f"{BASE}/vm/{{vm}}/volume")
 async def list_volumes(request: web.Request) -> web.Response:
+    await parameters(request, Nothing)
     held = await _vm(request)
     return web.json_response([disk_object(disk) for disk in domain.describe(held.record.xml).disks])
 
@@ -184,10 +195,12 @@ async def add_volume(request: web.Request) -> web.Response:
 
 def _place(vm: VM, given: AddVolume) -> tuple[str, str]:
     """Device name and bus: what is asked for, else the lowest free name."""
+    if given.bus is not None and given.bus not in domain.BUSES:
+        raise InvalidInput({"bus": f"must be one of {', '.join(domain.BUSES)}"})
     if given.disk_id is None:
         bus = given.bus or "virtio"
         return domain.next_dev(vm.xml, bus), bus
-    if not (given.disk_id.isalpha() and given.disk_id.islower() and 3 <= len(given.disk_id) <= 4):
+    if not _DEV.fullmatch(given.disk_id):
         raise InvalidInput({"disk_id": 'must be a device name, as "vdb" or "sdc"'})
     return given.disk_id, given.bus or domain.bus_of(given.disk_id)
 

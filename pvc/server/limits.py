@@ -14,6 +14,6 @@ def matcher(limit: str | None) -> Callable[[str], bool]:
         return lambda _text: True
     try:
         pattern = re.compile(limit)
-    except re.error as exc:
+    except (re.error, OverflowError, RecursionError) as exc:
         raise InvalidInput({"limit": f"is not a regular expression: {exc}"}) from exc
     return lambda text: pattern.search(text) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Any
 
@@ -13,14 +14,14 @@ from pvc.cluster.state import Unreadable
 from pvc.errors import InvalidInput, NotBuilt, NotFound
 from pvc.model.records import Network
 from pvc.server.limits import matcher
-from pvc.server.parse import need_name, parameters
+from pvc.server.parse import Nothing, need_name, parameters
 from pvc.server.parts import BASE, message
 from pvc.server.session import state_of
 
 routes = web.RouteTableDef()
 
-# What Linux takes as the name of a network interface.
-_BRIDGE_LENGTH = 15
+# What Linux takes as the name of a network interface, and no more.
+_BRIDGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
 
 
 class NetType(StrEnum):
@@ -40,10 +41,6 @@ class Add(msgspec.Struct):
     bridge: str | None = None
 
 
-class Nothing(msgspec.Struct):
-    pass
-
-
 @routes.get(f"{BASE}/network")
 async def list_networks(request: web.Request) -> web.Response:
     fits = matcher((await parameters(request, ListQuery)).limit)
@@ -58,6 +55,7 @@ async def list_networks(request: web.Request) -> web.Response:
 @routes.get(f"{BASE}/network/{{vni}}")
 async def get_network(request: web.Request) -> web.Response:
     """A list of one."""
+    await parameters(request, Nothing)
     network = await networks.find(state_of(request), request.match_info["vni"])
     return web.json_response([_object(network)])
 
@@ -83,9 +81,8 @@ def _problems(given: Add) -> list[tuple[str, str]]:
         found.append(("vni", "must be 1 to 16777215"))
     if given.mtu is not None and not 576 <= given.mtu <= 65_535:
         found.append(("mtu", "must be 576 to 65535"))
-    bridge = given.bridge or ""
-    if bridge and (len(bridge) > _BRIDGE_LENGTH or not bridge.replace("-", "").replace(".", "").isalnum()):
-        found.append(("bridge", f"must be at most {_BRIDGE_LENGTH} letters, digits, dots or dashes"))
+    if given.bridge and not _BRIDGE.fullmatch(given.bridge):
+        found.append(("bridge", "must be at most 15 letters, digits, dots, dashes or underscores"))
     return found
 
 
@@ -93,7 +90,7 @@ def _problems(given: Add) -> list[tuple[str, str]]:
 async def remove_network(request: web.Request) -> web.Response:
     await parameters(request, Nothing)
     text = request.match_info["vni"]
-    if not text.isdigit():
+    if re.fullmatch(r"[0-9]{1,8}", text) is None:
         raise NotFound(kind="network", name=text)
     await networks.remove(state_of(request), int(text))
     return message(f'Network "{int(text)}" removed.')

@@ -16,7 +16,7 @@ from pvc.model.observing import ALIVE
 from pvc.model.records import VM, Node, NodeStatus, Observed
 from pvc.model.states import api_state
 from pvc.server.limits import matcher
-from pvc.server.parse import parameters
+from pvc.server.parse import Nothing, parameters
 from pvc.server.parts import BASE, CONFIG, POOLS
 from pvc.server.session import state_of
 from pvc.units import MIB
@@ -29,10 +29,6 @@ class ListQuery(msgspec.Struct):
     daemon_state: str | None = None
     coordinator_state: str | None = None
     domain_state: str | None = None
-
-
-class Nothing(msgspec.Struct):
-    pass
 
 
 @routes.get(f"{BASE}/node")
@@ -48,6 +44,7 @@ async def list_nodes(request: web.Request) -> web.Response:
 @routes.get(f"{BASE}/node/{{node}}")
 async def get_node(request: web.Request) -> web.Response:
     """A list of one."""
+    await parameters(request, Nothing)
     state = state_of(request)
     held = await state.node(request.match_info["node"])
     return web.json_response([await _object(state, held.record, await _vms(state))])

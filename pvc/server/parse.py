@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import typing
 from collections.abc import Mapping
 from enum import StrEnum
 from types import NoneType, UnionType
 from typing import Any, TypeVar
+from urllib.parse import parse_qs
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from msgspec.structs import FieldInfo, fields
 
 from pvc.errors import InvalidInput
@@ -18,11 +21,16 @@ from pvc.model.names import problem_with
 
 P = TypeVar("P", bound=msgspec.Struct)
 
+_NUMBER = re.compile(r"[+-]?[0-9.]{1,40}(?:[eE][+-]?[0-9]{1,3})?")
 _TRUE = frozenset(("y", "yes", "t", "true", "on", "1"))
 _FALSE = frozenset(("n", "no", "f", "false", "off", "0"))
 
 # A document (XML) and its company; uploads do not pass here.
 MAX_BODY = 1024 * 1024
+
+
+class Nothing(msgspec.Struct):
+    """For a request that takes no parameters."""
 
 
 async def parameters(request: web.Request, kind: type[P]) -> P:
@@ -66,13 +74,29 @@ def _from_query(request: web.Request) -> dict[str, list[Any]]:
 
 async def _from_body(request: web.Request) -> dict[str, list[Any]]:
     if request.content_type == "application/json":
-        return _from_json(await request.text())
-    if request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        form = await request.post()
-        return {name: [_text(value) for value in form.getall(name)] for name in form}
+        return _from_json(await request.read())
+    if request.content_type == "application/x-www-form-urlencoded":
+        return _from_form(await request.read())
+    if request.content_type == "multipart/form-data" and request.method in request.POST_METHODS:
+        return await _from_parts(request)
     if request.can_read_body and await request.read():
         raise InvalidInput({"body": "must be a form or JSON"})
     return {}
+
+
+def _from_form(data: bytes) -> dict[str, list[Any]]:
+    try:
+        return dict(parse_qs(data.decode(), keep_blank_values=True, errors="strict"))
+    except ValueError as exc:
+        raise InvalidInput({"body": "is not the form that it is said to be"}) from exc
+
+
+async def _from_parts(request: web.Request) -> dict[str, list[Any]]:
+    try:
+        form = await request.post()
+    except (ValueError, HttpProcessingError) as exc:
+        raise InvalidInput({"body": "is not the form that it is said to be"}) from exc
+    return {name: [_text(value) for value in form.getall(name)] for name in form}
 
 
 def _text(value: object) -> str:
@@ -81,15 +105,23 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _from_json(text: str) -> dict[str, list[Any]]:
+def _from_json(text: bytes) -> dict[str, list[Any]]:
     try:
-        body = json.loads(text) if text.strip() else {}
-    except (json.JSONDecodeError, RecursionError) as exc:
+        body = json.loads(text, object_pairs_hook=_gathered) if text.strip() else {}
+    except (ValueError, RecursionError) as exc:
         raise InvalidInput({"body": "is not JSON"}) from exc
     if not isinstance(body, dict):
         raise InvalidInput({"body": "must be a JSON object"})
-    given = {name: value if isinstance(value, list) else [value] for name, value in body.items()}
-    return {name: [item for item in values if item is not None] for name, values in given.items() if values != [None]}
+    return body
+
+
+def _gathered(pairs: list[tuple[str, Any]]) -> dict[str, list[Any]]:
+    """Every value of each name; null is as good as absent."""
+    found: dict[str, list[Any]] = {}
+    for name, value in pairs:
+        if value is not None:
+            found.setdefault(name, []).extend(value if isinstance(value, list) else [value])
+    return found
 
 
 def _value(field: FieldInfo, given: list[Any]) -> Any:
@@ -133,11 +165,14 @@ def _boolean(value: object) -> bool:
 
 
 def _number(text: str, kind: type[int] | type[float], what: str) -> int | float:
+    """Plain decimal notation: Python's own would take 1_000 and the digits of every script."""
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"must be {what}")
     try:
         number = kind(text)
     except ValueError as exc:
         raise ValueError(f"must be {what}") from exc
-    if number != number or number in (float("inf"), float("-inf")):
+    if number == float("inf") or number == float("-inf"):
         raise ValueError(f"must be {what}")
     return number
 

@@ -11,7 +11,7 @@ from pvc.cluster import volumes
 from pvc.errors import NotFound
 from pvc.model.names import problem_with
 from pvc.server.limits import matcher
-from pvc.server.parse import need_name, parameters
+from pvc.server.parse import Nothing, need_name, parameters
 from pvc.server.parts import BASE, POOLS, message
 from pvc.server.session import state_of
 from pvc.server.volumes import pool_in, volume_in
@@ -36,10 +36,6 @@ class Add(msgspec.Struct):
 
 class Rename(msgspec.Struct):
     new_name: str
-
-
-class Nothing(msgspec.Struct):
-    pass
 
 
 def _of(pool: Pool) -> Snapshots:
@@ -73,6 +69,7 @@ async def list_snapshots(request: web.Request) -> web.Response:
 @routes.get(_ONE)
 async def get_snapshot(request: web.Request) -> web.Response:
     """A list of one."""
+    await parameters(request, Nothing)
     pool, name = pool_in(request), _name_in(request)
     found = [one for one in await _of(pool).snapshots(volume_in(request)) if one.name == name]
     if not found:

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from pvc.cluster import tags
 from pvc.model.records import Tag
-from pvc.server.parse import need_name, parameters
+from pvc.server.parse import Nothing, need_name, parameters
 from pvc.server.parts import BASE, message
 from pvc.server.session import state_of
 from pvc.server.vmview import tag_object
@@ -30,6 +30,7 @@ class Change(msgspec.Struct):
 
 @routes.get(f"{BASE}/vm/{{vm}}/tags")
 async def get_tags(request: web.Request) -> web.Response:
+    await parameters(request, Nothing)
     vm = (await state_of(request).find_vm(request.match_info["vm"])).record
     return web.json_response({"name": vm.name, "tags": [tag_object(tag) for tag in vm.tags]})
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import aiohttp
 import msgspec
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from pvc.cluster import tasks, volumes
 from pvc.cluster.state import State
@@ -78,14 +80,19 @@ async def _run(request: web.Request, running: tasks.Running, pool: Pool, name: s
             limits=limits,
             report=running.report,
         )
-    except PVCError as exc:
-        await _end_badly(running, exc)
-        raise
-    except (ConnectionError, asyncio.CancelledError):
-        await asyncio.shield(_end_badly(running, InvalidImage(problem="the client went away during the upload")))
+    except BaseException as exc:
+        await asyncio.shield(_end_badly(running, _reason(exc)))
         raise
     await running.end(tasks.done(running.task, f"Received {received.received} bytes, SHA-256 {received.sha256}."))
     return received
+
+
+def _reason(exc: BaseException) -> PVCError:
+    if isinstance(exc, PVCError):
+        return exc
+    if isinstance(exc, (ConnectionError, asyncio.CancelledError)):
+        return InvalidImage(problem="the client went away during the upload")
+    return PVCError(reason="the log of pvc serve has it")
 
 
 async def _end_badly(running: tasks.Running, exc: PVCError) -> None:
@@ -104,8 +111,11 @@ def _body(request: web.Request) -> AsyncIterator[bytes]:
 
 
 async def _plain(request: web.Request) -> AsyncIterator[bytes]:
-    while data := await request.content.readany():
-        yield data
+    try:
+        while data := await request.content.readany():
+            yield data
+    except (HttpProcessingError, aiohttp.ClientPayloadError) as exc:
+        raise InvalidImage(problem="the request's body is malformed or ends too early") from exc
 
 
 async def _parts(request: web.Request) -> AsyncIterator[bytes]:
@@ -117,7 +127,7 @@ async def _parts(request: web.Request) -> AsyncIterator[bytes]:
                 while data := await part.read_chunk(_PART_PIECE):
                     yield bytes(data)
                 return
-    except ValueError as exc:
+    except (ValueError, HttpProcessingError) as exc:
         raise InvalidImage(problem="the multipart body is malformed or ends too early") from exc
     raise InvalidInput({"file": "is missing"})
 

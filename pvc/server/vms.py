@@ -16,7 +16,7 @@ from pvc.model import domain, names
 from pvc.model.records import VM, MigrationMethod, Network, NodeStatus, Observed, Selector, Tag
 from pvc.model.states import api_state
 from pvc.server.limits import matcher
-from pvc.server.parse import need_name, parameters
+from pvc.server.parse import Nothing, need_name, parameters
 from pvc.server.parts import BASE, CONFIG, POOLS, message
 from pvc.server.session import state_of
 from pvc.server.vmview import unreadable_object, vm_object
@@ -119,6 +119,7 @@ async def _objects(state: State) -> list[dict[str, Any]]:
 @routes.get(f"{BASE}/vm/{{vm}}")
 async def get_vm(request: web.Request) -> web.Response:
     """A list of one."""
+    await parameters(request, Nothing)
     state = state_of(request)
     held = await state.find_vm(request.match_info["vm"])
     return web.json_response([await _object(state, held, await networks.by_bridge(state))])
@@ -211,6 +212,7 @@ async def rename_vm(request: web.Request) -> web.Response:
 
 @routes.get(f"{BASE}/vm/{{vm}}/meta")
 async def get_meta(request: web.Request) -> web.Response:
+    await parameters(request, Nothing)
     vm = (await state_of(request).find_vm(request.match_info["vm"])).record
     shown = {
         "name": vm.name,
@@ -224,12 +226,14 @@ async def get_meta(request: web.Request) -> web.Response:
 
 @routes.get(f"{BASE}/vm/{{vm}}/node")
 async def get_node(request: web.Request) -> web.Response:
+    await parameters(request, Nothing)
     vm = (await state_of(request).find_vm(request.match_info["vm"])).record
     return web.json_response({"name": vm.name, "node": vm.node, "last_node": vm.last_node})
 
 
 @routes.get(f"{BASE}/vm/{{vm}}/state")
 async def get_state(request: web.Request) -> web.Response:
+    await parameters(request, Nothing)
     state = state_of(request)
     vm = (await state.find_vm(request.match_info["vm"])).record
     return web.json_response({"name": vm.name, "state": api_state(vm, await state.observed(vm))})

@@ -12,7 +12,7 @@ from pvc.cluster import volumes
 from pvc.errors import InvalidInput, NotFound, PoolUnavailable
 from pvc.model.names import problem_with
 from pvc.server.limits import matcher
-from pvc.server.parse import need_name, parameters
+from pvc.server.parse import Nothing, need_name, parameters
 from pvc.server.parts import BASE, POOLS, message
 from pvc.server.session import state_of
 from pvc.storage.base import Pool, Usage, Volume
@@ -52,10 +52,6 @@ class Clone(msgspec.Struct):
     new_volume: str
 
 
-class Nothing(msgspec.Struct):
-    pass
-
-
 def pool_in(request: web.Request) -> Pool:
     """The pool of the path. Raises NotFound."""
     return volumes.pool_of(request.app[POOLS], request.match_info["pool"])
@@ -86,6 +82,7 @@ async def list_pools(request: web.Request) -> web.Response:
 @routes.get(f"{BASE}/storage/ceph/pool/{{pool}}")
 async def get_pool(request: web.Request) -> web.Response:
     """A list of one."""
+    await parameters(request, Nothing)
     return web.json_response([await _pool_object(pool_in(request))])
 
 
@@ -124,6 +121,7 @@ async def list_volumes(request: web.Request) -> web.Response:
 @routes.get(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}")
 async def get_volume(request: web.Request) -> web.Response:
     """A list of one."""
+    await parameters(request, Nothing)
     pool = pool_in(request)
     return web.json_response([volume_object(pool.name, await pool.volume(volume_in(request)))])
 

@@ -1,0 +1,157 @@
+"""The API as clients meet it: a unix socket for root, a port for tokens; one node with a fake hypervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from pvc.agent.reconcile import Reconciler
+from pvc.agent.settings import Settings
+from pvc.cluster import nodes, power
+from pvc.cluster.opening import open_state
+from pvc.cluster.state import Held, State
+from pvc.config import API, Agent, Config, Upload
+from pvc.hypervisor.fake import FakeHypervisor
+from pvc.model.records import Node, Task
+from pvc.server.app import build_app
+from pvc.server.auth import hashed
+from pvc.server.session import Session
+from pvc.storage.directory import DirectoryPool, open_directory
+from pvc.store.embedded import EmbeddedSource
+from pvc.units import KIB, MIB
+from tests.parts import documents
+
+NODE, TOKEN = "hv1", "a token that only a test knows"
+BASE = "/api/v1"
+UPLOADS = Upload(most_at_once=2, largest_bytes=64 * MIB, idle_timeout_s=5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+    @property
+    def code(self) -> str:
+        return str(self.body["code"])
+
+    @property
+    def message(self) -> str:
+        return str(self.body["message"])
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        return dict(self.body["fields"])
+
+
+@dataclass
+class Site:
+    folder: Path
+    state: State
+    pool: DirectoryPool
+    app: web.Application
+    client: aiohttp.ClientSession
+    network: aiohttp.ClientSession
+    port: int = 0
+    hypervisor: FakeHypervisor = field(default_factory=FakeHypervisor)
+
+    @property
+    def socket(self) -> str:
+        return str(self.folder / "pvc.sock")
+
+    async def ask(self, method: str, path: str, params: Mapping[str, Any] | None = None, **more: Any) -> Answer:
+        """params: sent in the query. path: below the API's base."""
+        query = {name: str(value) for name, value in (params or {}).items()}
+        async with self.client.request(method, f"http://pvc{BASE}{path}", params=query, **more) as answer:
+            return Answer(answer.status, json.loads(await answer.read() or b"null"), answer.headers)
+
+    async def define(self, name: str = "web1", *devices: str) -> str:
+        given = await self.ask("POST", "/vm", json={"xml": documents.vm(name, devices=devices)})
+        assert given.status == 200, given.body
+        return str(given.body["uuid"])
+
+    async def running(self, name: str = "web1") -> str:
+        uuid = await self.define(name)
+        answer = await self.ask("POST", f"/vm/{name}/state", {"state": "start", "wait": "true"})
+        assert answer.status == 200, answer.body
+        return uuid
+
+    async def stopped(self, uuid: str) -> None:
+        vm = (await self.state.vm(uuid)).record
+        await power.watch_until(self.state, vm, lambda _vm, seen: seen.power == "off", "It", 10)
+
+    def content(self, volume: str) -> bytes:
+        return (self.folder / "pool" / f"{volume}.raw").read_bytes()
+
+    def fill(self, volume: str, data: bytes) -> None:
+        with (self.folder / "pool" / f"{volume}.raw").open("r+b") as file:
+            file.write(data)
+
+    def hidden(self) -> list[str]:
+        return sorted(path.name for path in (self.folder / "pool" / ".incoming").iterdir())
+
+    async def tasks(self) -> list[Task]:
+        return [held.record for held in await self.state.tasks() if isinstance(held, Held)]
+
+    async def everything(self) -> dict[str, object]:
+        """Every record but tasks, and every volume with its content: what a refusal leaves as it was."""
+        found: dict[str, object] = {}
+        for folder in self.state.paths.folders:
+            if folder != self.state.paths.tasks:
+                for key in await self.state.store.children(folder):
+                    found[f"{folder}/{key}"] = await self.state.store.get(f"{folder}/{key}")
+        for volume in await self.pool.volumes():
+            found[volume.name] = volume.size, hash(self.content(volume.name))
+            found[f"{volume.name}@"] = [one.name for one in await self.pool.snapshots(volume.name)]
+        return found | {"hidden": self.hidden()}
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[Site]:
+    source = await EmbeddedSource.open(str(folder / "pvc.db"))
+    pool = await open_directory("local", folder / "pool")
+    session, first = Session(source), asyncio.Event()
+    config = Config(
+        api=API(tokens={"me": hashed(TOKEN)}), agent=Agent(node=NODE, detach_timeout_s=0.05), upload=UPLOADS
+    )
+    app = build_app(session, {"local": pool}, config)
+    keeping = asyncio.create_task(session.keep(lambda _state: first.set()))
+    await first.wait()
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    await web.UnixSite(runner, str(folder / "pvc.sock")).start()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    local = aiohttp.UnixConnector(str(folder / "pvc.sock"))
+    async with aiohttp.ClientSession(connector=local) as client, aiohttp.ClientSession() as network:
+        yield Site(folder, await open_state(source), pool, app, client, network, port=runner.addresses[1][1])
+    await runner.cleanup()
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    await pool.aclose()
+    await source.aclose()
+
+
+@asynccontextmanager
+async def lively(site: Site) -> AsyncIterator[None]:
+    """With an agent."""
+    await nodes.join(site.state, Node(name=NODE, peer=f"unix:{site.folder}/agent.sock"))
+    settings = Settings(node=NODE, console_path=str(site.folder / "consoles"), detach_timeout_s=0.05)
+    ready = asyncio.Event()
+    running = Reconciler(site.hypervisor, {"local": site.pool}, settings).run(site.state, ready.set)
+    agent = asyncio.create_task(running)
+    await ready.wait()
+    yield
+    agent.cancel()
+    await asyncio.gather(agent, return_exceptions=True)
+
+
+PIECE = 64 * KIB

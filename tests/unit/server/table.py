@@ -1,0 +1,151 @@
+"""Every route of the API with one request that it grants, and what it must refuse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.parts import documents
+
+MAC = "52:54:00:00:00:01"
+STORAGE = "/storage/ceph"
+VOLUME, SNAPSHOT = f"{STORAGE}/volume/{{pool}}/{{volume}}", f"{STORAGE}/snapshot/{{pool}}/{{volume}}/{{snapshot}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """good: parameters of a request that is granted where `there` names what exists.
+
+    wrong: values that are not what the parameter takes. body: the request takes parameters in its body too.
+    """
+
+    method: str
+    path: str
+    good: dict[str, Any] = field(default_factory=dict)
+    wrong: dict[str, str] = field(default_factory=dict)
+    there: dict[str, str] = field(default_factory=dict)
+    body: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def real(self) -> str:
+        return self.path.format(**(THERE | self.there))
+
+    @property
+    def parts(self) -> list[str]:
+        """What the path names; a definition by path ignores the name there."""
+        names = ("vm", "pool", "volume", "snapshot", "vni", "node", "task")
+        return [part for part in names if f"{{{part}}}" in self.path and part not in self.there.get("new", "")]
+
+
+# What the table finds there: see the fixture `furnished`.
+THERE = {
+    "vm": "web1",
+    "pool": "local",
+    "volume": "disk0",
+    "snapshot": "snap",
+    "vni": "100",
+    "node": "hv1",
+    "task": "t1",
+}
+YES_NO = {"live": "perhaps"}
+
+CASES = [
+    Case("GET", "/"),
+    Case("GET", "/status"),
+    Case("GET", "/node", wrong={"limit": "("}),
+    Case("GET", "/node/{node}"),
+    Case("GET", "/vm", wrong={"limit": "(", "node": "absent", "state": "asleep", "negate": "perhaps"}),
+    Case("POST", "/vm", {"xml": documents.vm("new1")}, {"selector": "best", "migration_method": "x", "autostart": "2"}),
+    Case(
+        "POST",
+        "/vm/{vm}",
+        {"xml": documents.vm("new2")},
+        {"user_tags": "-a", "protected_tags": "a b", "node": "absent", "limit": "a/b"},
+        there={"new": "vm"},
+    ),
+    Case("GET", "/vm/{vm}"),
+    Case("PUT", "/vm/{vm}", {"xml": documents.vm("web1")}, {"restart": "perhaps", "dry_run": "2"}),
+    Case("DELETE", "/vm/{vm}", wrong={"delete_disks": "some"}),
+    Case("POST", "/vm/{vm}/rename", {"new_name": "web9"}, {"new_name": "a/b"}),
+    Case("GET", "/vm/{vm}/meta"),
+    Case("GET", "/vm/{vm}/node"),
+    Case("GET", "/vm/{vm}/state"),
+    Case(
+        "POST",
+        "/vm/{vm}/state",
+        {"state": "start"},
+        {"state": "fly", "force": "2", "wait": "long", "timeout": "-1"},
+    ),
+    Case("POST", "/vm/{vm}/device", {"xml": documents.nic(MAC)}, YES_NO),
+    Case("DELETE", "/vm/{vm}/device", {"xml": documents.nic("52:54:00:00:00:09")}, YES_NO),
+    Case("GET", "/vm/{vm}/network"),
+    Case("POST", "/vm/{vm}/network", {"net": "100"}, {**YES_NO, "mac": "52:54", "model": "a b"}),
+    Case("DELETE", "/vm/{vm}/network", {"mac": "52:54:00:00:00:09"}, YES_NO),
+    Case("GET", "/vm/{vm}/volume"),
+    Case(
+        "POST",
+        "/vm/{vm}/volume",
+        {"volume": "local/disk0"},
+        {**YES_NO, "volume": "disk0", "bus": "floppy", "disk_id": "../x"},
+    ),
+    Case("DELETE", "/vm/{vm}/volume", {"volume": "local/own"}, YES_NO),
+    Case("GET", "/vm/{vm}/tags"),
+    Case("POST", "/vm/{vm}/tags", {"action": "add", "tag": "t"}, {"action": "x", "tag": "-", "protected": "2"}),
+    Case("GET", "/vm/{vm}/console", wrong={"lines": "-1", "follow": "2"}),
+    Case("GET", "/network", wrong={"limit": "("}),
+    Case(
+        "POST",
+        "/network",
+        {"vni": 7, "description": "dmz", "nettype": "bridged"},
+        {"vni": "0", "mtu": "1", "bridge": "a/b", "nettype": "x", "description": "a b"},
+    ),
+    Case("GET", "/network/{vni}"),
+    Case("DELETE", "/network/{vni}"),
+    Case("GET", f"{STORAGE}/pool", wrong={"limit": "("}),
+    Case("GET", f"{STORAGE}/pool/{{pool}}"),
+    Case("GET", f"{STORAGE}/volume", wrong={"limit": "a{99999999999}"}),
+    Case("POST", f"{STORAGE}/volume", {"pool": "local", "volume": "n", "size": "1M"}, {"size": "big", "volume": "a/b"}),
+    Case("GET", VOLUME),
+    Case("POST", VOLUME, {"size": "1M"}, {"size": "0"}, there={"volume": "new", "new": "volume"}),
+    Case("PUT", VOLUME, {"new_size": "2M"}, {"new_size": "-1", "force": "2"}),
+    Case("DELETE", VOLUME, there={"volume": "bare"}),
+    Case("POST", f"{VOLUME}/clone", {"new_volume": "copy"}, {"new_volume": "../copy"}),
+    Case("POST", f"{VOLUME}/upload", {"image_format": "raw"}, {"image_format": "floppy"}, body=False),
+    Case("GET", f"{STORAGE}/snapshot", wrong={"limit": "("}),
+    Case(
+        "POST",
+        f"{STORAGE}/snapshot",
+        {"pool": "local", "volume": "disk0", "snapshot": "new"},
+        {"snapshot": "a/b"},
+    ),
+    Case("GET", SNAPSHOT),
+    Case("POST", SNAPSHOT, there={"snapshot": "new", "new": "snapshot"}),
+    Case("PUT", SNAPSHOT, {"new_name": "other"}, {"new_name": "a/b"}),
+    Case("DELETE", SNAPSHOT),
+    Case("POST", f"{SNAPSHOT}/rollback"),
+    Case("GET", "/tasks", wrong={"status": "lost"}),
+    Case("GET", "/tasks/{task}", wrong={"after": "x", "wait": "3600"}),
+]
+
+UNBUILT = [
+    "/login",
+    "/logout",
+    "/initialize",
+    "/backup",
+    "/restore",
+    "/network/100/acl",
+    "/network/100/lease/x",
+    "/node/hv1/daemon-state",
+    "/vm/web1/locks",
+    "/sriov/pf",
+    "/storage/ceph/benchmark",
+    "/storage/ceph/option",
+    "/storage/ceph/osd/1",
+    "/storage/ceph/osddb",
+    "/storage/ceph/status",
+    "/storage/ceph/utilization",
+    "/provisioner/ova",
+]

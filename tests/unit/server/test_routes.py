@@ -1,0 +1,206 @@
+"""Every route, walked by table: what it grants, and that it refuses what makes no sense and changes nothing by it."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import pytest
+
+from pvc.cluster import networks, tasks
+from pvc.model.records import Network, Task
+from pvc.units import MIB
+from tests.parts import documents
+from tests.unit.server.site import BASE, Answer, Site
+from tests.unit.server.table import CASES, THERE, UNBUILT, Case
+
+
+def assert_refusal(answer: Answer, status: int, code: str) -> None:
+    assert (answer.status, answer.code) == (status, code), answer.body
+    assert set(answer.body) == {"message", "code", "fields"}
+    assert answer.headers["Content-Type"].startswith("application/json")
+    assert answer.message.endswith(".")
+    assert "error" not in answer.message.lower()
+    assert "\n" not in answer.message
+
+
+@pytest.fixture
+async def furnished(site: Site) -> Site:
+    """What the table names: a stopped VM with a disk and a NIC, volumes, a snapshot, a network, a task."""
+    for name in ("disk0", "own", "bare"):
+        await site.pool.create(name, MIB)
+    await site.pool.snapshot("disk0", "snap")
+    await networks.add(site.state, Network(vni=100, description="lan", bridge="vmbr1"))
+    await site.define("web1", documents.disk("local/own"), documents.nic("52:54:00:00:00:09"))
+    task = Task(id="t1", kind="upload", target=("volume", "local/disk0"), name="disk0")
+    await site.state.store.commit(tasks.creation(site.state, task))
+    return site
+
+
+def test_the_table_has_every_route(site_routes: set[str]) -> None:
+    assert {str(case) for case in CASES} == site_routes
+
+
+@pytest.fixture
+async def site_routes(bare: Site) -> set[str]:
+    found = set()
+    for route in bare.app.router.routes():
+        resource = route.resource
+        assert resource is not None
+        path = resource.canonical.removeprefix(BASE)
+        if route.method not in ("HEAD", "*") and path != "/healthz":
+            found.add(f"{route.method} {path}")
+    return found
+
+
+async def send(site: Site, case: Case, how: str = "query", **more: str) -> Answer:
+    """more: further parameters."""
+    params = {**case.good, **more}
+    texts = {name: str(value) for name, value in params.items()}
+    if how == "query" or not case.body:
+        data = b"new" if case.path.endswith("/upload") else None
+        return await site.ask(case.method, case.real, params, data=data)
+    if how == "json":
+        return await site.ask(case.method, case.real, json=params)
+    if how == "multipart":
+        with_parts = web_form(texts)
+        return await site.ask(case.method, case.real, data=with_parts[1], headers={"Content-Type": with_parts[0]})
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    return await site.ask(case.method, case.real, data=urlencode(texts), headers=form)
+
+
+def web_form(texts: dict[str, str]) -> tuple[str, bytes]:
+    parts = [f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n' for name, text in texts.items()]
+    return "multipart/form-data; boundary=x", ("".join(parts) + "--x--\r\n").encode()
+
+
+@pytest.mark.parametrize(
+    ("case", "how"),
+    [(case, how) for case in CASES for how in ("query", "form", "json", "multipart") if case.good or how == "query"],
+    ids=str,
+)
+async def test_a_good_request_is_granted_wherever_its_parameters_stand(furnished: Site, case: Case, how: str) -> None:
+    if case.path.endswith("/console"):
+        answer = await send(furnished, case, how)
+        assert_refusal_in_other_words(answer)
+        return
+    answer = await send(furnished, case, how)
+    assert answer.status == 200, answer.body
+    if case.method != "GET" and case.path != "/":
+        assert answer.message.endswith(".")
+        assert "error" not in answer.message.lower()
+
+
+def assert_refusal_in_other_words(answer: Answer) -> None:
+    """No agent answers on the node's socket here."""
+    assert (answer.status, answer.code) == (503, "node_unavailable")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_an_unknown_parameter_is_refused_by_its_name(furnished: Site, case: Case) -> None:
+    before = await furnished.everything()
+    for how in ("query", "form", "json"):
+        answer = await send(furnished, case, how, nonsense="1")
+        assert_refusal(answer, 400, "invalid_input")
+        assert answer.fields["nonsense"].startswith("is not known here")
+    assert await furnished.everything() == before
+    assert furnished.hypervisor.acts == []
+
+
+@pytest.mark.parametrize(
+    ("case", "name", "value"),
+    [(case, name, value) for case in CASES for name, value in case.wrong.items()],
+    ids=lambda value: str(value) if isinstance(value, (Case, str)) else None,
+)
+async def test_a_wrong_value_is_refused_by_its_name(furnished: Site, case: Case, name: str, value: str) -> None:
+    before = await furnished.everything()
+    answer = await send(furnished, case, **{name: value})
+    assert_refusal(answer, 400, "invalid_input")
+    assert list(answer.fields) == [name]
+    assert f'rgument "{name}" ' in answer.message
+    assert await furnished.everything() == before
+    assert furnished.hypervisor.acts == []
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.good], ids=str)
+async def test_every_missing_parameter_is_named(furnished: Site, case: Case) -> None:
+    before = await furnished.everything()
+    answer = await furnished.ask(case.method, case.real)
+    assert_refusal(answer, 400, "invalid_input")
+    assert set(answer.fields) <= set(case.good) | {"net", "new_size"}
+    assert answer.fields
+    assert await furnished.everything() == before
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.good and case.body], ids=str)
+async def test_a_parameter_given_twice_is_refused(furnished: Site, case: Case) -> None:
+    before = await furnished.everything()
+    name, value = next(iter(case.good.items()))
+    assert_refusal(await furnished.ask(case.method, case.real, {name: value}, json=case.good), 400, "invalid_input")
+    twice = f'{{"{name}": "a", "{name}": "b"}}'
+    answer = await furnished.ask(case.method, case.real, data=twice, headers={"Content-Type": "application/json"})
+    assert answer.fields[name] == "must be given once"
+    assert await furnished.everything() == before
+
+
+@pytest.mark.parametrize(
+    ("case", "part"), [(case, part) for case in CASES for part in case.parts], ids=lambda value: str(value)
+)
+async def test_an_unknown_object_is_not_found(furnished: Site, case: Case, part: str) -> None:
+    before = await furnished.everything()
+    for name in ("absent", "7", "a%2Fb", "..%2F..", "-x", "%00", "%FF", "%C2%B2", "9" * 300):
+        path = case.path.format(**(THERE | case.there | {part: name}))
+        answer = await furnished.ask(case.method, path, case.good, data=b"new" if path.endswith("/upload") else None)
+        assert_refusal(answer, 404, "not_found")
+    assert await furnished.everything() == before
+
+
+async def test_what_is_not_built_yet_says_so(bare: Site) -> None:
+    for path in UNBUILT:
+        for method in ("GET", "POST", "PUT", "DELETE"):
+            assert_refusal(await bare.ask(method, path), 501, "not_built")
+
+
+@pytest.mark.parametrize("path", ["/nonsense", "/vm/web1/nonsense", "/vm/", "/storage", "/storage/ceph/nonsense", "//"])
+async def test_an_unknown_path_is_not_found_in_json(site: Site, path: str) -> None:
+    assert_refusal(await site.ask("GET", path), 404, "no_such_path")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"), [("PATCH", "/vm", "GET, HEAD, POST"), ("PUT", "/status", "GET, HEAD")]
+)
+async def test_a_wrong_method_is_told_the_right_ones(site: Site, method: str, path: str, allow: str) -> None:
+    answer = await site.ask(method, path)
+    assert_refusal(answer, 405, "method_not_allowed")
+    assert answer.headers["Allow"] == allow
+
+
+async def test_health_is_told_to_everybody(bare: Site) -> None:
+    async with bare.network.get(f"http://127.0.0.1:{bare.port}/healthz") as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize("word", ["y", "Yes", "T", "true", "ON", "1"])
+async def test_every_word_for_yes_is_taken(furnished: Site, word: str) -> None:
+    answer = await furnished.ask("POST", "/vm/web1/tags", {"action": "add", "tag": "t", "protected": word})
+    assert answer.status == 200
+    assert (await furnished.ask("GET", "/vm/web1/tags")).body["tags"][0]["protected"] is True
+
+
+@pytest.mark.parametrize("word", ["n", "No", "F", "false", "OFF", "0"])
+async def test_every_word_for_no_is_taken(furnished: Site, word: str) -> None:
+    answer = await furnished.ask("POST", "/vm/web1/tags", json={"action": "add", "tag": "t", "protected": word})
+    assert answer.status == 200
+    assert (await furnished.ask("GET", "/vm/web1/tags")).body["tags"][0]["protected"] is False
+
+
+@pytest.mark.parametrize("word", ["", "perhaps", "2", "tru", "none", "-1"])
+async def test_what_is_neither_yes_nor_no_is_refused(furnished: Site, word: str) -> None:
+    answer = await furnished.ask("POST", "/vm/web1/tags", {"action": "add", "tag": "t", "protected": word})
+    assert_refusal(answer, 400, "invalid_input")
+    assert answer.fields == {"protected": 'must be "true" or "false"'}
+
+
+async def test_every_problem_is_told_at_once(furnished: Site) -> None:
+    answer = await furnished.ask("POST", "/network", {"vni": "x", "nettype": "y", "what": "z"})
+    assert_refusal(answer, 400, "invalid_input")
+    assert set(answer.fields) == {"vni", "nettype", "what", "description"}
