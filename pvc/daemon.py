@@ -67,7 +67,7 @@ def _new_token(name: str) -> int:
 
 def _run(mode: str, settings: Config) -> int:
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("kazoo").setLevel(logging.WARNING)
+    logging.getLogger("kazoo").setLevel(logging.ERROR)  # each failed try to connect is a warning of its own
     if os.geteuid() != 0:
         raise NotPermitted(problem=f'"pvc {mode}" must run as root')
     _keep_freed_memory()

@@ -40,7 +40,7 @@ async def get_console(request: web.Request) -> web.StreamResponse:
             return web.json_response({"name": vm.name, "data": text})
         response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
         await response.prepare(request)
-        with suppress(ConnectionResetError):  # the client has seen enough
+        with suppress(ConnectionResetError, aiohttp.ClientPayloadError):  # either end has hung up
             async for data in answer.content.iter_any():
                 await response.write(data)
         return response

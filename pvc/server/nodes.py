@@ -88,7 +88,7 @@ async def _object(state: State, node: Node, vms: list[VM]) -> dict[str, Any]:
         "health_details": [],
         "problem": problem,
         "strays": list(status.strays),
-        "load": status.load,
+        "load": round(status.load, 2),
         "domains_count": len(running),
         "running_domains": sorted(vm.name for vm in running),
         "vcpu": {"total": status.cpu_count, "allocated": sum(_size(vm)[1] for vm in running)},
