@@ -1,7 +1,7 @@
 """A hypervisor in memory, for speed and for faults that a real one will not give on demand.
 
-It passes the contract suite of the real one (tests/contract/hypervisor). What only a test may do, a guest's own doing or
-a fault, are the methods at the end.
+It passes the contract suite of the real one (tests/contract/hypervisor). What only a test may do, a guest's own doing
+or a fault, are the methods at the end.
 """
 
 from __future__ import annotations
