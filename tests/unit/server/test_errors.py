@@ -77,9 +77,7 @@ def test_a_refusal_is_one_sentence(exc: PVCError, *, ends_foreign: bool) -> None
     assert "\n" not in text
 
 
-@pytest.mark.parametrize(
-    "kind", sorted(CLASSES, key=str), ids=lambda kind: getattr(kind, "code", None)
-)
+@pytest.mark.parametrize("kind", sorted(CLASSES, key=str), ids=lambda kind: getattr(kind, "code", None))
 def test_no_message_says_error(kind: type[PVCError]) -> None:
     assert "error" not in kind.message.lower()
     assert "'" not in kind.message
