@@ -144,3 +144,23 @@ async def test_an_agent_cut_off_anywhere_leaves_a_fresh_one_to_finish(lab: Lab) 
         await settled(lab, uuid)
     assert lab.hypervisor.starts[uuid] == 3
     assert (await lab.observed(uuid)).power is Power.OFF
+
+
+async def test_a_start_decided_on_an_outdated_record_is_not_done(lab: Lab) -> None:
+    uuid = await started(lab, "web1")
+    lab.hypervisor.power_off(uuid)
+    held = await lab.state.vm(uuid)
+    await lab.ask("web1", "stop")
+    assert await steps.start(hands(lab), held) is False
+    assert lab.hypervisor.starts[uuid] == 1
+
+
+async def test_a_task_that_another_agent_ended_is_not_ended_again(lab: Lab) -> None:
+    uuid = await started(lab, "web1")
+    task = await lab.asked(uuid, devices.ATTACH, documents.nic(MAC.format(0)))
+    outdated = await lab.state.vm(uuid)
+    await settled(lab, uuid)
+    before = await lab.state.vm(uuid), await lab.state.task(task.id)
+    await steps.run_task(hands(lab), outdated, Power.RUNNING)
+    assert (await lab.state.vm(uuid), await lab.state.task(task.id)) == before
+    assert lab.acts(uuid).count("attach") == 1
