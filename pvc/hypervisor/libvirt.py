@@ -87,6 +87,7 @@ class LibvirtHypervisor:
         self._listeners: list[Callable[[Event], None]] = []
         self._removals: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._runs: dict[tuple[str, int], int | None] = {}
+        self._domain_type: tuple[str, str] | None = None
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         self._listeners.append(listener)
@@ -157,6 +158,7 @@ class LibvirtHypervisor:
                 self._watch(connection)
                 self._connection = connection
                 self._runs.clear()
+                self._domain_type = None
             return self._connection
 
     def _watch(self, connection: libvirt.virConnect) -> None:
@@ -209,8 +211,7 @@ class LibvirtHypervisor:
         connection = self._open()
         info = connection.getInfo()
         memory = connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)
-        capable = _guest_types(connection.getCapabilities())
-        domain_type, reason = choose_domain_type(self._wanted_type, capable, Path("/proc/cpuinfo").read_text())
+        domain_type, reason = self._choose_domain_type(connection)
         free_kib = memory.get("free", 0) + memory.get("buffers", 0) + memory.get("cached", 0)
         return Facts(
             hostname=connection.getHostname(),
@@ -225,6 +226,13 @@ class LibvirtHypervisor:
             libvirt_version=_version(connection.getLibVersion()),
             qemu_version=_version(connection.getVersion()),
         )
+
+    def _choose_domain_type(self, connection: libvirt.virConnect) -> tuple[str, str]:
+        """Found out once a connection: where /dev/kvm is odd, libvirt probes QEMU anew for each such question."""
+        if self._domain_type is None:
+            offered = _guest_types(connection.getCapabilities())
+            self._domain_type = choose_domain_type(self._wanted_type, offered, Path("/proc/cpuinfo").read_text())
+        return self._domain_type
 
     # On libvirt's event thread.
 
