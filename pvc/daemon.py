@@ -66,7 +66,9 @@ def _new_token(name: str) -> int:
 
 
 def _run(mode: str, settings: Config) -> int:
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    # The journal has its own clock.
+    clock = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
+    logging.basicConfig(level=settings.log_level.upper(), format=f"{clock}%(levelname)s %(name)s: %(message)s")
     logging.getLogger("kazoo").setLevel(logging.ERROR)  # each failed try to connect is a warning of its own
     if os.geteuid() != 0:
         raise NotPermitted(problem=f'"pvc {mode}" must run as root')

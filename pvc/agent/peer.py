@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 from pvc.agent import console
+from pvc.localsocket import private_listener
 from pvc.model import names
 
 CONSOLES = web.AppKey("consoles", Path)
@@ -19,27 +19,17 @@ CONSOLES = web.AppKey("consoles", Path)
 @asynccontextmanager
 async def answering(socket: str, console_path: str) -> AsyncIterator[str]:
     """Answer on `socket` while the context lasts; gives the address for the node's record."""
-    await asyncio.to_thread(_make_way, Path(socket))
     app = web.Application()
     app[CONSOLES] = Path(console_path)
     app.router.add_get("/console/{uuid}", _console)
     # Whoever follows a console never ends by himself: a silent guest's would be held for ever, and hold up our own end.
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
     await runner.setup()
-    old = os.umask(0o177)
     try:
-        await web.UnixSite(runner, socket).start()
-    finally:
-        os.umask(old)
-    try:
+        await web.SockSite(runner, await asyncio.to_thread(private_listener, Path(socket))).start()
         yield f"unix:{socket}"
     finally:
         await runner.cleanup()
-
-
-def _make_way(socket: Path) -> None:
-    socket.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    socket.unlink(missing_ok=True)
 
 
 async def _console(request: web.Request) -> web.StreamResponse:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import logging
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -13,11 +13,14 @@ from aiohttp import web
 
 from pvc.cluster.state import State
 from pvc.config import API, Config
+from pvc.localsocket import private_listener
 from pvc.server import uploads
 from pvc.server.app import build_app
 from pvc.server.session import Session
 from pvc.storage.base import Pool
 from pvc.store.base import Source
+
+log = logging.getLogger("pvc.server")
 
 
 async def run(source: Source, pools: Mapping[str, Pool], config: Config, ready: Callable[[], None]) -> None:
@@ -45,20 +48,12 @@ async def run(source: Source, pools: Mapping[str, Pool], config: Config, ready: 
 
 async def _listen(runner: web.AppRunner, api: API) -> None:
     """Raises OSError, which names the address."""
-    await asyncio.to_thread(_make_way, Path(api.socket))
-    old = os.umask(0o177)
-    try:
-        await web.UnixSite(runner, api.socket).start()
-    finally:
-        os.umask(old)
+    await web.SockSite(runner, await asyncio.to_thread(private_listener, Path(api.socket))).start()
     if api.listen:
         host, _, port = api.listen.rpartition(":")
+        if not api.tls_certificate:
+            log.warning('Tokens and everything else cross "%s" unencrypted: no api.tls_certificate is set', api.listen)
         await web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=_tls(api)).start()
-
-
-def _make_way(socket: Path) -> None:
-    socket.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    socket.unlink(missing_ok=True)
 
 
 def _tls(api: API) -> ssl.SSLContext | None:

@@ -198,7 +198,8 @@ class _Engine:
 
 def _open(path: str) -> tuple[sqlite3.Connection, int]:
     try:
-        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Pools may lie in this folder too: QEMU's user must be able to pass through.
+        Path(path).parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         with ExitStack() as undo:
             lock = _claim(path)
             undo.callback(os.close, lock)

@@ -216,6 +216,24 @@ def test_the_domain_type_is_found_out_and_can_be_forced(folder: Path, libvirtd: 
         assert shell.ask("node", "list")[0]["domain_type"] == "kvm"
 
 
+def test_a_guest_starts_where_qemu_runs_as_debians_own_user_and_pvc_made_every_folder(folder: Path) -> None:
+    own = folder / "debian"
+    own.mkdir(mode=0o755)
+    with Libvirtd(qemu_user="libvirt-qemu") as libvirtd:
+        serve = Serve(own, libvirtd.uri)
+        for place in ("pvc.db", "pool", "consoles", "pvc.sock"):
+            text = serve.config.read_text()
+            serve.config.write_text(text.replace(f'"{own}/{place}"', f'"{own}/made/{place}"'))
+        with serve:
+            shell = Shell(f"unix:{own}/made/pvc.sock", own)
+            shell.make_vm("plain", guest.build().qcow2)
+            shell.do("vm", "start", "plain")
+            shell.hear("plain", is_tick)
+            shell.do("vm", "remove", "plain", "-y")
+    modes = {place: (own / "made" / place).stat().st_mode & 0o777 for place in ("", "pvc.db", "pool", "consoles")}
+    assert modes == {"": 0o711, "pvc.db": 0o600, "pool": 0o711, "consoles": 0o711}
+
+
 def test_everything_is_put_away_when_a_guest_is_removed_while_it_runs(machine: Machine) -> None:
     shell = machine.shell
     shell.make_vm("doomed", guest.build().qcow2)

@@ -28,8 +28,8 @@ FOLDERS = {"etc": "/etc/libvirt", "run": "/run/libvirt", "lib": "/var/lib/libvir
 CACHE = Path(__file__).parents[2] / ".cache" / "libvirt"
 
 QEMU_CONF = """\
-user = "root"
-group = "root"
+user = "{user}"
+group = "{user}"
 security_driver = "none"
 namespaces = []
 cgroup_controllers = []
@@ -41,15 +41,23 @@ START = """\
 set -e
 while IFS="	" read -r own place; do mkdir -p "$place"; mount --bind "$own" "$place"; done <"$1/mounts"
 [ -z "$2" ] || hostname "$2"
+# A /dev/kvm that QEMU's user may open, as udev makes it: without, libvirt finds out anew what QEMU can for each question.
+if [ -c /dev/kvm ] && { [ -e "$1/kvm" ] || mknod "$1/kvm" c 10 232; }; then
+    chmod 666 "$1/kvm"
+    mount --bind "$1/kvm" /dev/kvm
+fi
 exec /usr/sbin/libvirtd --pid-file "$1/libvirtd.pid"
 """
 
 
 class Libvirtd:
-    """hostname: what the node is called inside, the machine's own by default. netns: name of an existing one."""
+    """hostname: what the node is called inside, the machine's own by default. netns: name of an existing one.
 
-    def __init__(self, *, hostname: str = "", netns: str = "") -> None:
-        self.hostname, self._netns = hostname, netns
+    qemu_user: who QEMU runs as; Debian's own is "libvirt-qemu".
+    """
+
+    def __init__(self, *, hostname: str = "", netns: str = "", qemu_user: str = "root") -> None:
+        self.hostname, self._netns, self._qemu_user = hostname, netns, qemu_user
         self.folder = Path(tempfile.mkdtemp(prefix="pvc-"))  # short: sockets below it have 108 characters
         self.folder.chmod(0o755)
         self._process: subprocess.Popen[bytes] | None = None
@@ -149,7 +157,7 @@ class Libvirtd:
         CACHE.mkdir(parents=True, exist_ok=True)
         places = {self.folder / name: place for name, place in FOLDERS.items()} | {CACHE: "/var/cache/libvirt"}
         (self.folder / "mounts").write_text("".join(f"{own}\t{place}\n" for own, place in places.items()))
-        (self.folder / "etc" / "qemu.conf").write_text(QEMU_CONF)
+        (self.folder / "etc" / "qemu.conf").write_text(QEMU_CONF.format(user=self._qemu_user))
         (self.folder / "etc" / "libvirtd.conf").write_text(
             f'auth_unix_rw = "none"\nunix_sock_rw_perms = "0700"\nhost_uuid = "{uuid.uuid4()}"\nlog_level = 3\n'
         )

@@ -116,7 +116,7 @@ async def test_only_its_owner_may_read_the_folder_and_the_files(tmp_path: Path) 
     await store.commit(Create("/a", b"secret"))
     modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
     assert modes == dict.fromkeys(("pvc.db", "pvc.db-wal", "pvc.db-shm", "pvc.db.lock"), 0o600)
-    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert path.parent.stat().st_mode & 0o777 == 0o711
     await source.aclose()
 
 
