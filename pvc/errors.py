@@ -146,12 +146,16 @@ class TooLarge(PVCError):
 
 class PoolFull(PVCError):
     code = "pool_full"
-    message = 'Pool "{name}" has no space left.'
+    message = 'Pool "{name}" has too little space left.'
 
 
 class Timeout(PVCError):
     code = "timeout"
-    message = "{what} did not happen within {timeout_s:g} s."
+    message = "{what} did not happen within {timeout_s:g} s{outlook}."
+
+    def __init__(self, *, what: str, timeout_s: float, outlook: str = "") -> None:
+        """outlook: what comes of it now, as " and is still being tried"."""
+        super().__init__(what=what, timeout_s=timeout_s, outlook=outlook)
 
 
 class Unavailable(PVCError):

@@ -17,7 +17,7 @@ def names(parser: ArgumentParser) -> None:
 
 
 def deadline(parser: ArgumentParser) -> None:
-    text = "how long a guest has to shut down before the plug is pulled"
+    text = "how long a guest has to shut down before the plug is pulled; default: the server's, 180 unless configured"
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help=text)
 
 

@@ -72,7 +72,7 @@ def settled(vm: VM, observed: Observed) -> bool:
 
 async def wait(state: State, vm: VM, timeout_s: float) -> VM:
     """Return when the VM is as it was asked to be. Raises HypervisorRefused when it failed, Timeout."""
-    what = f'State "{"start" if vm.desired is Desired.RUNNING else "stop"}" of VM "{vm.name}"'
+    what = f'The {"start" if vm.desired is Desired.RUNNING else "end"} of VM "{vm.name}"'
     held, observed = await watch_until(state, vm, settled, what, timeout_s)
     if held.record.run == vm.run and observed.over_run == vm.run and observed.failure:
         raise HypervisorRefused(reason=observed.failure)
@@ -92,4 +92,4 @@ async def watch_until(
                     return held, observed
                 await watch.wait()
     except TimeoutError as exc:
-        raise Timeout(what=what, timeout_s=timeout_s) from exc
+        raise Timeout(what=what, timeout_s=timeout_s, outlook=" and is still being worked on") from exc

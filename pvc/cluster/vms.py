@@ -19,6 +19,11 @@ from pvc.model.states import is_over
 from pvc.storage.base import Pool
 from pvc.store.base import Create, Delete
 
+HOW_INSTEAD = (
+    'a disk is written as <disk type="volume"> with <source pool="POOL" volume="VOLUME"/>, a NIC as '
+    '<interface type="bridge">, and more of the host only where hypervisor.allow_host_devices is configured'
+)
+
 # A VM that ignores the pulled plug this long is a broken hypervisor.
 STOP_TIMEOUT_S = 60.0
 
@@ -37,7 +42,7 @@ async def check_xml(state: State, xml: str, uuid: str, *, allow_host_devices: bo
     """Return the XML to store, every NIC with a MAC. Raises what makes it unfit: host parts, a MAC or a disk twice."""
     foreign = foreign_parts(domain.parse(xml))
     if foreign and not allow_host_devices:
-        raise NotPermitted(problem=f"The XML uses {foreign[0]}, which the configuration does not allow")
+        raise NotPermitted(problem=f"The XML uses {', '.join(foreign)}: {HOW_INSTEAD}")
     vms = [held.record for held in await state.readable_vms() if held.record.uuid != uuid]
     taken = networks.macs_of(vms)
     described = domain.describe(xml)

@@ -114,7 +114,8 @@ class FakeHypervisor:
                 while guest.clinging:
                     await guest.released.wait()
         except TimeoutError as exc:
-            raise Timeout(what=f'The release of device "{alias}" by the guest', timeout_s=timeout_s) from exc
+            what = f'The release of device "{alias}" by the guest'
+            raise Timeout(what=what, timeout_s=timeout_s, outlook="; the VM keeps it") from exc
         node = domain.find_device(guest.root, domain.parse_device(device_xml))
         if node is None:
             raise HypervisorRefused(reason=f"no device {alias}")

@@ -127,7 +127,8 @@ class LibvirtHypervisor:
             async with asyncio.timeout(timeout_s):
                 await removed
         except TimeoutError as exc:
-            raise Timeout(what=f'The release of device "{alias}" by the guest', timeout_s=timeout_s) from exc
+            what = f'The release of device "{alias}" by the guest'
+            raise Timeout(what=what, timeout_s=timeout_s, outlook="; the VM keeps it") from exc
         finally:
             del self._removals[uuid, alias]
 

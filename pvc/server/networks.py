@@ -72,7 +72,7 @@ async def add_network(request: web.Request) -> web.Response:
     bridge = given.bridge or f"vmbr{given.vni}"
     network = Network(vni=given.vni, description=given.description, mtu=given.mtu, bridge=bridge)
     await networks.add(state_of(request), network)
-    return message(f'Network "{given.description}" added on bridge "{bridge}".')
+    return message(f'Network "{given.description}" added; its NICs join the bridge "{bridge}" of their node.')
 
 
 def _problems(given: Add) -> list[tuple[str, str]]:

@@ -41,7 +41,7 @@ START = """\
 set -e
 while IFS="	" read -r own place; do mkdir -p "$place"; mount --bind "$own" "$place"; done <"$1/mounts"
 [ -z "$2" ] || hostname "$2"
-# A /dev/kvm that QEMU's user may open, as udev makes it: without, libvirt finds out anew what QEMU can for each question.
+# A /dev/kvm that QEMU's user may open, as udev makes it. Without, libvirt asks QEMU anew at each question what it can.
 if [ -c /dev/kvm ] && { [ -e "$1/kvm" ] || mknod "$1/kvm" c 10 232; }; then
     chmod 666 "$1/kvm"
     mount --bind "$1/kvm" /dev/kvm

@@ -3,6 +3,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from contextlib import suppress
+from os import SEEK_CUR
+from typing import BinaryIO
 
 from pvc.cli.body import open_image
 from pvc.cli.client import Client
@@ -17,12 +19,15 @@ EXAMPLE = "local web1 debian.qcow2 -f qcow2"
 PATIENCE_S, LONGEST_POLL_S = 0.2, 10
 
 
+QCOW2 = b"QFI\xfb"
+
+
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("pool", metavar="POOL")
     parser.add_argument("volume", metavar="VOLUME")
     parser.add_argument("file", metavar="FILE", help='the image, "-" for stdin')
     parser.add_argument(
-        "-f", "--format", default="raw", metavar="FORMAT", help="of the image: raw or qcow2; default: raw"
+        "-f", "--format", metavar="FORMAT", help="of the image: raw or qcow2; default: what a file begins like"
     )
 
 
@@ -37,13 +42,22 @@ def run(args: Namespace, api: Client, out: Output) -> None:
                 size,
                 sent=lambda done: progress.show("receiving", done, size or 0),
                 meanwhile=lambda answered: _watch(answered, f"volume/{args.pool}/{args.volume}", api, progress),
-                image_format=args.format,
+                image_format=args.format or _format(source),
             )
     except BaseException:
         progress.finish(whole=False)
         raise
     progress.finish()
     out.changed(answer)
+
+
+def _format(source: BinaryIO) -> str:
+    """What a file begins like; a stream that cannot be read twice is raw."""
+    if not source.seekable():
+        return "raw"
+    head = source.read(len(QCOW2))
+    source.seek(-len(head), SEEK_CUR)
+    return "qcow2" if head == QCOW2 else "raw"
 
 
 def _watch(answered: Callable[[float], bool], target: str, api: Client, progress: Progress) -> None:

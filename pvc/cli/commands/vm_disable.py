@@ -12,7 +12,8 @@ EXAMPLE = "web1"
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("vm", metavar="VM")
     parser.add_argument("--force", action="store_true", help="pull the plug instead of asking the guest")
+    parser.add_argument("--no-wait", action="store_true", help="return once the request is accepted")
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:
-    out.changed(api.post("vm", args.vm, "state", state="disable", force=args.force))
+    out.changed(api.post("vm", args.vm, "state", state="disable", force=args.force, wait=not args.no_wait))

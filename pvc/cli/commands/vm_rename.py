@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from pvc.cli.client import Client
 from pvc.cli.output import Output
 
-HELP = "rename a stopped VM"
+HELP = "rename a stopped VM and the volumes that are named after it"
 EXAMPLE = "web1 www1"
 
 

@@ -133,7 +133,7 @@ async def test_a_full_pool_keeps_the_old_content_and_room_comes_back(small: Path
         async with pool.draft("disk0") as draft:
             await draft.write(b"y" * 8 * MIB)
             await draft.commit()
-    assert str(exc.value) == 'Pool "local" has no space left.'
+    assert str(exc.value) == 'Pool "local" has too little space left.'
     with pytest.raises(PoolFull):
         await pool.clone("disk1", "disk2")
     with pytest.raises(PoolFull):

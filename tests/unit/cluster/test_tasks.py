@@ -39,7 +39,7 @@ async def test_who_waits_for_a_failure_is_told_the_same_code_and_sentence(house:
     await write(house.state, tasks.failed(task, PoolFull(name="local")))
     with pytest.raises(tasks.TaskProblem) as caught:
         await tasks.wait(house.other, task.id, 10)
-    assert (caught.value.code, str(caught.value)) == ("pool_full", 'Pool "local" has no space left.')
+    assert (caught.value.code, str(caught.value)) == ("pool_full", 'Pool "local" has too little space left.')
 
 
 async def test_waiting_ends_at_its_deadline(house: House) -> None:

@@ -99,7 +99,7 @@ def test_what_the_table_does_not_have_is_a_bug_of_ours() -> None:
 
 
 def test_an_answer_can_carry_whatever_stands_in_the_fields() -> None:
-    answer = refused(errors.Timeout(what="x", timeout_s=1.0, more=ValueError("no JSON of its own")))
-    assert answer.status == 504
+    answer = refused(errors.PoolFull(name="x", more=ValueError("no JSON of its own")))
+    assert answer.status == 507
     assert answer.text is not None
     assert "no JSON of its own" in answer.text
