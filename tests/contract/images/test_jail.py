@@ -62,18 +62,11 @@ async def test_the_environment_is_clean(pool: DirectoryPool) -> None:
 
 async def test_there_is_no_network(pool: DirectoryPool) -> None:
     assert (await seen(pool, "print(*(name for _, name in socket.if_nameindex()))")).split() == ["lo"]
-    code = """
-try:
-    socket.create_connection(("192.0.2.1", 80), 1)
-except OSError as exc:
-    print(exc.strerror)
-"""
-    assert (await seen(pool, code)).strip() == "Network is unreachable"
 
 
 async def test_the_source_cannot_be_written_and_nothing_can_be_made(pool: DirectoryPool) -> None:
     code = """
-for path in ("/in", "/usr/new", "/usr/bin/qemu-img"):
+for path in ("/in", "/usr/new", "/usr/share/common-licenses/Apache-2.0"):
     try:
         open(path, "r+" if path != "/usr/new" else "w")
     except OSError as exc:

@@ -110,7 +110,7 @@ def test_the_next_name_is_free_and_stays_so_until_it_is_taken(taken: list[str], 
     assert dev not in taken
     again = domain.with_device(text, documents.disk("local/x", dev))
     assert domain.next_dev(domain.without_device(again, documents.disk("local/x", dev)), bus) == dev
-    if dev not in ("vdz", "sdz", "hdz"):
+    if len({*taken, dev}) < 26:
         assert domain.next_dev(again, bus) != dev
 
 
