@@ -42,7 +42,7 @@ COMMANDS = (
     *("vm list", "vm info", "vm dump", "vm define", "vm modify", "vm rename"),
     *("vm start", "vm restart", "vm shutdown", "vm stop", "vm disable"),
     *("vm undefine", "vm remove", "vm log"),
-    *("vm tag get", "vm tag add", "vm tag remove"),
+    *("vm tag get", "vm tag add", "vm tag remove", "vm tag unprotect"),
     *("vm network get", "vm network add", "vm network remove"),
     *("vm volume get", "vm volume add", "vm volume remove"),
     *("network list", "network info", "network add", "network remove"),
@@ -126,6 +126,8 @@ def _vm(name: str) -> ModuleType:
             import pvc.cli.commands.vm_tag_add as module
         case "vm tag remove":
             import pvc.cli.commands.vm_tag_remove as module
+        case "vm tag unprotect":
+            import pvc.cli.commands.vm_tag_unprotect as module
         case "vm network get":
             import pvc.cli.commands.vm_network_get as module
         case "vm network add":

@@ -58,6 +58,13 @@ def test_a_read_asks_for_its_path_with_what_was_given(
     assert api.request.body == b""
 
 
+def test_filters_by_tag_may_be_repeated(pvc: PVC, api: FakeAPI) -> None:
+    line = "vm list -g a -g b --any-tag c --any-tag d --without-tag e"
+    result = pvc(*line.split())
+    assert (result.returncode, result.stderr) == (0, "")
+    assert api.request.query == {"tag": ["a", "b"], "any_tag": ["c", "d"], "without_tag": ["e"]}
+
+
 CHANGES: list[tuple[str, str, str, Any]] = [
     ("vm rename web1 www1", "POST", "/vm/web1/rename", {"new_name": "www1"}),
     ("vm start web1", "POST", "/vm/web1/state", {"state": "start", "wait": True}),
@@ -71,6 +78,7 @@ CHANGES: list[tuple[str, str, str, Any]] = [
     ("vm remove web1 -y", "DELETE", "/vm/web1", {"delete_disks": ["true"]}),
     ("vm tag add web1 a", "POST", "/vm/web1/tags", {"action": "add", "tag": "a", "protected": False}),
     ("vm tag add web1 a -p", "POST", "/vm/web1/tags", {"action": "add", "tag": "a", "protected": True}),
+    ("vm tag unprotect web1 a", "POST", "/vm/web1/tags", {"action": "unprotect", "tag": "a"}),
     ("vm tag remove web1 a", "POST", "/vm/web1/tags", {"action": "remove", "tag": "a"}),
     ("vm network add web1 100", "POST", "/vm/web1/network", {"net": "100"}),
     (

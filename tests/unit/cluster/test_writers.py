@@ -45,7 +45,10 @@ async def test_of_twenty_tags_added_at_once_none_is_lost(house: House) -> None:
     names = [f"tag{number:02}" for number in range(20)]
     states = [house.state, house.other] * 10
     await asyncio.gather(
-        *(tags.change(state, "web1", "add", Tag(name=name)) for state, name in zip(states, names, strict=True))
+        *(
+            tags.change(state, "web1", "add", Tag(name=name), who="me")
+            for state, name in zip(states, names, strict=True)
+        )
     )
     assert [tag.name for tag in (await house.state.vm(vm.uuid)).record.tags] == names
 
@@ -55,9 +58,9 @@ async def test_tags_and_states_asked_for_at_once_are_all_applied(house: House) -
     vm = await house.define()
     await house.publish()
     await asyncio.gather(
-        *(tags.change(house.state, "web1", "add", Tag(name=f"t{number}")) for number in range(5)),
+        *(tags.change(house.state, "web1", "add", Tag(name=f"t{number}"), who="me") for number in range(5)),
         power.ask(house.other, "web1", "start"),
-        *(tags.change(house.other, "web1", "add", Tag(name=f"u{number}")) for number in range(5)),
+        *(tags.change(house.other, "web1", "add", Tag(name=f"u{number}"), who="me") for number in range(5)),
     )
     after = (await house.state.vm(vm.uuid)).record
     assert len(after.tags) == 10

@@ -51,13 +51,14 @@ THERE = {
     "task": "t1",
 }
 YES_NO = {"live": "perhaps"}
+NO_TAGS = {"tag": "a b", "any_tag": "-a", "without_tag": "a/b"}
 
 CASES = [
     Case("GET", "/"),
     Case("GET", "/status"),
     Case("GET", "/node", wrong={"limit": "("}),
     Case("GET", "/node/{node}"),
-    Case("GET", "/vm", wrong={"limit": "(", "node": "absent", "state": "asleep", "negate": "perhaps"}),
+    Case("GET", "/vm", wrong={"limit": "(", "node": "absent", "state": "asleep", "negate": "perhaps", **NO_TAGS}),
     Case("POST", "/vm", {"xml": documents.vm("new1")}, {"selector": "best", "migration_method": "x", "autostart": "2"}),
     Case(
         "POST",
