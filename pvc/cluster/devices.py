@@ -6,6 +6,8 @@ Otherwise the configuration alone is changed, here; compare-and-set keeps a star
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from msgspec.structs import replace
 
 from pvc.cluster import power, tasks, volumes
@@ -19,8 +21,16 @@ from pvc.model.states import is_over
 ATTACH, DETACH = "attach", "detach"
 
 
+class When(StrEnum):
+    """When a change reaches the guest: now, at its next start, or at a start that is asked for with the change."""
+
+    LIVE = "live"
+    LATER = "later"
+    RESTART = "restart"
+
+
 async def change(
-    state: State, held: Held[VM], action: str, device: str, *, live: bool, who: str, timeout_s: float
+    state: State, held: Held[VM], action: str, device: str, *, when: When, who: str, timeout_s: float
 ) -> Task | None:
     """Attach or detach `device` (stored XML). Returns the ended task, or None when only the configuration changed.
 
@@ -32,16 +42,17 @@ async def change(
     _check_sense(vm, action, device)
     volume = domain.volume_of(domain.parse_device(device))
     async with volumes.claimed(state, vm, [volume] if volume and action == ATTACH else []):
-        task = await _begin(state, held, action, device, live=live, who=who)
+        task = await _begin(state, held, action, device, when, who)
     return await tasks.wait(state, task.id, timeout_s) if task is not None else None
 
 
-async def _begin(state: State, held: Held[VM], action: str, device: str, *, live: bool, who: str) -> Task | None:
+async def _begin(state: State, held: Held[VM], action: str, device: str, when: When, who: str) -> Task | None:
     """Change the configuration, or make the task that does."""
     vm = held.record
     observed = await state.observed(vm)
-    if not live or not _may_be_alive(vm, observed):
-        await state.write_vm(held, replace(vm, xml=edited(vm.xml, action, device)))
+    if when is not When.LIVE or not _may_be_alive(vm, observed):
+        new = replace(vm, xml=edited(vm.xml, action, device))
+        await state.write_vm(held, await power.restarted(state, new) if when is When.RESTART else new)
         return None
     if not await state.node_alive(vm.node):
         raise NodeUnavailable(name=vm.node, reason="its agent does not answer")

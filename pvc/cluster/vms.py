@@ -14,7 +14,7 @@ from pvc.cluster.state import Held, State
 from pvc.errors import AlreadyExists, Busy, Changed, Conflict, InvalidInput, NotPermitted, PVCError
 from pvc.model import domain, names
 from pvc.model.foreign import foreign_parts
-from pvc.model.records import VM, Desired, How, Power, encode
+from pvc.model.records import VM, Desired, Power, encode
 from pvc.model.states import is_over
 from pvc.storage.base import Pool
 from pvc.store.base import Create, Delete
@@ -92,8 +92,8 @@ async def modify(state: State, pools: Mapping[str, Pool], held: Held[VM], xml: s
     """Replace the XML; a running guest has it from its next start on. Raises Changed, Busy."""
     check_free(held.record)
     new = replace(held.record, xml=xml)
-    if restart and held.record.desired is Desired.RUNNING:
-        new = replace(new, run=held.record.run + 1, how=How.SHUTDOWN, deadline_s=None)
+    if restart:
+        new = await power.restarted(state, new)
     async with volumes.claimed(state, new, set(volumes.of_vm(new)) - set(volumes.of_vm(held.record))):
         await volumes.check_present(pools, new)
         await state.write_vm(held, new)

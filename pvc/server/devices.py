@@ -8,11 +8,12 @@ import msgspec
 from aiohttp import web
 
 from pvc.cluster import devices, networks, vms, volumes
+from pvc.cluster.devices import When
 from pvc.cluster.state import Held, State
 from pvc.errors import Conflict, InvalidInput, NotFound, NotPermitted
 from pvc.model import domain, names
 from pvc.model.foreign import foreign_parts
-from pvc.model.records import VM
+from pvc.model.records import VM, Desired
 from pvc.server.parse import Nothing, parameters
 from pvc.server.parts import BASE, CONFIG, POOLS, message, who
 from pvc.server.session import state_of
@@ -27,47 +28,59 @@ _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,31}")
 _DEV = re.compile(r"[vsh]d[a-z]{1,2}")
 
 
-class Device(msgspec.Struct):
+class Change(msgspec.Struct, kw_only=True):
+    """live: in the running guest too, which is the default. restart: in the configuration, and the VM is restarted."""
+
+    live: bool | None = None
+    restart: bool = False
+
+
+class Device(Change):
     xml: str
-    live: bool = True
 
 
-class AddNetwork(msgspec.Struct):
+class AddNetwork(Change):
     net: str
     mac: str | None = None
     model: str = "virtio"
-    live: bool = True
 
 
-class RemoveNetwork(msgspec.Struct):
+class RemoveNetwork(Change):
     net: str | None = None
     mac: str | None = None
-    live: bool = True
 
 
-class AddVolume(msgspec.Struct):
+class AddVolume(Change):
     volume: str
     disk_id: str | None = None
     bus: str | None = None
-    live: bool = True
 
 
-class RemoveVolume(msgspec.Struct):
+class RemoveVolume(Change):
     volume: str
-    live: bool = True
 
 
 async def _change(
-    request: web.Request, held: Held[VM], action: str, device: str, live: bool, what: str
+    request: web.Request, held: Held[VM], action: str, device: str, given: Change, what: str
 ) -> web.Response:
     """what: the device in words, as `network "lan"`."""
+    when = _when(given)
     timeout_s = request.app[CONFIG].agent.detach_timeout_s + _MARGIN_S
     state = state_of(request)
-    task = await devices.change(state, held, action, device, live=live, who=who(request), timeout_s=timeout_s)
+    task = await devices.change(state, held, action, device, when=when, who=who(request), timeout_s=timeout_s)
     verb, to = ("Attached", "to") if action == devices.ATTACH else ("Detached", "from")
-    if task is None:
-        return message(f'{verb} {what} {to} the configuration of VM "{held.record.name}".', live=False)
-    return message(f'{verb} {what} {to} VM "{held.record.name}".', live=True)
+    if task is not None:
+        return message(f'{verb} {what} {to} VM "{held.record.name}".', live=True)
+    restarted = ", which is restarted" if when is When.RESTART and held.record.desired is Desired.RUNNING else ""
+    return message(f'{verb} {what} {to} the configuration of VM "{held.record.name}"{restarted}.', live=False)
+
+
+def _when(given: Change) -> When:
+    if given.restart and given.live is not None:
+        raise InvalidInput({"restart": 'must stand without "live"'})
+    if given.restart:
+        return When.RESTART
+    return When.LATER if given.live is False else When.LIVE
 
 
 async def _checked(request: web.Request, held: Held[VM], text: str) -> str:
@@ -114,9 +127,7 @@ async def _vm(request: web.Request) -> Held[VM]:
 async def attach_device(request: web.Request) -> web.Response:
     given = await parameters(request, Device)
     held = await _vm(request)
-    return await _change(
-        request, held, devices.ATTACH, await _checked(request, held, given.xml), given.live, "the device"
-    )
+    return await _change(request, held, devices.ATTACH, await _checked(request, held, given.xml), given, "the device")
 
 
 @routes.delete(f"{BASE}/vm/{{vm}}/device")
@@ -125,7 +136,7 @@ async def detach_device(request: web.Request) -> web.Response:
     given = await parameters(request, Device)
     held = await _vm(request)
     node = domain.parse_device(given.xml)
-    return await _change(request, held, devices.DETACH, domain.text_of(node), given.live, "the device")
+    return await _change(request, held, devices.DETACH, domain.text_of(node), given, "the device")
 
 
 @routes.get(f"{BASE}/vm/{{vm}}/network")
@@ -148,7 +159,7 @@ async def add_network(request: web.Request) -> web.Response:
     mac = (given.mac or next(vms.new_macs(taken))).lower()
     device = await _checked(request, held, domain.nic_xml(network.bridge, mac, given.model))
     what = f'network "{network.description}" as "{mac}"'
-    return await _change(request, held, devices.ATTACH, device, given.live, what)
+    return await _change(request, held, devices.ATTACH, device, given, what)
 
 
 @routes.delete(f"{BASE}/vm/{{vm}}/network")
@@ -157,7 +168,7 @@ async def remove_network(request: web.Request) -> web.Response:
     held = await _vm(request)
     nic = await _which_nic(state_of(request), held.record, given)
     device = domain.nic_xml(nic.source, nic.mac, nic.model)
-    return await _change(request, held, devices.DETACH, device, given.live, f'network interface "{nic.mac}"')
+    return await _change(request, held, devices.DETACH, device, given, f'network interface "{nic.mac}"')
 
 
 async def _which_nic(state: State, vm: VM, given: RemoveNetwork) -> domain.Nic:
@@ -190,7 +201,7 @@ async def add_volume(request: web.Request) -> web.Response:
     _split(given.volume)
     dev, bus = _place(held.record, given)
     device = await _checked(request, held, domain.disk_xml(given.volume, dev, bus))
-    return await _change(request, held, devices.ATTACH, device, given.live, f'volume "{given.volume}" as "{dev}"')
+    return await _change(request, held, devices.ATTACH, device, given, f'volume "{given.volume}" as "{dev}"')
 
 
 def _place(vm: VM, given: AddVolume) -> tuple[str, str]:
@@ -214,4 +225,4 @@ async def remove_volume(request: web.Request) -> web.Response:
     if disk is None or not disk.volume:
         raise NotFound(kind=f'disk of VM "{held.record.name}"', name=given.volume)
     device = domain.disk_xml(disk.volume, disk.dev, disk.bus)
-    return await _change(request, held, devices.DETACH, device, given.live, f'volume "{disk.volume}"')
+    return await _change(request, held, devices.DETACH, device, given, f'volume "{disk.volume}"')

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from pvc.agent.reconcile import Reconciler
 from pvc.agent.settings import Settings
 from pvc.cluster import devices, nodes, power, tasks, vms
+from pvc.cluster.devices import When
 from pvc.cluster.opening import open_state
 from pvc.cluster.state import State
 from pvc.hypervisor.fake import FakeHypervisor
@@ -118,9 +119,9 @@ class Lab:
         _held, seen = await power.watch_until(self.state, await self.vm(uuid), true, "It", TIMEOUT_S)
         return seen
 
-    async def change(self, uuid: str, action: str, device: str, *, live: bool = True) -> Task | None:
+    async def change(self, uuid: str, action: str, device: str, when: When = When.LIVE) -> Task | None:
         held = await self.state.vm(uuid)
-        return await devices.change(self.state, held, action, device, live=live, who="me", timeout_s=TIMEOUT_S)
+        return await devices.change(self.state, held, action, device, when=when, who="me", timeout_s=TIMEOUT_S)
 
     async def asked(self, uuid: str, action: str, device: str) -> Task:
         """A task that holds the VM and that no agent has seen yet."""

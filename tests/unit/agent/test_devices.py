@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from pvc.cluster import devices, power, tasks
+from pvc.cluster.devices import When
 from pvc.cluster.state import Held
 from pvc.cluster.tasks import TaskProblem
 from pvc.errors import Busy, Conflict, HypervisorRefused, NodeUnavailable, NoRoom, NotFound
@@ -66,7 +67,7 @@ async def test_a_device_of_a_vm_that_is_off_changes_the_configuration_alone(lab:
 async def test_only_the_configuration_is_changed_where_that_is_asked(lab: Lab) -> None:
     async with lab.agent():
         uuid = await lab.running()
-        assert await lab.change(uuid, devices.ATTACH, NIC, live=False) is None
+        assert await lab.change(uuid, devices.ATTACH, NIC, When.LATER) is None
         assert await both(lab, uuid) == (["vda"], sorted([MAC, "vda"]))
 
 
@@ -116,11 +117,11 @@ async def test_another_device_in_its_place_is_not_taken_for_it(lab: Lab) -> None
     async with lab.agent():
         uuid = await lab.running()
         await lab.change(uuid, devices.ATTACH, DISK)
-        await lab.change(uuid, devices.DETACH, DISK, live=False)
+        await lab.change(uuid, devices.DETACH, DISK, When.LATER)
         with pytest.raises(TaskProblem, match="the running guest has another device in that place"):
             await lab.change(uuid, devices.ATTACH, new)
         assert await lab.configured(uuid) == ["vda"]
-        await lab.change(uuid, devices.ATTACH, new, live=False)
+        await lab.change(uuid, devices.ATTACH, new, When.LATER)
         await lab.change(uuid, devices.DETACH, new)
         assert await both(lab, uuid) == (["vda", "vdb"], ["vda"])
 

@@ -154,6 +154,8 @@ READS: dict[str, Any] = {
     "/vm/db": [BROKEN],
     "/vm/web1/console": {"name": "web1", "data": "tick 1\ntick 2\n"},
     "/vm/web1/tags": {"name": "web1", "tags": TAGS, "unprotected": LIFTED},
+    "/vm/web1/vcpu": {"name": "web1", "vcpu": 2, "vcpu_topology": "1/2/1"},
+    "/vm/web1/memory": {"name": "web1", "memory": 1536},
     "/vm/web1/network": NICS,
     "/vm/web1/volume": DISKS,
     "/network": [NETWORK],

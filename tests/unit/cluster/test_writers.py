@@ -101,7 +101,10 @@ async def test_of_two_attachments_of_one_volume_one_is_done(house: House) -> Non
     disk = documents.disk("local/data")
     held = [await house.state.vm(vm.uuid) for vm in (first, second)]
     done, refused = await outcomes(
-        *(devices.change(house.state, one, devices.ATTACH, disk, live=False, who="", timeout_s=1) for one in held)
+        *(
+            devices.change(house.state, one, devices.ATTACH, disk, when=devices.When.LATER, who="", timeout_s=1)
+            for one in held
+        )
     )
     assert (len(done), len(refused)) == (1, 1)
     found = [
@@ -117,7 +120,13 @@ async def test_of_a_modification_and_an_attachment_at_once_neither_is_lost_unsee
     _done, refused = await outcomes(
         vms.modify(house.state, house.pools, held, xml, restart=False),
         devices.change(
-            house.other, held, devices.ATTACH, documents.nic(MAC[:-1] + "2"), live=False, who="", timeout_s=1
+            house.other,
+            held,
+            devices.ATTACH,
+            documents.nic(MAC[:-1] + "2"),
+            when=devices.When.LATER,
+            who="",
+            timeout_s=1,
         ),
     )
     assert [type(exc) for exc in refused] == [Changed]
