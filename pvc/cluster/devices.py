@@ -50,15 +50,21 @@ async def _begin(state: State, held: Held[VM], action: str, device: str, when: W
     """Change the configuration, or make the task that does."""
     vm = held.record
     observed = await state.observed(vm)
-    if when is not When.LIVE or not _may_be_alive(vm, observed):
+    if when is not When.LIVE or not may_be_alive(vm, observed):
         new = replace(vm, xml=edited(vm.xml, action, device))
         await state.write_vm(held, await power.restarted(state, new) if when is When.RESTART else new)
         return None
-    if not await state.node_alive(vm.node):
-        raise NodeUnavailable(name=vm.node, reason="its agent does not answer")
     if action == ATTACH and observed.free_slots == 0:
         raise NoRoom(kind="VM", name=vm.name, problem="has no free slot for another device")
-    task = tasks.new(state, action, ("vm", vm.uuid), vm.name, who=who, node=vm.node, args={"device": device})
+    return await entrust(state, held, action, {"device": device}, who)
+
+
+async def entrust(state: State, held: Held[VM], kind: str, args: dict[str, str], who: str) -> Task:
+    """Give the VM's node a task that holds the VM until it has ended. Raises NodeUnavailable, Changed."""
+    vm = held.record
+    if not await state.node_alive(vm.node):
+        raise NodeUnavailable(name=vm.node, reason="its agent does not answer")
+    task = tasks.new(state, kind, ("vm", vm.uuid), vm.name, who=who, node=vm.node, args=args)
     try:
         await state.store.commit(tasks.creation(state, task), state.put_vm(held, replace(vm, task=task.id)))
     except Changed as exc:
@@ -70,7 +76,7 @@ def edited(xml: str, action: str, device: str) -> str:
     return domain.with_device(xml, device) if action == ATTACH else domain.without_device(xml, device)
 
 
-def _may_be_alive(vm: VM, observed: Observed) -> bool:
+def may_be_alive(vm: VM, observed: Observed) -> bool:
     wanted = vm.desired is Desired.RUNNING and not is_over(vm, observed)
     return wanted or observed.power in power.ALIVE
 

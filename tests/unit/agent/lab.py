@@ -125,8 +125,11 @@ class Lab:
 
     async def asked(self, uuid: str, action: str, device: str) -> Task:
         """A task that holds the VM and that no agent has seen yet."""
+        return await self.entrusted(uuid, action, {"device": device})
+
+    async def entrusted(self, uuid: str, kind: str, args: dict[str, str]) -> Task:
         held = await self.state.vm(uuid)
-        task = tasks.new(self.state, action, ("vm", uuid), held.record.name, args={"device": device})
+        task = tasks.new(self.state, kind, ("vm", uuid), held.record.name, args=args)
         writing = self.state.put_vm(held, replace(held.record, task=task.id))
         await self.state.store.commit(tasks.creation(self.state, task), writing)
         return task

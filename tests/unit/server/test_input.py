@@ -216,7 +216,10 @@ async def test_what_is_in_use_stays(site: Site) -> None:
     await refused(site, "PUT", "/storage/ceph/volume/local/disk0", 409, "in_use", params={"new_name": "x"})
     answer = await site.ask("POST", "/vm/web1/state", {"state": "start", "wait": "yes"})
     assert answer.message == 'Started VM "web1".'
-    await refused(site, "PUT", "/storage/ceph/volume/local/disk0", 409, "in_use", params={"new_size": "2M"})
+    await refused(site, "PUT", "/storage/ceph/volume/local/disk0", 409, "in_use", params={"new_size": "512K"})
+    await refused(
+        site, "PUT", "/storage/ceph/volume/local/disk0", 409, "in_use", params={"new_size": "4K", "force": "yes"}
+    )
 
 
 async def test_without_an_agent_nothing_starts_and_it_is_said(bare: Site) -> None:

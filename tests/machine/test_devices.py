@@ -1,0 +1,170 @@
+"""Devices of a running guest, with the guest's own console as the witness."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from pvc.model import domain
+from tests import guest
+from tests.machine.conftest import Machine
+from tests.machine.shell import PROGRAM, Shell
+from tests.parts.bridge import bridge
+from tests.parts.libvirtd import Libvirtd
+from tests.parts.serve import Serve
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+
+MACS = ["52:54:00:00:0a:01", "52:54:00:00:0a:02", "52:54:00:00:0a:03"]
+BRIDGES = ["pvcdev1", "pvcdev2", "pvcdev3"]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What somebody says a VM has. disks: device names."""
+
+    disks: frozenset[str]
+    macs: frozenset[str]
+
+
+def said(line: str) -> View:
+    """What the guest sees, by a line of its console."""
+    return View(frozenset(re.findall(r"(vd[a-z]+):", line)), frozenset(re.findall(r":((?:[0-9a-f]{2}:){5}..)", line)))
+
+
+def configured(shell: Shell, name: str) -> View:
+    vm = shell.vm(name)
+    return View(frozenset(one["dev"] for one in vm["disks"]), frozenset(one["mac"] for one in vm["networks"]))
+
+
+def live(libvirtd: Libvirtd, name: str) -> View:
+    words = ["virsh", "-c", libvirtd.uri, "dumpxml", name]
+    root = etree.fromstring(subprocess.run(words, check=True, capture_output=True).stdout)
+    return View(frozenset(d.dev for d in domain.disks(root)), frozenset(n.mac for n in domain.nics(root)))
+
+
+def seen(shell: Shell, name: str, expected: View) -> None:
+    """Return when the guest sees what is expected, in a line that it writes from now on."""
+    with shell.following(name, past=0) as lines:
+        for line in lines:
+            if line.startswith("tick ") and said(line) == expected:
+                return
+    raise AssertionError(f'The guest of "{name}" never saw {expected}.')
+
+
+@pytest.fixture
+def lans(machine: Machine) -> Iterator[None]:
+    """Three bridges and three networks."""
+    with ExitStack() as bridges:
+        for number, name in enumerate(BRIDGES, 1):
+            bridges.enter_context(bridge(name))
+            machine.shell.do("network", "add", str(number), "-d", f"lan{number}", "-b", name)
+        yield
+        for number in (1, 2, 3):
+            machine.shell.do("network", "remove", str(number), "-y")
+
+
+def plug_everything(shell: Shell, name: str) -> None:
+    """Three NICs and three disks besides the one it boots from."""
+    for number in (1, 2, 3):
+        shell.do("storage", "volume", "add", "local", f"{name}_{number}", f"{8 * number}M")
+        shell.do("vm", "volume", "add", name, f"local/{name}_{number}")
+        shell.do("vm", "network", "add", name, f"lan{number}", "-a", MACS[number - 1])
+
+
+def test_each_nic_and_disk_is_removed_by_its_name_and_no_other_with_it(machine: Machine, lans: None) -> None:
+    shell, name = machine.shell, "plugged"
+    shell.make_vm(name, guest.build().qcow2)
+    shell.do("vm", "start", name)
+    shell.hear(name, lambda line: line.startswith("tick "))
+    plug_everything(shell, name)
+    disks, macs = {"vda", "vdb", "vdc", "vdd"}, set(MACS)
+    seen(shell, name, View(frozenset(disks), frozenset(macs)))
+    for words, gone in (
+        (("network", "remove", name, "-a", MACS[1]), MACS[1]),
+        (("volume", "remove", name, f"local/{name}_2"), "vdc"),
+        (("network", "remove", name, "1"), MACS[0]),
+        (("volume", "remove", name, f"local/{name}_1"), "vdb"),
+        (("network", "remove", name, "lan3", "-a", MACS[2]), MACS[2]),
+        (("volume", "remove", name, f"local/{name}_3"), "vdd"),
+    ):
+        shell.do("vm", *words)
+        disks -= {gone}
+        macs -= {gone}
+        left = View(frozenset(disks), frozenset(macs))
+        assert live(machine.libvirtd, name) == configured(shell, name) == left
+        seen(shell, name, left)
+    shell.do("vm", "remove", name, "-y")
+    for number in (1, 2, 3):
+        shell.do("storage", "volume", "remove", "local", f"{name}_{number}", "-y")
+
+
+def test_a_volume_that_grows_is_larger_in_the_running_guest(machine: Machine) -> None:
+    shell, name = machine.shell, "growing"
+    shell.make_vm(name, guest.build().qcow2)
+    shell.do("storage", "volume", "add", "local", "growing_data", "8M")
+    shell.do("vm", "start", name)
+    shell.do("vm", "volume", "add", name, "local/growing_data")
+    shell.hear(name, lambda line: "vdb:8M" in line)
+    assert shell.do("storage", "volume", "resize", "local", "growing_data", "24M")
+    shell.hear(name, lambda line: "vdb:24M" in line)
+    [volume] = shell.ask("storage", "volume", "list", "growing_data")
+    assert volume["stats"]["size"] == "24M"
+    assert shell.run("storage", "volume", "resize", "local", "growing_data", "8M", "--force").code == 4
+    shell.hear(name, lambda line: "vdb:24M" in line)
+    shell.do("vm", "remove", name, "-y")
+
+
+ROUNDS, SEED = 40, 4
+# Within this time after a request the kill comes: from before it is read until after it is answered.
+LATEST_KILL_S = 0.5
+
+
+def test_forty_rounds_under_a_random_kill_leave_configuration_libvirt_and_guest_equal(
+    folder: Path, libvirtd: Libvirtd
+) -> None:
+    own, name = folder / "rounds", "rounds"
+    own.mkdir(mode=0o755)
+    chance = random.Random(SEED)
+    with bridge("pvcdev4"), Serve(own, libvirtd.uri, extra="interval_s = 1.0\n") as serve:
+        shell = Shell(serve.url, own)
+        shell.make_vm(name, guest.build().qcow2)
+        shell.do("network", "add", "4", "-d", "lan4", "-b", "pvcdev4")
+        shell.do("storage", "volume", "add", "local", "data", "8M")
+        shell.do("vm", "start", name)
+        shell.hear(name, lambda line: line.startswith("tick "))
+        for number in range(ROUNDS):
+            killed = chance.choice(["add", "remove"])
+            noun, *what = chance.choice([["volume", "local/data"], ["network", "lan4", "-a", MACS[0]]])
+            for verb in ("add", "remove"):
+                when_s = chance.uniform(0, LATEST_KILL_S) if verb == killed else None
+                change(serve, shell, ["vm", noun, verb, name, *what], when_s)
+                free = shell.vm(name)
+                while free["task"]:
+                    shell.run("task", "wait", free["task"])
+                    free = shell.vm(name)
+                assert live(libvirtd, name) == configured(shell, name), f"round {number}: {verb} {noun}"
+            if number % 8 == 7:
+                seen(shell, name, configured(shell, name))
+        shell.do("vm", "remove", name, "-y")
+
+
+def change(serve: Serve, shell: Shell, words: list[str], kill_after_s: float | None) -> None:
+    """Ask for it, and kill `pvc serve` meanwhile when that is wished."""
+    if kill_after_s is None:
+        assert shell.run(*words).code in (0, 3, 4)  # a round that was cut off leaves nothing to remove, or all to add
+        return
+    asking = subprocess.Popen([*PROGRAM, *words], env=shell.environment, stderr=subprocess.DEVNULL)
+    time.sleep(kill_after_s)  # not to wait for something, but to meet it at any moment
+    serve.kill()
+    asking.wait()
+    serve.start()
