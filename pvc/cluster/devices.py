@@ -84,8 +84,8 @@ def may_be_alive(vm: VM, observed: Observed) -> bool:
 def _check_sense(vm: VM, action: str, device: str) -> None:
     node = domain.parse_device(device)
     present = domain.find_device(domain.parse(vm.xml), node) is not None
-    what = domain.disk(node).dev if node.tag == "disk" else domain.nic(node).mac
-    kind = "disk" if node.tag == "disk" else "network interface"
+    what = domain.name_of(node)
+    kind = {"disk": "disk", "interface": "network interface"}.get(str(node.tag), f'device "{node.tag}"')
     if action == ATTACH and present:
         raise Conflict(kind=kind, name=what, problem=f'is in VM "{vm.name}" already')
     if action == DETACH and not present:

@@ -83,31 +83,49 @@ def _when(given: Change) -> When:
     return When.LATER if given.live is False else When.LIVE
 
 
-async def _checked(request: web.Request, held: Held[VM], text: str) -> str:
+async def _checked(request: web.Request, text: str) -> str:
     """A device's XML as it is stored. Raises InvalidXML, NotPermitted, Conflict, NotFound."""
-    node = domain.parse_device(text)
+    config, state = request.app[CONFIG].hypervisor, state_of(request)
+    node = domain.parse_device(text, (*domain.DEVICES, *config.more_devices))
     foreign = foreign_parts(node)
-    if foreign and not request.app[CONFIG].hypervisor.allow_host_devices:
+    if foreign and not config.allow_host_devices:
         raise NotPermitted(problem=f"The device uses {foreign[0]}, which the configuration does not allow")
-    state = state_of(request)
-    if node.tag == "interface":
-        return await _with_mac(state, node)
+    match node.tag:
+        case "interface":
+            return await _with_mac(state, node, any_bridge=config.allow_host_devices)
+        case "disk":
+            await _check_disk(request, node)
+        case _:
+            _name(state, node)
+    return domain.text_of(node)
+
+
+async def _check_disk(request: web.Request, node: domain.Element) -> None:
     if not domain.disk(node).dev:
         raise InvalidInput({"xml": "has a disk without a device name"})
     volume = domain.volume_of(node)
     if volume:
         pool, name = _split(volume)
         await volumes.pool_of(request.app[POOLS], pool).volume(name)
-    return domain.text_of(node)
 
 
-async def _with_mac(state: State, node: domain.Element) -> str:
+def _name(state: State, node: domain.Element) -> None:
+    """Give the device an alias by which it is found again, in the running guest too."""
+    name = domain.name_of(domain.with_alias(node, f"ua-{state.new_uuid()}"))
+    if not domain.ALIAS.fullmatch(name):
+        raise InvalidInput({"xml": 'has an alias that is not "ua-" and letters, digits, dashes or underscores'})
+
+
+async def _with_mac(state: State, node: domain.Element, *, any_bridge: bool) -> str:
     taken = networks.macs_of([one.record for one in await state.readable_vms()])
     nic = domain.nic(node)
     if nic.mac and not names.MAC.fullmatch(nic.mac):
         raise InvalidInput({"xml": f'has a MAC address "{nic.mac}" that is not one'})
     if nic.mac in taken:
         raise Conflict(kind="MAC address", name=nic.mac, problem=f'belongs to VM "{taken[nic.mac]}"')
+    if not any_bridge and nic.source not in await networks.by_bridge(state):
+        problem = f'The device joins the bridge "{nic.source}", which is of no network, and the configuration'
+        raise NotPermitted(problem=f"{problem} does not allow that")
     mac = nic.mac or next(vms.new_macs(taken))
     return domain.nic_xml(nic.source, mac, nic.model or "virtio") if not nic.mac else domain.text_of(node)
 
@@ -127,16 +145,30 @@ async def _vm(request: web.Request) -> Held[VM]:
 async def attach_device(request: web.Request) -> web.Response:
     given = await parameters(request, Device)
     held = await _vm(request)
-    return await _change(request, held, devices.ATTACH, await _checked(request, held, given.xml), given, "the device")
+    return await _change(request, held, devices.ATTACH, await _checked(request, given.xml), given, "the device")
 
 
 @routes.delete(f"{BASE}/vm/{{vm}}/device")
 async def detach_device(request: web.Request) -> web.Response:
-    """The device is found by its disk target or its MAC."""
+    """The device is found by its disk target, its MAC or its alias; the only one of its kind needs no alias."""
     given = await parameters(request, Device)
     held = await _vm(request)
-    node = domain.parse_device(given.xml)
-    return await _change(request, held, devices.DETACH, domain.text_of(node), given, "the device")
+    node = domain.parse_device(given.xml, (*domain.DEVICES, *request.app[CONFIG].hypervisor.more_devices))
+    device = domain.text_of(node if node.tag in domain.DEVICES else _which_device(held.record, node))
+    return await _change(request, held, devices.DETACH, device, given, "the device")
+
+
+def _which_device(vm: VM, wanted: domain.Element) -> domain.Element:
+    """The one of that kind that has the alias, or the only one. Raises NotFound, InvalidInput."""
+    named = [node for node in domain.parse(vm.xml).iterfind(f"devices/{wanted.tag}") if domain.name_of(node)]
+    alias = domain.name_of(wanted)
+    found = [node for node in named if alias in ("", domain.name_of(node))]
+    if not found:
+        raise NotFound(kind=f'device "{wanted.tag}" of VM "{vm.name}"', name=alias)
+    if len(found) > 1:
+        aliases = ", ".join(f'"{domain.name_of(node)}"' for node in found)
+        raise InvalidInput({"xml": f"must say by its alias which of {aliases} goes"})
+    return found[0]
 
 
 @routes.get(f"{BASE}/vm/{{vm}}/network")
@@ -157,7 +189,7 @@ async def add_network(request: web.Request) -> web.Response:
     network = await networks.find(state, given.net)
     taken = networks.macs_of([one.record for one in await state.readable_vms()])
     mac = (given.mac or next(vms.new_macs(taken))).lower()
-    device = await _checked(request, held, domain.nic_xml(network.bridge, mac, given.model))
+    device = await _checked(request, domain.nic_xml(network.bridge, mac, given.model))
     what = f'network "{network.description}" as "{mac}"'
     return await _change(request, held, devices.ATTACH, device, given, what)
 
@@ -200,7 +232,7 @@ async def add_volume(request: web.Request) -> web.Response:
     held = await _vm(request)
     _split(given.volume)
     dev, bus = _place(held.record, given)
-    device = await _checked(request, held, domain.disk_xml(given.volume, dev, bus))
+    device = await _checked(request, domain.disk_xml(given.volume, dev, bus))
     return await _change(request, held, devices.ATTACH, device, given, f'volume "{given.volume}" as "{dev}"')
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from pvc.cli.client import Client
 from pvc.model import domain
 from tests import guest
 from tests.machine.conftest import Machine
@@ -46,9 +47,13 @@ def configured(shell: Shell, name: str) -> View:
     return View(frozenset(one["dev"] for one in vm["disks"]), frozenset(one["mac"] for one in vm["networks"]))
 
 
-def live(libvirtd: Libvirtd, name: str) -> View:
+def running(libvirtd: Libvirtd, name: str) -> domain.Element:
     words = ["virsh", "-c", libvirtd.uri, "dumpxml", name]
-    root = etree.fromstring(subprocess.run(words, check=True, capture_output=True).stdout)
+    return etree.fromstring(subprocess.run(words, check=True, capture_output=True).stdout)
+
+
+def live(libvirtd: Libvirtd, name: str) -> View:
+    root = running(libvirtd, name)
     return View(frozenset(d.dev for d in domain.disks(root)), frozenset(n.mac for n in domain.nics(root)))
 
 
@@ -122,6 +127,34 @@ def test_a_volume_that_grows_is_larger_in_the_running_guest(machine: Machine) ->
     assert shell.run("storage", "volume", "resize", "local", "growing_data", "8M", "--force").code == 4
     shell.hear(name, lambda line: "vdb:24M" in line)
     shell.do("vm", "remove", name, "-y")
+
+
+def test_a_device_of_a_configured_kind_comes_and_goes_by_its_alias(folder: Path, libvirtd: Libvirtd) -> None:
+    own, name = folder / "more", "more"
+    own.mkdir(mode=0o755)
+    serve = Serve(own, libvirtd.uri)
+    more = '[hypervisor]\nmore_devices = ["rng"]\n'
+    serve.config.write_text(serve.config.read_text().replace("[hypervisor]\n", more))
+    with serve:
+        shell, api = Shell(serve.url, own), Client(serve.url)
+        shell.make_vm(name, guest.build().qcow2)
+        shell.do("vm", "start", name)
+        shell.hear(name, lambda line: line.startswith("tick "))
+        for alias in ("ua-first", "ua-second"):
+            api.post("vm", name, "device", xml=RNG.format(alias=alias))
+        assert rngs(libvirtd, name) == ["ua-first", "ua-second"]
+        api.delete("vm", name, "device", xml=RNG.format(alias="ua-first"))
+        assert rngs(libvirtd, name) == ["ua-second"]
+        assert "ua-second" in shell.vm(name)["xml"]
+        assert "ua-first" not in shell.vm(name)["xml"]
+        shell.do("vm", "remove", name, "-y")
+
+
+RNG = "<rng model='virtio'><backend model='random'>/dev/urandom</backend><alias name='{alias}'/></rng>"
+
+
+def rngs(libvirtd: Libvirtd, name: str) -> list[str]:
+    return [domain.name_of(node) for node in running(libvirtd, name).iterfind("devices/rng")]
 
 
 ROUNDS, SEED = 40, 4

@@ -149,6 +149,8 @@ async def test_a_network_that_cannot_be_attached_is_refused(
         (documents.nic(MAC), 409, "conflict"),
         (documents.disk("local/absent", "vdb"), 404, "not_found"),
         ("<interface type='network'><source network='default'/></interface>", 403, "not_permitted"),
+        (documents.nic("52:54:00:00:00:02", "virbr0"), 403, "not_permitted"),
+        ("<rng model='virtio'><backend model='random'/></rng>", 400, "invalid_xml"),
     ],
 )
 async def test_a_device_that_cannot_be_attached_is_refused(site: Site, device: str, status: int, code: str) -> None:
