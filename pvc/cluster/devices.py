@@ -6,11 +6,13 @@ Otherwise the configuration alone is changed, here; compare-and-set keeps a star
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from enum import StrEnum
 
 from msgspec.structs import replace
 
-from pvc.cluster import power, tasks, volumes
+from pvc.cluster import arrivals, networks, power, tasks, volumes
 from pvc.cluster.state import Held, State
 from pvc.cluster.vms import check_free
 from pvc.errors import Changed, Conflict, NodeUnavailable, NoRoom, NotFound
@@ -18,7 +20,7 @@ from pvc.model import domain
 from pvc.model.records import VM, Desired, Observed, Task
 from pvc.model.states import is_over
 
-ATTACH, DETACH = "attach", "detach"
+ATTACH, DETACH = arrivals.ATTACH, "detach"
 
 
 class When(StrEnum):
@@ -40,10 +42,20 @@ async def change(
     vm = held.record
     check_free(vm)
     _check_sense(vm, action, device)
-    volume = domain.volume_of(domain.parse_device(device))
-    async with volumes.claimed(state, vm, [volume] if volume and action == ATTACH else []):
+    async with _claimed(state, vm, domain.parse_device(device)) if action == ATTACH else nullcontext():
         task = await _begin(state, held, action, device, when, who)
     return await tasks.wait(state, task.id, timeout_s) if task is not None else None
+
+
+@asynccontextmanager
+async def _claimed(state: State, vm: VM, device: domain.Element) -> AsyncIterator[None]:
+    """Nobody else gets the device's volume or MAC meanwhile."""
+    async with AsyncExitStack() as claims:
+        if volume := domain.volume_of(device):
+            await claims.enter_async_context(volumes.claimed(state, vm, [volume]))
+        if device.tag == "interface":
+            await claims.enter_async_context(networks.claimed(state, vm, domain.nic(device).mac))
+        yield
 
 
 async def _begin(state: State, held: Held[VM], action: str, device: str, when: When, who: str) -> Task | None:

@@ -43,15 +43,13 @@ async def check_xml(state: State, xml: str, uuid: str, *, allow_host_devices: bo
     foreign = foreign_parts(domain.parse(xml))
     if foreign and not allow_host_devices:
         raise NotPermitted(problem=f"The XML uses {', '.join(foreign)}: {HOW_INSTEAD}")
-    vms = [held.record for held in await state.readable_vms() if held.record.uuid != uuid]
-    taken = networks.macs_of(vms)
+    taken = await networks.macs(state, but=uuid)
     described = domain.describe(xml)
     own = [nic.mac for nic in described.nics if nic.mac]
     for mac in own:
         if not names.MAC.fullmatch(mac):
             raise InvalidInput({"xml": f'has a MAC address "{mac}" that is not one'})
-        if mac in taken:
-            raise Conflict(kind="MAC address", name=mac, problem=f'belongs to VM "{taken[mac]}"')
+        networks.check_unused(mac, taken)
     disks = described.disks
     if not all(disk.dev for disk in disks):
         raise InvalidInput({"xml": "has a disk without a device name"})

@@ -10,7 +10,7 @@ from aiohttp import web
 from pvc.cluster import devices, networks, vms, volumes
 from pvc.cluster.devices import When
 from pvc.cluster.state import Held, State
-from pvc.errors import Conflict, InvalidInput, NotFound, NotPermitted
+from pvc.errors import InvalidInput, NotFound, NotPermitted
 from pvc.model import domain, names
 from pvc.model.foreign import foreign_parts
 from pvc.model.records import VM, Desired
@@ -117,12 +117,11 @@ def _name(state: State, node: domain.Element) -> None:
 
 
 async def _with_mac(state: State, node: domain.Element, *, any_bridge: bool) -> str:
-    taken = networks.macs_of([one.record for one in await state.readable_vms()])
+    taken = await networks.macs(state)
     nic = domain.nic(node)
     if nic.mac and not names.MAC.fullmatch(nic.mac):
         raise InvalidInput({"xml": f'has a MAC address "{nic.mac}" that is not one'})
-    if nic.mac in taken:
-        raise Conflict(kind="MAC address", name=nic.mac, problem=f'belongs to VM "{taken[nic.mac]}"')
+    networks.check_unused(nic.mac, taken)
     if not any_bridge and nic.source not in await networks.by_bridge(state):
         problem = f'The device joins the bridge "{nic.source}", which is of no network, and the configuration'
         raise NotPermitted(problem=f"{problem} does not allow that")
@@ -187,7 +186,7 @@ async def add_network(request: web.Request) -> web.Response:
     if not _MODEL.fullmatch(given.model):
         raise InvalidInput({"model": 'must be a NIC model, as "virtio" or "e1000e"'})
     network = await networks.find(state, given.net)
-    taken = networks.macs_of([one.record for one in await state.readable_vms()])
+    taken = await networks.macs(state)
     mac = (given.mac or next(vms.new_macs(taken))).lower()
     device = await _checked(request, domain.nic_xml(network.bridge, mac, given.model))
     what = f'network "{network.description}" as "{mac}"'
