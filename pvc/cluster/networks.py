@@ -54,7 +54,7 @@ async def by_bridge(state: State) -> dict[str, Network]:
 
 async def macs(state: State, but: str = "") -> dict[str, str]:
     """Every MAC that a VM has or is about to get, and the VM's name. but: UUID of a VM that does not count."""
-    found = {}
+    found: dict[str, str] = {}
     for vm in [held.record for held in await state.readable_vms() if held.record.uuid != but]:
         arriving = [domain.nic(node) for node in await arrivals.arriving(state, vm) if node.tag == "interface"]
         found |= {nic.mac: vm.name for nic in (*domain.describe(vm.xml).nics, *arriving)}

@@ -22,7 +22,7 @@ def pool_of(pools: Mapping[str, Pool], name: str) -> Pool:
 
 
 async def users(state: State, volume: str) -> list[VM]:
-    """The VMs that have POOL/VOLUME or are about to get it. Raises Corrupt when one cannot be read: it might be such."""
+    """The VMs that have POOL/VOLUME or are about to get it. Raises Corrupt when one cannot be read: it might."""
     found = []
     for vm in [held.record for held in await state.readable_vms()]:
         arriving = [domain.volume_of(node) for node in await arrivals.arriving(state, vm)]
