@@ -123,6 +123,14 @@ def _vm(name: str) -> ModuleType:
             import pvc.cli.commands.vm_remove as module
         case "vm log":
             import pvc.cli.commands.vm_log as module
+        case _:
+            return _part_of_vm(name)
+    return module
+
+
+def _part_of_vm(name: str) -> ModuleType:
+    module: ModuleType
+    match name:
         case "vm tag get":
             import pvc.cli.commands.vm_tag_get as module
         case "vm tag add":
