@@ -19,6 +19,9 @@ DEFAULT_PATH = Path("/etc/pvc/pvc.toml")
 # A pool or a node: the rule of pvc.model.names, which a leaf cannot import.
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 
+# What libvirt plugs into a running guest besides disks and NICs, and pvc can tell apart.
+_MORE_DEVICES = ("rng", "watchdog", "input", "channel", "vsock", "hostdev")
+
 
 class ConfigProblems(Exception):
     """Each item of `problems` is one sentence that names the key."""
@@ -95,12 +98,20 @@ class Hypervisor:
     # Let a VM's XML name host files, host block devices and host PCI or USB devices: whoever may define VMs is then
     # as good as root on the nodes.
     allow_host_devices: bool = False
+    # Kinds of devices that may be plugged in besides disks and NICs: "rng", "watchdog", "input", "channel", "vsock",
+    # and "hostdev" where allow_host_devices is true.
+    more_devices: tuple[str, ...] = ()
 
     def problems(self) -> Iterator[str]:
         if self.domain_type not in ("auto", "kvm", "qemu"):
             yield 'hypervisor.domain_type must be "auto", "kvm" or "qemu".'
         if not 0 <= self.hotplug_slots <= 24:
             yield "hypervisor.hotplug_slots must be 0 to 24."
+        for kind in self.more_devices:
+            if kind not in _MORE_DEVICES:
+                yield f'hypervisor.more_devices has "{kind}", which is none of {", ".join(_MORE_DEVICES)}.'
+        if "hostdev" in self.more_devices and not self.allow_host_devices:
+            yield 'hypervisor.more_devices may have "hostdev" only where hypervisor.allow_host_devices is true.'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

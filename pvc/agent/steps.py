@@ -11,14 +11,15 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from pvc.agent.settings import Settings
-from pvc.cluster import devices, tasks, volumes
+from pvc.cluster import devices, growth, tasks, volumes
 from pvc.cluster.state import Held, State
-from pvc.errors import AlreadyExists, Changed, HypervisorRefused, NotFound, PVCError, Unavailable
+from pvc.errors import AlreadyExists, Changed, Conflict, HypervisorRefused, NotFound, PVCError, Unavailable
 from pvc.hypervisor import domxml
 from pvc.hypervisor.base import Hypervisor
 from pvc.model import domain, names
 from pvc.model.records import VM, Power, Task
 from pvc.storage.base import Pool, Source
+from pvc.units import format_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +95,29 @@ async def run_task(hands: Hands, held: Held[VM], power: Power) -> None:
         await _write_end(hands.state, vm, None, vm.xml)
         return
     try:
-        if task.kind not in (devices.ATTACH, devices.DETACH):
-            raise HypervisorRefused(reason=f'this agent does not know tasks of kind "{task.kind}"')
-        device = task.args["device"]
-        if power is not Power.OFF:
-            await _plug(hands, vm.uuid, task.kind, device)
+        xml, result = await _act(hands, vm, task, power)
     except Unavailable:
         raise
     except PVCError as exc:
         await _write_end(hands.state, vm, tasks.failed(task, exc), vm.xml)
         return
-    verb = "Attached" if task.kind == devices.ATTACH else "Detached"
-    done = tasks.done(task, f'{verb} device {"to" if verb == "Attached" else "from"} VM "{vm.name}".')
-    await _write_end(hands.state, vm, done, devices.edited(vm.xml, task.kind, device))
+    await _write_end(hands.state, vm, tasks.done(task, result), xml)
+
+
+async def _act(hands: Hands, vm: VM, task: Task, power: Power) -> tuple[str, str]:
+    """Returns the configuration that goes with what was done, and the task's result."""
+    match task.kind:
+        case devices.ATTACH | devices.DETACH:
+            device = task.args["device"]
+            if power is not Power.OFF:
+                await _plug(hands, vm.uuid, task.kind, device)
+            what = "Attached device to" if task.kind == devices.ATTACH else "Detached device from"
+            return devices.edited(vm.xml, task.kind, device), f'{what} VM "{vm.name}".'
+        case growth.GROW:
+            size = await _grow(hands, vm, task.args["volume"], int(task.args["size"]), power)
+            return vm.xml, f'Resized volume "{task.args["volume"]}" to size "{format_size(size)}".'
+        case _:
+            raise HypervisorRefused(reason=f'this agent does not know tasks of kind "{task.kind}"')
 
 
 async def _plug(hands: Hands, uuid: str, action: str, device: str) -> None:
@@ -125,6 +136,36 @@ async def _plug(hands: Hands, uuid: str, action: str, device: str) -> None:
         if exc.fields.get("kind") != "VM":
             raise
         # It ended meanwhile: the configuration alone decides what its next run has.
+
+
+async def _grow(hands: Hands, vm: VM, volume: str, size: int, power: Power) -> int:
+    """Make the volume larger, in the running guest too; returns the size that it has then.
+
+    A guest that has it open is the only one who may: QEMU then resizes the volume and tells the guest, in one act.
+    """
+    pool_name, name = names.split_volume(volume)
+    pool = volumes.pool_of(hands.pools, pool_name)
+    if size < (await pool.volume(name)).size:
+        raise Conflict(kind="volume", name=volume, problem="is larger already, and shrinks only while its VM is off")
+    if power is Power.OFF or not await _grow_live(hands, vm.uuid, volume, size):
+        return (await pool.resize(name, size)).size
+    grown = (await pool.volume(name)).size
+    if grown < size:
+        raise HypervisorRefused(reason=f'the volume "{volume}" has {grown} bytes after it was resized to {size}')
+    return grown
+
+
+async def _grow_live(hands: Hands, uuid: str, volume: str, size: int) -> bool:
+    """False when no running guest has the volume."""
+    try:
+        dev = domxml.dev_of(await hands.hypervisor.xml(uuid), hands.source(volume))
+        if dev is not None:
+            await hands.hypervisor.resize_disk(uuid, dev, size)
+    except NotFound as exc:
+        if exc.fields.get("kind") != "VM":
+            raise
+        return False
+    return dev is not None
 
 
 async def _write_end(state: State, vm: VM, task: Task | None, xml: str) -> None:

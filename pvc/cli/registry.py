@@ -26,6 +26,8 @@ GROUPS = {
     "node": "the machines that run VMs",
     "vm": "virtual machines",
     "vm tag": "tags of a VM",
+    "vm vcpu": "CPUs of a VM",
+    "vm memory": "memory of a VM",
     "vm network": "network interfaces of a VM, also while it runs",
     "vm volume": "disks of a VM, also while it runs",
     "network": "networks that VMs join",
@@ -42,7 +44,8 @@ COMMANDS = (
     *("vm list", "vm info", "vm dump", "vm define", "vm modify", "vm rename"),
     *("vm start", "vm restart", "vm shutdown", "vm stop", "vm disable"),
     *("vm undefine", "vm remove", "vm log"),
-    *("vm tag get", "vm tag add", "vm tag remove"),
+    *("vm tag get", "vm tag add", "vm tag remove", "vm tag unprotect"),
+    *("vm vcpu get", "vm vcpu set", "vm memory get", "vm memory set"),
     *("vm network get", "vm network add", "vm network remove"),
     *("vm volume get", "vm volume add", "vm volume remove"),
     *("network list", "network info", "network add", "network remove"),
@@ -120,12 +123,30 @@ def _vm(name: str) -> ModuleType:
             import pvc.cli.commands.vm_remove as module
         case "vm log":
             import pvc.cli.commands.vm_log as module
+        case _:
+            return _part_of_vm(name)
+    return module
+
+
+def _part_of_vm(name: str) -> ModuleType:
+    module: ModuleType
+    match name:
         case "vm tag get":
             import pvc.cli.commands.vm_tag_get as module
         case "vm tag add":
             import pvc.cli.commands.vm_tag_add as module
         case "vm tag remove":
             import pvc.cli.commands.vm_tag_remove as module
+        case "vm tag unprotect":
+            import pvc.cli.commands.vm_tag_unprotect as module
+        case "vm vcpu get":
+            import pvc.cli.commands.vm_vcpu_get as module
+        case "vm vcpu set":
+            import pvc.cli.commands.vm_vcpu_set as module
+        case "vm memory get":
+            import pvc.cli.commands.vm_memory_get as module
+        case "vm memory set":
+            import pvc.cli.commands.vm_memory_set as module
         case "vm network get":
             import pvc.cli.commands.vm_network_get as module
         case "vm network add":

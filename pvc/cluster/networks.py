@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from pvc.cluster import arrivals
 from pvc.cluster.state import Held, State, Unreadable
-from pvc.errors import AlreadyExists, InUse, NotFound
+from pvc.errors import AlreadyExists, Busy, Conflict, InUse, NotFound
 from pvc.model import domain
 from pvc.model.records import VM, Network, encode
 from pvc.store.base import Create, Delete
@@ -48,6 +52,29 @@ async def by_bridge(state: State) -> dict[str, Network]:
     return {network.bridge: network for network in found}
 
 
-def macs_of(vms: list[VM]) -> dict[str, str]:
-    """Every MAC in use and the name of the VM that has it."""
-    return {nic.mac: vm.name for vm in vms for nic in domain.describe(vm.xml).nics}
+async def macs(state: State, but: str = "") -> dict[str, str]:
+    """Every MAC that a VM has or is about to get, and the VM's name. but: UUID of a VM that does not count."""
+    found: dict[str, str] = {}
+    for vm in [held.record for held in await state.readable_vms() if held.record.uuid != but]:
+        arriving = [domain.nic(node) for node in await arrivals.arriving(state, vm) if node.tag == "interface"]
+        found |= {nic.mac: vm.name for nic in (*domain.describe(vm.xml).nics, *arriving)}
+    return found
+
+
+@asynccontextmanager
+async def claimed(state: State, vm: VM, mac: str) -> AsyncIterator[None]:
+    """Hold a MAC that `vm` is about to get. Raises Busy, Conflict when a VM has it."""
+    async with AsyncExitStack() as holding:
+        try:
+            lock = state.store.lock(f"mac.{mac.replace(':', '')}", f'a change of VM "{vm.name}"')
+            await holding.enter_async_context(lock)
+        except Busy as exc:
+            raise Busy(kind="MAC address", name=mac, holder=str(exc.fields["holder"])) from exc
+        check_unused(mac, await macs(state))
+        yield
+
+
+def check_unused(mac: str, taken: Mapping[str, str]) -> None:
+    """Raises Conflict. taken: what `macs` found."""
+    if mac in taken:
+        raise Conflict(kind="MAC address", name=mac, problem=f'belongs to VM "{taken[mac]}"')

@@ -55,6 +55,18 @@ async def ask(state: State, name: str, action: str, *, force: bool = False, dead
         return new
 
 
+async def restarted(state: State, vm: VM) -> VM:
+    """`vm` asked for a new run, unless it is meant to be off: its guest is asked to shut down before.
+
+    Raises NodeUnavailable.
+    """
+    observed = await state.observed(vm)
+    if vm.desired is not Desired.RUNNING or (is_over(vm, observed) and not observed.failure):
+        return vm
+    await check_node(state, vm.node)
+    return replace(vm, run=vm.run + 1, how=How.SHUTDOWN, deadline_s=None)
+
+
 async def check_node(state: State, node: str) -> None:
     """Raises NodeUnavailable when nobody there could start a guest."""
     if not await state.node_alive(node):

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+
 from msgspec.structs import replace
 
 from pvc.cluster.state import State
 from pvc.errors import Changed, Conflict, NotFound
-from pvc.model.records import VM, Tag
+from pvc.model.records import VM, Lifted, Tag
+
+ADD, REMOVE, UNPROTECT = "add", "remove", "unprotect"
+
+# Lifted protections that a VM's record keeps.
+KEPT = 20
+
+log = logging.getLogger("pvc.cluster")
 
 
 def added(vm: VM, tag: Tag) -> VM:
     """Raises Conflict when that would change a system tag or lift a protection."""
-    old = next((one for one in vm.tags if one.name == tag.name), None)
+    old = _find(vm, tag.name)
     if old is not None:
         if old.type != "user":
             raise Conflict(kind="tag", name=tag.name, problem="is not a user tag and cannot be changed")
@@ -25,9 +34,7 @@ def added(vm: VM, tag: Tag) -> VM:
 
 def removed(vm: VM, name: str) -> VM:
     """Raises NotFound, Conflict for a protected or system tag."""
-    tag = next((one for one in vm.tags if one.name == name), None)
-    if tag is None:
-        raise NotFound(kind="tag", name=name)
+    tag = _need(vm, name)
     if tag.type != "user":
         raise Conflict(kind="tag", name=name, problem="is not a user tag and cannot be removed")
     if tag.protected:
@@ -35,13 +42,48 @@ def removed(vm: VM, name: str) -> VM:
     return replace(vm, tags=tuple(one for one in vm.tags if one.name != name))
 
 
-async def change(state: State, vm_name: str, action: str, tag: Tag) -> None:
-    """action: "add" or "remove". Tries again when another request came between."""
+def unprotected(vm: VM, name: str, *, who: str, at: float) -> VM:
+    """The tag can be removed from then on. Raises NotFound, Conflict for a system tag or one without protection."""
+    tag = _need(vm, name)
+    if tag.type != "user":
+        raise Conflict(kind="tag", name=name, problem="is not a user tag and cannot be changed")
+    if not tag.protected:
+        raise Conflict(kind="tag", name=name, problem="is not protected")
+    tags = tuple(replace(one, protected=False) if one.name == name else one for one in vm.tags)
+    lifted = (*vm.lifted, Lifted(tag=name, who=who, at=at))
+    return replace(vm, tags=tags, lifted=lifted[-KEPT:])
+
+
+def _find(vm: VM, name: str) -> Tag | None:
+    return next((one for one in vm.tags if one.name == name), None)
+
+
+def _need(vm: VM, name: str) -> Tag:
+    tag = _find(vm, name)
+    if tag is None:
+        raise NotFound(kind="tag", name=name)
+    return tag
+
+
+async def change(state: State, vm_name: str, action: str, tag: Tag, *, who: str) -> None:
+    """action: ADD, REMOVE or UNPROTECT. Tries again when another request came between."""
     while True:
         held = await state.find_vm(vm_name)
-        new = added(held.record, tag) if action == "add" else removed(held.record, tag.name)
+        new = _changed(held.record, action, tag, who=who, at=state.now())
         try:
             await state.write_vm(held, new)
         except Changed:
             continue
+        if action == UNPROTECT:
+            log.info('Tag "%s" of VM "%s" was unprotected by %s', tag.name, vm_name, who)
         return
+
+
+def _changed(vm: VM, action: str, tag: Tag, *, who: str, at: float) -> VM:
+    match action:
+        case "add":
+            return added(vm, tag)
+        case "remove":
+            return removed(vm, tag.name)
+        case _:
+            return unprotected(vm, tag.name, who=who, at=at)

@@ -14,7 +14,7 @@ from pvc.cluster.state import Held, State
 from pvc.errors import AlreadyExists, Busy, Changed, Conflict, InvalidInput, NotPermitted, PVCError
 from pvc.model import domain, names
 from pvc.model.foreign import foreign_parts
-from pvc.model.records import VM, Desired, How, Power, encode
+from pvc.model.records import VM, Desired, Power, encode
 from pvc.model.states import is_over
 from pvc.storage.base import Pool
 from pvc.store.base import Create, Delete
@@ -43,15 +43,13 @@ async def check_xml(state: State, xml: str, uuid: str, *, allow_host_devices: bo
     foreign = foreign_parts(domain.parse(xml))
     if foreign and not allow_host_devices:
         raise NotPermitted(problem=f"The XML uses {', '.join(foreign)}: {HOW_INSTEAD}")
-    vms = [held.record for held in await state.readable_vms() if held.record.uuid != uuid]
-    taken = networks.macs_of(vms)
+    taken = await networks.macs(state, but=uuid)
     described = domain.describe(xml)
     own = [nic.mac for nic in described.nics if nic.mac]
     for mac in own:
         if not names.MAC.fullmatch(mac):
             raise InvalidInput({"xml": f'has a MAC address "{mac}" that is not one'})
-        if mac in taken:
-            raise Conflict(kind="MAC address", name=mac, problem=f'belongs to VM "{taken[mac]}"')
+        networks.check_unused(mac, taken)
     disks = described.disks
     if not all(disk.dev for disk in disks):
         raise InvalidInput({"xml": "has a disk without a device name"})
@@ -92,8 +90,8 @@ async def modify(state: State, pools: Mapping[str, Pool], held: Held[VM], xml: s
     """Replace the XML; a running guest has it from its next start on. Raises Changed, Busy."""
     check_free(held.record)
     new = replace(held.record, xml=xml)
-    if restart and held.record.desired is Desired.RUNNING:
-        new = replace(new, run=held.record.run + 1, how=How.SHUTDOWN, deadline_s=None)
+    if restart:
+        new = await power.restarted(state, new)
     async with volumes.claimed(state, new, set(volumes.of_vm(new)) - set(volumes.of_vm(held.record))):
         await volumes.check_present(pools, new)
         await state.write_vm(held, new)

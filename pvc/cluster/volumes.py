@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from pvc.cluster import arrivals
 from pvc.cluster.state import State
 from pvc.errors import Busy, Conflict, InUse, NotFound
 from pvc.model import domain, names
@@ -21,12 +22,13 @@ def pool_of(pools: Mapping[str, Pool], name: str) -> Pool:
 
 
 async def users(state: State, volume: str) -> list[VM]:
-    """The VMs whose configuration has POOL/VOLUME. Raises Corrupt when a VM cannot be read: it might be one."""
-    return [
-        held.record
-        for held in await state.readable_vms()
-        if any(disk.volume == volume for disk in domain.describe(held.record.xml).disks)
-    ]
+    """The VMs that have POOL/VOLUME or are about to get it. Raises Corrupt when one cannot be read: it might."""
+    found = []
+    for vm in [held.record for held in await state.readable_vms()]:
+        arriving = [domain.volume_of(node) for node in await arrivals.arriving(state, vm)]
+        if volume in (*of_vm(vm), *arriving):
+            found.append(vm)
+    return found
 
 
 async def check_unused(state: State, volume: str) -> None:

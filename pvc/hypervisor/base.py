@@ -90,4 +90,11 @@ class Hypervisor(Protocol):
         """
         ...
 
+    async def resize_disk(self, uuid: str, dev: str, size: int) -> None:
+        """Make a disk of the running guest `size` bytes; QEMU resizes what keeps it, and the guest sees it at once.
+
+        dev: the disk's target, as "vdb". Smaller would be done too: the caller must not ask for it.
+        """
+        ...
+
     async def aclose(self) -> None: ...

@@ -137,6 +137,12 @@ def live_device(live: str, device_xml: str) -> str | None:
     return None if node is None else etree.tostring(node, encoding="unicode")
 
 
+def dev_of(live: str, source: Source) -> str | None:
+    """The device name by which the running guest has what `source` is; None when it has it not."""
+    root = etree.fromstring(live.encode())
+    return next((disk.dev for disk in domain.disks(root) if disk.source == source.path), None)
+
+
 def alias_of(device_xml: str) -> str:
     """Raises InvalidXML when libvirt gave it none."""
     alias = domain.parse_device(device_xml).find("alias")

@@ -7,6 +7,7 @@ or a fault, are the methods at the end.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -122,6 +123,14 @@ class FakeHypervisor:
         parent = node.getparent()
         if parent is not None:
             parent.remove(node)
+
+    async def resize_disk(self, uuid: str, dev: str, size: int) -> None:
+        await self._answer(("resize", uuid))
+        disks = self._guest(uuid).root.iterfind("devices/disk")
+        path = next((domain.disk(node).source for node in disks if domain.disk(node).dev == dev), "")
+        if not path:
+            raise HypervisorRefused(reason=f"no disk {dev}")
+        await asyncio.to_thread(os.truncate, path, size)
 
     async def aclose(self) -> None:
         """There is no connection to close."""

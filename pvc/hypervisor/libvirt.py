@@ -132,6 +132,10 @@ class LibvirtHypervisor:
         finally:
             del self._removals[uuid, alias]
 
+    async def resize_disk(self, uuid: str, dev: str, size: int) -> None:
+        flags = libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES
+        await self._call(lambda: self._domain(uuid).blockResize(dev, size, flags))
+
     async def aclose(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -242,11 +246,11 @@ class LibvirtHypervisor:
         self._tell(Event(uuid=domain.UUIDString(), ending=ending))
 
     def _on_removed(self, _c: object, domain: libvirt.virDomain, alias: str, _o: object) -> None:
-        self._loop.call_soon_threadsafe(self._settle_removal, (domain.UUIDString(), alias), None)
+        self._hop(self._settle_removal, (domain.UUIDString(), alias), None)
 
     def _on_removal_failed(self, _c: object, domain: libvirt.virDomain, alias: str, _o: object) -> None:
         refusal = HypervisorRefused(reason=f"the guest keeps the device {alias}")
-        self._loop.call_soon_threadsafe(self._settle_removal, (domain.UUIDString(), alias), refusal)
+        self._hop(self._settle_removal, (domain.UUIDString(), alias), refusal)
 
     def _on_close(self, connection: libvirt.virConnect, _reason: int, _o: object) -> None:
         if connection is self._connection:
@@ -254,8 +258,12 @@ class LibvirtHypervisor:
         self._tell(Event(uuid=""))
 
     def _tell(self, event: Event) -> None:
+        self._hop(self._deliver, event)
+
+    def _hop(self, act: Callable[P, object], *args: P.args, **_none: P.kwargs) -> None:
+        """To the event loop, unless that has ended."""
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._deliver, event)
+            self._loop.call_soon_threadsafe(act, *args)
 
     # On the event loop again.
 

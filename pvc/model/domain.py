@@ -23,6 +23,8 @@ MAX_XML = 256 * 1024
 _ONCE = ("metadata", "memory", "vcpu", "os", "devices")  # what is read or changed here must be all that libvirt sees
 _PREFIXES = {"virtio": "vd", "scsi": "sd", "sata": "sd", "usb": "sd", "ide": "hd"}
 BUSES = tuple(_PREFIXES)
+DEVICES = ("disk", "interface")  # what the cluster itself names; others go by their alias
+ALIAS = re.compile(r"ua-[A-Za-z0-9_-]{1,60}")  # libvirt keeps an alias of this form as it was given
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,11 @@ def parse(text: str, root: str = "domain") -> Element:
     return tree
 
 
-def parse_device(text: str, kinds: tuple[str, ...] = ("disk", "interface")) -> Element:
-    """Read one device's document. Raises InvalidXML."""
+def parse_device(text: str, kinds: tuple[str, ...] = ()) -> Element:
+    """Read one device's document. kinds: those accepted, any when there are none. Raises InvalidXML."""
     match = re.match(r"\s*(?:<\?xml[^>]*\?>\s*)?<([A-Za-z]+)", text)
-    kind = match[1] if match else kinds[0]
-    if kind not in kinds:
+    kind = match[1] if match else DEVICES[0]
+    if kinds and kind not in kinds:
         raise InvalidXML(reason=f'its root is "{kind}" where one of {_quoted(kinds)} is expected')
     return parse(text, kind)
 
@@ -287,12 +289,29 @@ def nic_xml(bridge: str, mac: str, model: str) -> str:
 
 
 def same_device(one: Element, other: Element) -> bool:
-    """Whether both name the same device: a disk by its target, a NIC by its MAC, never by position."""
+    """Whether both name the same device: a disk by its target, a NIC by its MAC, others by alias, never by position."""
     if one.tag != other.tag:
         return False
-    if one.tag == "disk":
-        return disk(one).dev == disk(other).dev
-    return nic(one).mac == nic(other).mac
+    return bool(name_of(one)) and name_of(one) == name_of(other)
+
+
+def name_of(device: Element) -> str:
+    """What tells a device from others of its kind, "" when it has nothing."""
+    match device.tag:
+        case "disk":
+            return disk(device).dev
+        case "interface":
+            return nic(device).mac
+        case _:
+            alias = device.find("alias")
+            return alias.get("name", "") if alias is not None else ""
+
+
+def with_alias(device: Element, name: str) -> Element:
+    """The device, called `name` where it has no alias."""
+    if device.find("alias") is None:
+        etree.SubElement(device, "alias", name=name)
+    return device
 
 
 def same_source(one: str, other: str) -> bool:
@@ -300,7 +319,7 @@ def same_source(one: str, other: str) -> bool:
     first, second = parse_device(one), parse_device(other)
     if first.tag == "disk":
         return disk(first).source == disk(second).source
-    return nic(first).source == nic(second).source
+    return first.tag != "interface" or nic(first).source == nic(second).source
 
 
 def find_device(root: Element, device: Element) -> Element | None:

@@ -76,11 +76,20 @@ class Tag(msgspec.Struct, frozen=True, kw_only=True):
     protected: bool = False
 
 
+class Lifted(msgspec.Struct, frozen=True, kw_only=True):
+    """Who lifted the protection of a tag, and when."""
+
+    tag: str
+    who: str
+    at: float
+
+
 class VM(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Configuration of one VM: what a backup holds.
 
     run: the number of the run that is wanted; start and restart raise it. task: id of the task that holds
     the VM, "" when free. xml: as the user gave it, name and uuid made true; what a node adds is not here.
+    lifted: the latest protections of tags that were lifted, oldest first; they outlast the tags.
     """
 
     uuid: str
@@ -99,6 +108,7 @@ class VM(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     migration_method: MigrationMethod = MigrationMethod.NONE
     profile: str = ""
     tags: tuple[Tag, ...] = ()
+    lifted: tuple[Lifted, ...] = ()
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

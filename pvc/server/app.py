@@ -15,6 +15,7 @@ from pvc.server import (
     networks,
     nodes,
     power,
+    sizes,
     snapshots,
     tags,
     tasks,
@@ -66,7 +67,7 @@ def build_app(session: Session, pools: Mapping[str, Pool], config: Config) -> we
     app[CONFIG] = config
     app[TOKENS] = config.api.tokens
     app[uploads.UNDER_WAY] = set()
-    parts = (vms, power, devices, tags, consoles, networks, volumes, snapshots, uploads, nodes, tasks)
+    parts = (vms, power, sizes, devices, tags, consoles, networks, volumes, snapshots, uploads, nodes, tasks)
     app.add_routes(routes)
     for part in parts:
         app.add_routes(part.routes)

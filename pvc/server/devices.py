@@ -8,11 +8,12 @@ import msgspec
 from aiohttp import web
 
 from pvc.cluster import devices, networks, vms, volumes
+from pvc.cluster.devices import When
 from pvc.cluster.state import Held, State
-from pvc.errors import Conflict, InvalidInput, NotFound, NotPermitted
+from pvc.errors import InvalidInput, NotFound, NotPermitted
 from pvc.model import domain, names
 from pvc.model.foreign import foreign_parts
-from pvc.model.records import VM
+from pvc.model.records import VM, Desired
 from pvc.server.parse import Nothing, parameters
 from pvc.server.parts import BASE, CONFIG, POOLS, message, who
 from pvc.server.session import state_of
@@ -27,74 +28,103 @@ _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,31}")
 _DEV = re.compile(r"[vsh]d[a-z]{1,2}")
 
 
-class Device(msgspec.Struct):
+class Change(msgspec.Struct, kw_only=True):
+    """live: in the running guest too, which is the default. restart: in the configuration, and the VM is restarted."""
+
+    live: bool | None = None
+    restart: bool = False
+
+
+class Device(Change):
     xml: str
-    live: bool = True
 
 
-class AddNetwork(msgspec.Struct):
+class AddNetwork(Change):
     net: str
     mac: str | None = None
     model: str = "virtio"
-    live: bool = True
 
 
-class RemoveNetwork(msgspec.Struct):
+class RemoveNetwork(Change):
     net: str | None = None
     mac: str | None = None
-    live: bool = True
 
 
-class AddVolume(msgspec.Struct):
+class AddVolume(Change):
     volume: str
     disk_id: str | None = None
     bus: str | None = None
-    live: bool = True
 
 
-class RemoveVolume(msgspec.Struct):
+class RemoveVolume(Change):
     volume: str
-    live: bool = True
 
 
 async def _change(
-    request: web.Request, held: Held[VM], action: str, device: str, live: bool, what: str
+    request: web.Request, held: Held[VM], action: str, device: str, given: Change, what: str
 ) -> web.Response:
     """what: the device in words, as `network "lan"`."""
+    when = _when(given)
     timeout_s = request.app[CONFIG].agent.detach_timeout_s + _MARGIN_S
     state = state_of(request)
-    task = await devices.change(state, held, action, device, live=live, who=who(request), timeout_s=timeout_s)
+    task = await devices.change(state, held, action, device, when=when, who=who(request), timeout_s=timeout_s)
     verb, to = ("Attached", "to") if action == devices.ATTACH else ("Detached", "from")
-    if task is None:
-        return message(f'{verb} {what} {to} the configuration of VM "{held.record.name}".', live=False)
-    return message(f'{verb} {what} {to} VM "{held.record.name}".', live=True)
+    if task is not None:
+        return message(f'{verb} {what} {to} VM "{held.record.name}".', live=True)
+    restarted = ", which is restarted" if when is When.RESTART and held.record.desired is Desired.RUNNING else ""
+    return message(f'{verb} {what} {to} the configuration of VM "{held.record.name}"{restarted}.', live=False)
 
 
-async def _checked(request: web.Request, held: Held[VM], text: str) -> str:
+def _when(given: Change) -> When:
+    if given.restart and given.live is not None:
+        raise InvalidInput({"restart": 'must stand without "live"'})
+    if given.restart:
+        return When.RESTART
+    return When.LATER if given.live is False else When.LIVE
+
+
+async def _checked(request: web.Request, text: str) -> str:
     """A device's XML as it is stored. Raises InvalidXML, NotPermitted, Conflict, NotFound."""
-    node = domain.parse_device(text)
+    config, state = request.app[CONFIG].hypervisor, state_of(request)
+    node = domain.parse_device(text, (*domain.DEVICES, *config.more_devices))
     foreign = foreign_parts(node)
-    if foreign and not request.app[CONFIG].hypervisor.allow_host_devices:
+    if foreign and not config.allow_host_devices:
         raise NotPermitted(problem=f"The device uses {foreign[0]}, which the configuration does not allow")
-    state = state_of(request)
-    if node.tag == "interface":
-        return await _with_mac(state, node)
+    match node.tag:
+        case "interface":
+            return await _with_mac(state, node, any_bridge=config.allow_host_devices)
+        case "disk":
+            await _check_disk(request, node)
+        case _:
+            _name(state, node)
+    return domain.text_of(node)
+
+
+async def _check_disk(request: web.Request, node: domain.Element) -> None:
     if not domain.disk(node).dev:
         raise InvalidInput({"xml": "has a disk without a device name"})
     volume = domain.volume_of(node)
     if volume:
         pool, name = _split(volume)
         await volumes.pool_of(request.app[POOLS], pool).volume(name)
-    return domain.text_of(node)
 
 
-async def _with_mac(state: State, node: domain.Element) -> str:
-    taken = networks.macs_of([one.record for one in await state.readable_vms()])
+def _name(state: State, node: domain.Element) -> None:
+    """Give the device an alias by which it is found again, in the running guest too."""
+    name = domain.name_of(domain.with_alias(node, f"ua-{state.new_uuid()}"))
+    if not domain.ALIAS.fullmatch(name):
+        raise InvalidInput({"xml": 'has an alias that is not "ua-" and letters, digits, dashes or underscores'})
+
+
+async def _with_mac(state: State, node: domain.Element, *, any_bridge: bool) -> str:
+    taken = await networks.macs(state)
     nic = domain.nic(node)
     if nic.mac and not names.MAC.fullmatch(nic.mac):
         raise InvalidInput({"xml": f'has a MAC address "{nic.mac}" that is not one'})
-    if nic.mac in taken:
-        raise Conflict(kind="MAC address", name=nic.mac, problem=f'belongs to VM "{taken[nic.mac]}"')
+    networks.check_unused(nic.mac, taken)
+    if not any_bridge and nic.source not in await networks.by_bridge(state):
+        problem = f'The device joins the bridge "{nic.source}", which is of no network, and the configuration'
+        raise NotPermitted(problem=f"{problem} does not allow that")
     mac = nic.mac or next(vms.new_macs(taken))
     return domain.nic_xml(nic.source, mac, nic.model or "virtio") if not nic.mac else domain.text_of(node)
 
@@ -114,18 +144,30 @@ async def _vm(request: web.Request) -> Held[VM]:
 async def attach_device(request: web.Request) -> web.Response:
     given = await parameters(request, Device)
     held = await _vm(request)
-    return await _change(
-        request, held, devices.ATTACH, await _checked(request, held, given.xml), given.live, "the device"
-    )
+    return await _change(request, held, devices.ATTACH, await _checked(request, given.xml), given, "the device")
 
 
 @routes.delete(f"{BASE}/vm/{{vm}}/device")
 async def detach_device(request: web.Request) -> web.Response:
-    """The device is found by its disk target or its MAC."""
+    """The device is found by its disk target, its MAC or its alias; the only one of its kind needs no alias."""
     given = await parameters(request, Device)
     held = await _vm(request)
-    node = domain.parse_device(given.xml)
-    return await _change(request, held, devices.DETACH, domain.text_of(node), given.live, "the device")
+    node = domain.parse_device(given.xml, (*domain.DEVICES, *request.app[CONFIG].hypervisor.more_devices))
+    device = domain.text_of(node if node.tag in domain.DEVICES else _which_device(held.record, node))
+    return await _change(request, held, devices.DETACH, device, given, "the device")
+
+
+def _which_device(vm: VM, wanted: domain.Element) -> domain.Element:
+    """The one of that kind that has the alias, or the only one. Raises NotFound, InvalidInput."""
+    named = [node for node in domain.parse(vm.xml).iterfind(f"devices/{wanted.tag}") if domain.name_of(node)]
+    alias = domain.name_of(wanted)
+    found = [node for node in named if alias in ("", domain.name_of(node))]
+    if not found:
+        raise NotFound(kind=f'device "{wanted.tag}" of VM "{vm.name}"', name=alias)
+    if len(found) > 1:
+        aliases = ", ".join(f'"{domain.name_of(node)}"' for node in found)
+        raise InvalidInput({"xml": f"must say by its alias which of {aliases} goes"})
+    return found[0]
 
 
 @routes.get(f"{BASE}/vm/{{vm}}/network")
@@ -144,11 +186,11 @@ async def add_network(request: web.Request) -> web.Response:
     if not _MODEL.fullmatch(given.model):
         raise InvalidInput({"model": 'must be a NIC model, as "virtio" or "e1000e"'})
     network = await networks.find(state, given.net)
-    taken = networks.macs_of([one.record for one in await state.readable_vms()])
+    taken = await networks.macs(state)
     mac = (given.mac or next(vms.new_macs(taken))).lower()
-    device = await _checked(request, held, domain.nic_xml(network.bridge, mac, given.model))
+    device = await _checked(request, domain.nic_xml(network.bridge, mac, given.model))
     what = f'network "{network.description}" as "{mac}"'
-    return await _change(request, held, devices.ATTACH, device, given.live, what)
+    return await _change(request, held, devices.ATTACH, device, given, what)
 
 
 @routes.delete(f"{BASE}/vm/{{vm}}/network")
@@ -157,7 +199,7 @@ async def remove_network(request: web.Request) -> web.Response:
     held = await _vm(request)
     nic = await _which_nic(state_of(request), held.record, given)
     device = domain.nic_xml(nic.source, nic.mac, nic.model)
-    return await _change(request, held, devices.DETACH, device, given.live, f'network interface "{nic.mac}"')
+    return await _change(request, held, devices.DETACH, device, given, f'network interface "{nic.mac}"')
 
 
 async def _which_nic(state: State, vm: VM, given: RemoveNetwork) -> domain.Nic:
@@ -189,8 +231,8 @@ async def add_volume(request: web.Request) -> web.Response:
     held = await _vm(request)
     _split(given.volume)
     dev, bus = _place(held.record, given)
-    device = await _checked(request, held, domain.disk_xml(given.volume, dev, bus))
-    return await _change(request, held, devices.ATTACH, device, given.live, f'volume "{given.volume}" as "{dev}"')
+    device = await _checked(request, domain.disk_xml(given.volume, dev, bus))
+    return await _change(request, held, devices.ATTACH, device, given, f'volume "{given.volume}" as "{dev}"')
 
 
 def _place(vm: VM, given: AddVolume) -> tuple[str, str]:
@@ -214,4 +256,4 @@ async def remove_volume(request: web.Request) -> web.Response:
     if disk is None or not disk.volume:
         raise NotFound(kind=f'disk of VM "{held.record.name}"', name=given.volume)
     device = domain.disk_xml(disk.volume, disk.dev, disk.bus)
-    return await _change(request, held, devices.DETACH, device, given.live, f'volume "{disk.volume}"')
+    return await _change(request, held, devices.DETACH, device, given, f'volume "{disk.volume}"')

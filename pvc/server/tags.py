@@ -10,7 +10,7 @@ from aiohttp import web
 from pvc.cluster import tags
 from pvc.model.records import Tag
 from pvc.server.parse import Nothing, need_name, parameters
-from pvc.server.parts import BASE, message
+from pvc.server.parts import BASE, message, who
 from pvc.server.session import state_of
 from pvc.server.vmview import tag_object
 
@@ -20,6 +20,14 @@ routes = web.RouteTableDef()
 class Action(StrEnum):
     ADD = "add"
     REMOVE = "remove"
+    UNPROTECT = "unprotect"
+
+
+_DONE = {
+    Action.ADD: 'Successfully added tag "{tag}" to VM "{vm}".',
+    Action.REMOVE: 'Successfully removed tag "{tag}" from VM "{vm}".',
+    Action.UNPROTECT: 'Lifted the protection of tag "{tag}" of VM "{vm}".',
+}
 
 
 class Change(msgspec.Struct):
@@ -32,7 +40,8 @@ class Change(msgspec.Struct):
 async def get_tags(request: web.Request) -> web.Response:
     await parameters(request, Nothing)
     vm = (await state_of(request).find_vm(request.match_info["vm"])).record
-    return web.json_response({"name": vm.name, "tags": [tag_object(tag) for tag in vm.tags]})
+    lifted = [{"tag": one.tag, "who": one.who, "at": one.at} for one in vm.lifted]
+    return web.json_response({"name": vm.name, "tags": [tag_object(tag) for tag in vm.tags], "unprotected": lifted})
 
 
 @routes.post(f"{BASE}/vm/{{vm}}/tags")
@@ -41,6 +50,5 @@ async def change_tags(request: web.Request) -> web.Response:
     tag = Tag(name=need_name("tag", given.tag), protected=given.protected)
     state = state_of(request)
     vm = (await state.find_vm(request.match_info["vm"])).record
-    await tags.change(state, vm.name, given.action, tag)
-    verb, to = ("added", "to") if given.action is Action.ADD else ("removed", "from")
-    return message(f'Successfully {verb} tag "{tag.name}" {to} VM "{vm.name}".')
+    await tags.change(state, vm.name, given.action, tag, who=who(request))
+    return message(_DONE[given.action].format(tag=tag.name, vm=vm.name))

@@ -38,10 +38,14 @@ _STATES = (
 
 
 class ListQuery(msgspec.Struct):
+    """tag: each must be there. negate: turns node, state and tag into their opposites, and nothing else."""
+
     limit: str | None = None
     node: str | None = None
     state: str | None = None
-    tag: str | None = None
+    tag: tuple[str, ...] = ()
+    without_tag: tuple[str, ...] = ()
+    any_tag: tuple[str, ...] = ()
     negate: bool = False
 
 
@@ -83,6 +87,9 @@ async def list_vms(request: web.Request) -> web.Response:
 async def _check_filters(state: State, query: ListQuery) -> None:
     if query.state is not None and query.state not in _STATES:
         raise InvalidInput({"state": f"must be one of {', '.join(_STATES)}"})
+    for argument in ("tag", "without_tag", "any_tag"):
+        for name in getattr(query, argument):
+            need_name("tag", name, argument)
     if query.node is not None:
         try:
             await state.node(query.node)
@@ -97,8 +104,9 @@ def _named(item: dict[str, Any], limit: str | None, fits: Any) -> bool:
 
 def _chosen(item: dict[str, Any], query: ListQuery) -> bool:
     tags = {tag["name"] for tag in item["tags"]}
-    wanted = ((query.node, {item["node"]}), (query.state, {item["state"]}), (query.tag, tags))
-    return all((word in found) is not query.negate for word, found in wanted if word is not None)
+    places = ((query.node, {item["node"]}), (query.state, {item["state"]}), *((tag, tags) for tag in query.tag))
+    fits = all((word in found) is not query.negate for word, found in places if word is not None)
+    return fits and tags.isdisjoint(query.without_tag) and not (query.any_tag and tags.isdisjoint(query.any_tag))
 
 
 async def _objects(state: State) -> list[dict[str, Any]]:

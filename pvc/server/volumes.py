@@ -8,17 +8,20 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from pvc.cluster import volumes
+from pvc.cluster import growth, volumes
 from pvc.errors import InvalidInput, NotFound, PoolUnavailable
 from pvc.model.names import problem_with
 from pvc.server.limits import matcher
 from pvc.server.parse import Nothing, need_name, parameters
-from pvc.server.parts import BASE, POOLS, message
+from pvc.server.parts import BASE, POOLS, message, who
 from pvc.server.session import state_of
 from pvc.storage.base import Pool, Usage, Volume
 from pvc.units import format_size, parse_size
 
 routes = web.RouteTableDef()
+
+# What a running guest's node may take to grow a volume before the one who asked is told that it goes on without him.
+_RESIZE_S = 60.0
 
 
 class ListQuery(msgspec.Struct):
@@ -168,20 +171,19 @@ async def change_volume(request: web.Request) -> web.Response:
     pool, name = pool_in(request), volume_in(request)
     if (given.new_size is None) == (given.new_name is None):
         raise InvalidInput({"new_size": 'or "new_name" must be given, and not both'})
-    state = state_of(request)
+    if given.new_size is not None:
+        return await _resize(request, pool, name, size_of(given.new_size, "new_size"), given.force)
+    new_name, state = need_name("volume", given.new_name or "", "new_name"), state_of(request)
     async with volumes.reserved(state, pool.name, name, "a change of the volume"):
-        if given.new_size is not None:
-            return await _resize(request, pool, name, size_of(given.new_size, "new_size"), given.force)
-        new_name = need_name("volume", given.new_name or "", "new_name")
         await volumes.check_unused(state, f"{pool.name}/{name}")
         await pool.rename(name, new_name)
-        return message(f'Renamed volume "{name}" to "{new_name}" in pool "{pool.name}".')
+    return message(f'Renamed volume "{name}" to "{new_name}" in pool "{pool.name}".')
 
 
 async def _resize(request: web.Request, pool: Pool, name: str, size: int, force: bool) -> web.Response:
-    await volumes.check_idle(state_of(request), pool, name)
-    volume = await pool.resize(name, size, shrink=force)
-    return message(f'Resized volume "{name}" to size "{format_size(volume.size)}" in pool "{pool.name}".')
+    state = state_of(request)
+    size = await growth.resize(state, pool, name, size, shrink=force, who=who(request), timeout_s=_RESIZE_S)
+    return message(f'Resized volume "{name}" to size "{format_size(size)}" in pool "{pool.name}".')
 
 
 @routes.delete(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}")

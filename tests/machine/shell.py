@@ -37,12 +37,12 @@ class Said:
 
 class Shell:
     def __init__(self, url: str, folder: Path) -> None:
-        self._environment = os.environ | {"PVC_URL": url}
+        self.environment = os.environ | {"PVC_URL": url}
         self._folder = folder
 
     def run(self, *words: str, stdin: str | None = None) -> Said:
         done = subprocess.run(
-            [*PROGRAM, *words], env=self._environment, input=stdin or "", capture_output=True, text=True, timeout=120
+            [*PROGRAM, *words], env=self.environment, input=stdin or "", capture_output=True, text=True, timeout=120
         )
         return Said(done.returncode, done.stdout, done.stderr)
 
@@ -74,9 +74,10 @@ class Shell:
         raise AssertionError(f'The console of "{name}" ended without the line that was sought.')
 
     @contextmanager
-    def following(self, name: str) -> Iterator[Iterator[str]]:
-        command = [*PROGRAM, "vm", "log", name, "-f", "-l", "1000"]
-        process = subprocess.Popen(command, env=self._environment, stdout=subprocess.PIPE, text=True, errors="replace")
+    def following(self, name: str, past: int = 1000) -> Iterator[Iterator[str]]:
+        """past: lines that were written before, at most."""
+        command = [*PROGRAM, "vm", "log", name, "-f", "-l", str(past)]
+        process = subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, text=True, errors="replace")
         deadline = threading.Timer(90, process.kill)
         deadline.start()
         try:

@@ -58,6 +58,14 @@ def test_unknown_keys_are_refused_by_their_full_name() -> None:
         ("hypervisor.allow_host_devices = 1", "hypervisor.allow_host_devices must be true or false."),
         ("hypervisor.domain_type = 'xen'", 'hypervisor.domain_type must be "auto", "kvm" or "qemu".'),
         ("hypervisor.hotplug_slots = 99", "hypervisor.hotplug_slots must be 0 to 24."),
+        (
+            "hypervisor.more_devices = ['disks']",
+            'hypervisor.more_devices has "disks", which is none of rng, watchdog, input, channel, vsock, hostdev.',
+        ),
+        (
+            "hypervisor.more_devices = ['hostdev']",
+            'hypervisor.more_devices may have "hostdev" only where hypervisor.allow_host_devices is true.',
+        ),
         ("store.hosts = 'zk:2181'", "store.hosts must be a list of texts."),
         ("store.hosts = [1]", "store.hosts must be a list of texts."),
         ("store.kind = 'etcd'", 'store.kind must be "embedded" or "zookeeper".'),

@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from pvc.cli.client import Client
 from pvc.cli.output import Output
 
-HELP = "grow a volume, or cut off its end when forced"
+HELP = "grow a volume, in a running guest too, or cut off its end when forced"
 EXAMPLE = "local web1 20G"
 
 

@@ -7,7 +7,7 @@ from pvc.cli.layout import Column, mebibytes, table
 from pvc.cli.output import Output
 
 HELP = "list VMs"
-EXAMPLE = "-s start -g web"
+EXAMPLE = "-s start -g web --without-tag old"
 
 COLUMNS: list[Column] = [
     ("NAME", "name"),
@@ -27,10 +27,21 @@ def arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("-t", "--node", metavar="NODE", help="those on this node")
     parser.add_argument("-s", "--state", metavar="STATE", help="those in this state, as start, stop or fail")
-    parser.add_argument("-g", "--tag", metavar="TAG", help="those with this tag")
+    parser.add_argument("-g", "--tag", action="append", metavar="TAG", help="those with this tag; repeated: with each")
+    parser.add_argument("--any-tag", action="append", metavar="TAG", help="those with this tag; repeated: with one")
+    parser.add_argument("--without-tag", action="append", metavar="TAG", help="those without this tag; may be repeated")
     parser.add_argument("-n", "--negate", action="store_true", default=None, help="all but those of -t, -s and -g")
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:
-    vms = api.get("vm", limit=args.limit, node=args.node, state=args.state, tag=args.tag, negate=args.negate)
+    vms = api.get(
+        "vm",
+        limit=args.limit,
+        node=args.node,
+        state=args.state,
+        tag=args.tag,
+        any_tag=args.any_tag,
+        without_tag=args.without_tag,
+        negate=args.negate,
+    )
     out.show(vms, lambda vms: table(vms, COLUMNS))

@@ -12,7 +12,9 @@ EXAMPLE = "web1 production -p"
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("vm", metavar="VM")
     parser.add_argument("tag", metavar="TAG")
-    parser.add_argument("-p", "--protected", action="store_true", help="the tag cannot be removed")
+    parser.add_argument(
+        "-p", "--protected", action="store_true", help="the tag cannot be removed before it is unprotected"
+    )
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:

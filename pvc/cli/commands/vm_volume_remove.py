@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from argparse import ArgumentParser, Namespace
 
 from pvc.cli.client import Client
 from pvc.cli.output import Output
+from pvc.cli.when import when
 
 HELP = "unplug a volume from a VM; its data stays"
 EXAMPLE = "web1 local/data1"
@@ -12,8 +13,8 @@ EXAMPLE = "web1 local/data1"
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("vm", metavar="VM")
     parser.add_argument("volume", metavar="POOL/VOLUME")
-    parser.add_argument("--live", action=BooleanOptionalAction, help="also in the running guest; the default")
+    when(parser)
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:
-    out.changed(api.delete("vm", args.vm, "volume", volume=args.volume, live=args.live))
+    out.changed(api.delete("vm", args.vm, "volume", volume=args.volume, live=args.live, restart=args.restart))

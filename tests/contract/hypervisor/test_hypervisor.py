@@ -111,6 +111,27 @@ async def test_a_device_comes_with_an_alias_and_goes_when_the_guest_lets_go(harn
     assert domxml.live_device(await harness.hypervisor.xml(uuid), device) is None
 
 
+async def test_a_disk_grows_with_what_keeps_it_while_the_guest_runs(harness: Harness) -> None:
+    xml, device = domain_xml("grown", harness.folder, disk=False), device_xml(harness.folder)
+    extra = harness.folder / "local-extra"
+    extra.touch()
+    await harness.hypervisor.start(xml)
+    await harness.hypervisor.attach(uuid_of(xml), device)
+    for _ in range(2):  # whoever was cut off asks again
+        await harness.hypervisor.resize_disk(uuid_of(xml), "vdb", 64 << 20)
+        assert extra.stat().st_size == 64 << 20
+
+
+async def test_a_disk_that_is_not_there_does_not_grow(harness: Harness) -> None:
+    xml = domain_xml("one", harness.folder, disk=False)
+    with pytest.raises(NotFound) as caught:
+        await harness.hypervisor.resize_disk(uuid_of(xml), "vdb", 64 << 20)
+    assert caught.value.fields["kind"] == "VM"
+    await harness.hypervisor.start(xml)
+    with pytest.raises(HypervisorRefused):
+        await harness.hypervisor.resize_disk(uuid_of(xml), "vdb", 64 << 20)
+
+
 async def test_attaching_a_device_twice_is_refused_with_a_reason(harness: Harness) -> None:
     xml, device = domain_xml("one", harness.folder, disk=False), device_xml(harness.folder)
     await harness.hypervisor.start(xml)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from pvc.agent.reconcile import Reconciler
 from pvc.agent.settings import Settings
 from pvc.cluster import devices, nodes, power, tasks, vms
+from pvc.cluster.devices import When
 from pvc.cluster.opening import open_state
 from pvc.cluster.state import State
 from pvc.hypervisor.fake import FakeHypervisor
@@ -118,14 +119,17 @@ class Lab:
         _held, seen = await power.watch_until(self.state, await self.vm(uuid), true, "It", TIMEOUT_S)
         return seen
 
-    async def change(self, uuid: str, action: str, device: str, *, live: bool = True) -> Task | None:
+    async def change(self, uuid: str, action: str, device: str, when: When = When.LIVE) -> Task | None:
         held = await self.state.vm(uuid)
-        return await devices.change(self.state, held, action, device, live=live, who="me", timeout_s=TIMEOUT_S)
+        return await devices.change(self.state, held, action, device, when=when, who="me", timeout_s=TIMEOUT_S)
 
     async def asked(self, uuid: str, action: str, device: str) -> Task:
         """A task that holds the VM and that no agent has seen yet."""
+        return await self.entrusted(uuid, action, {"device": device})
+
+    async def entrusted(self, uuid: str, kind: str, args: dict[str, str]) -> Task:
         held = await self.state.vm(uuid)
-        task = tasks.new(self.state, action, ("vm", uuid), held.record.name, args={"device": device})
+        task = tasks.new(self.state, kind, ("vm", uuid), held.record.name, args=args)
         writing = self.state.put_vm(held, replace(held.record, task=task.id))
         await self.state.store.commit(tasks.creation(self.state, task), writing)
         return task

@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
-from pvc.cluster import devices, power, tasks
+from pvc.cluster import devices, power, tasks, volumes
+from pvc.cluster.devices import When
 from pvc.cluster.state import Held
 from pvc.cluster.tasks import TaskProblem
-from pvc.errors import Busy, Conflict, HypervisorRefused, NodeUnavailable, NoRoom, NotFound
+from pvc.errors import Busy, Conflict, HypervisorRefused, InUse, NodeUnavailable, NoRoom, NotFound
 from pvc.hypervisor.fake import FakeHypervisor
 from pvc.model.records import Power, Task, TaskStatus
 from pvc.store.base import Delete
@@ -66,7 +67,7 @@ async def test_a_device_of_a_vm_that_is_off_changes_the_configuration_alone(lab:
 async def test_only_the_configuration_is_changed_where_that_is_asked(lab: Lab) -> None:
     async with lab.agent():
         uuid = await lab.running()
-        assert await lab.change(uuid, devices.ATTACH, NIC, live=False) is None
+        assert await lab.change(uuid, devices.ATTACH, NIC, When.LATER) is None
         assert await both(lab, uuid) == (["vda"], sorted([MAC, "vda"]))
 
 
@@ -116,11 +117,11 @@ async def test_another_device_in_its_place_is_not_taken_for_it(lab: Lab) -> None
     async with lab.agent():
         uuid = await lab.running()
         await lab.change(uuid, devices.ATTACH, DISK)
-        await lab.change(uuid, devices.DETACH, DISK, live=False)
+        await lab.change(uuid, devices.DETACH, DISK, When.LATER)
         with pytest.raises(TaskProblem, match="the running guest has another device in that place"):
             await lab.change(uuid, devices.ATTACH, new)
         assert await lab.configured(uuid) == ["vda"]
-        await lab.change(uuid, devices.ATTACH, new, live=False)
+        await lab.change(uuid, devices.ATTACH, new, When.LATER)
         await lab.change(uuid, devices.DETACH, new)
         assert await both(lab, uuid) == (["vda", "vdb"], ["vda"])
 
@@ -180,6 +181,30 @@ async def test_a_guest_that_ends_meanwhile_has_the_device_at_its_next_start(lab:
     async with lab.agent():
         await tasks.wait(lab.state, task.id, 10)
     assert await lab.configured(uuid) == ["vda", MAC]
+
+
+async def test_what_is_under_way_to_a_vm_no_other_gets(lab: Lab) -> None:
+    """The configuration does not have it yet, and the server that was asked may be gone."""
+    await lab.pool.create("data", MIB)
+    first, second = await lab.define("first"), await lab.define("second")
+    await lab.asked(first, devices.ATTACH, DISK)
+    with pytest.raises(InUse, match='Volume "local/data" is in use by VM "first"'):
+        await lab.change(second, devices.ATTACH, DISK)
+    with pytest.raises(InUse):
+        await volumes.check_unused(lab.state, "local/data")
+    third = await lab.define("third")
+    await lab.asked(third, devices.ATTACH, NIC)
+    with pytest.raises(Conflict, match=f'MAC address "{MAC}" belongs to VM "third"'):
+        await lab.change(second, devices.ATTACH, NIC)
+    assert await lab.configured(second) == ["vda"]
+
+
+async def test_of_two_vms_that_ask_for_one_mac_at_once_one_gets_it(lab: Lab) -> None:
+    uuids = [await lab.define("first"), await lab.define("second")]
+    asked = (lab.change(uuid, devices.ATTACH, NIC) for uuid in uuids)
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert sorted(type(one) in (Busy, Conflict) for one in outcomes) == [False, True]
+    assert sorted([await lab.configured(uuid) for uuid in uuids]) == [["vda"], ["vda", MAC]]
 
 
 async def test_a_task_of_an_unknown_kind_fails_and_frees_the_vm(lab: Lab) -> None:

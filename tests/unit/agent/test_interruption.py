@@ -8,7 +8,7 @@ import pytest
 
 from pvc.agent import steps
 from pvc.agent.steps import Hands
-from pvc.cluster import devices, power, tasks
+from pvc.cluster import devices, growth, power, tasks
 from pvc.cluster.state import Held
 from pvc.model.records import VM, Power
 from pvc.units import MIB
@@ -121,6 +121,26 @@ async def test_a_change_that_the_guest_refuses_is_cut_off_anywhere_and_leaves_bo
         assert sorted(lab.hypervisor.devices(uuid)) == sorted(await lab.configured(uuid)) == [MAC.format(cut), "vda"]
         if not was_cut:
             break
+    assert cut > 4
+
+
+@pytest.mark.parametrize("where", ["guest", "pool"])
+async def test_a_growth_cut_off_anywhere_is_done_by_the_next_agent(lab: Lab, where: str) -> None:
+    sizes = set()
+    for cut in count():
+        name = f"vm{cut}"
+        uuid = await started(lab, name) if where == "guest" else await lab.define(name)
+        power = Power.RUNNING if where == "guest" else Power.OFF
+        task = await lab.entrusted(uuid, growth.GROW, {"volume": f"local/{name}", "size": str(2 * MIB)})
+        was_cut = await cut_at(steps.run_task(hands(lab), await lab.state.vm(uuid), power), cut)
+        sizes.add((await lab.pool.volume(name)).size)
+        async with lab.agent():
+            await tasks.wait(lab.state, task.id, 10)
+        assert (await lab.pool.volume(name)).size == 2 * MIB
+        assert (await lab.vm(uuid)).task == ""
+        if not was_cut:
+            break
+    assert sizes == {MIB, 2 * MIB}
     assert cut > 4
 
 

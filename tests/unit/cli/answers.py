@@ -21,6 +21,7 @@ TAGS = [
     {"name": "web", "type": "user", "protected": False},
     {"name": "keep", "type": "user", "protected": True},
 ]
+LIFTED = [{"tag": "old", "who": 'token "ops"', "at": 1736078400.5}]
 WEB1: dict[str, Any] = {
     "name": "web1",
     "uuid": UUID1,
@@ -152,7 +153,9 @@ READS: dict[str, Any] = {
     "/vm/web1": [WEB1],
     "/vm/db": [BROKEN],
     "/vm/web1/console": {"name": "web1", "data": "tick 1\ntick 2\n"},
-    "/vm/web1/tags": {"name": "web1", "tags": TAGS},
+    "/vm/web1/tags": {"name": "web1", "tags": TAGS, "unprotected": LIFTED},
+    "/vm/web1/vcpu": {"name": "web1", "vcpu": 2, "vcpu_topology": "1/2/1"},
+    "/vm/web1/memory": {"name": "web1", "memory": 1536},
     "/vm/web1/network": NICS,
     "/vm/web1/volume": DISKS,
     "/network": [NETWORK],

@@ -24,6 +24,8 @@ SHOWN = [
     "vm dump web1",
     "vm log web1",
     "vm tag get web1",
+    "vm vcpu get web1",
+    "vm memory get web1",
     "vm network get web1",
     "vm volume get web1",
     "network list",
@@ -35,7 +37,15 @@ SHOWN = [
     "task list",
     f"task show {TASK_ID}",
 ]
-HELP = ["--help", "vm --help", "storage volume --help", "vm start --help", "storage volume upload --help"]
+HELP = [
+    "--help",
+    "vm --help",
+    "storage volume --help",
+    "vm start --help",
+    "vm volume add --help",
+    "vm vcpu set --help",
+    "storage volume upload --help",
+]
 
 
 @pytest.mark.parametrize("line", [*SHOWN, *HELP])

@@ -31,6 +31,8 @@ READS: list[tuple[str, str, dict[str, str]]] = [
     ("vm log web1 -l 20", "/vm/web1/console", {"lines": "20"}),
     ("vm log web1 -l 20 -f", "/vm/web1/console", {"lines": "20", "follow": "true"}),
     ("vm tag get web1", "/vm/web1/tags", {}),
+    ("vm vcpu get web1", "/vm/web1/vcpu", {}),
+    ("vm memory get web1", "/vm/web1/memory", {}),
     ("vm network get web1", "/vm/web1/network", {}),
     ("vm volume get web1", "/vm/web1/volume", {}),
     ("network list", "/network", {}),
@@ -58,6 +60,13 @@ def test_a_read_asks_for_its_path_with_what_was_given(
     assert api.request.body == b""
 
 
+def test_filters_by_tag_may_be_repeated(pvc: PVC, api: FakeAPI) -> None:
+    line = "vm list -g a -g b --any-tag c --any-tag d --without-tag e"
+    result = pvc(*line.split())
+    assert (result.returncode, result.stderr) == (0, "")
+    assert api.request.query == {"tag": ["a", "b"], "any_tag": ["c", "d"], "without_tag": ["e"]}
+
+
 CHANGES: list[tuple[str, str, str, Any]] = [
     ("vm rename web1 www1", "POST", "/vm/web1/rename", {"new_name": "www1"}),
     ("vm start web1", "POST", "/vm/web1/state", {"state": "start", "wait": True}),
@@ -71,6 +80,7 @@ CHANGES: list[tuple[str, str, str, Any]] = [
     ("vm remove web1 -y", "DELETE", "/vm/web1", {"delete_disks": ["true"]}),
     ("vm tag add web1 a", "POST", "/vm/web1/tags", {"action": "add", "tag": "a", "protected": False}),
     ("vm tag add web1 a -p", "POST", "/vm/web1/tags", {"action": "add", "tag": "a", "protected": True}),
+    ("vm tag unprotect web1 a", "POST", "/vm/web1/tags", {"action": "unprotect", "tag": "a"}),
     ("vm tag remove web1 a", "POST", "/vm/web1/tags", {"action": "remove", "tag": "a"}),
     ("vm network add web1 100", "POST", "/vm/web1/network", {"net": "100"}),
     (
@@ -94,6 +104,23 @@ CHANGES: list[tuple[str, str, str, Any]] = [
         "/vm/web1/volume",
         {"volume": ["local/d1"], "live": ["false"]},
     ),
+    (
+        "vm volume add web1 local/d1 --restart",
+        "POST",
+        "/vm/web1/volume",
+        {"volume": "local/d1", "restart": True},
+    ),
+    ("vm network add web1 100 --restart", "POST", "/vm/web1/network", {"net": "100", "restart": True}),
+    ("vm network remove web1 100 --restart", "DELETE", "/vm/web1/network", {"net": ["100"], "restart": ["true"]}),
+    ("vm vcpu set web1 4", "POST", "/vm/web1/vcpu", {"vcpu": 4}),
+    (
+        "vm vcpu set web1 4 --topology 1/4/1 --restart",
+        "POST",
+        "/vm/web1/vcpu",
+        {"vcpu": 4, "topology": "1/4/1", "restart": True},
+    ),
+    ("vm memory set web1 4G", "POST", "/vm/web1/memory", {"memory": "4G"}),
+    ("vm memory set web1 4096 --restart", "POST", "/vm/web1/memory", {"memory": "4096", "restart": True}),
     ("network add 100 -d servers", "POST", "/network", {"vni": 100, "description": "servers", "nettype": "bridged"}),
     (
         "network add 100 -d servers -p bridged -b br0 -m 9000",
@@ -128,6 +155,16 @@ def test_a_change_is_asked_for_and_the_answer_printed(
     assert (result.returncode, result.stdout, result.stderr) == (0, "Done.\n", "")
     assert (api.request.method, api.request.path) == (method, path)
     assert (api.request.query if method == "DELETE" else api.request.json) == parameters
+
+
+@pytest.mark.parametrize("noun", ["network", "volume"])
+@pytest.mark.parametrize("verb", ["add", "remove"])
+@pytest.mark.parametrize("pair", ["--live --no-live", "--live --restart", "--restart --no-live"])
+def test_a_change_reaches_the_guest_in_one_way(pvc: PVC, api: FakeAPI, noun: str, verb: str, pair: str) -> None:
+    result = pvc("vm", noun, verb, "web1", "x/y", *pair.split())
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "not allowed with argument" in result.stderr
+    assert api.requests == []
 
 
 def test_define_sends_the_document_with_every_option(pvc: PVC, api: FakeAPI, tmp_path: Path) -> None:

@@ -233,9 +233,9 @@ async def test_a_system_tag_and_a_protected_one_stay(house: House) -> None:
         ("add", "b", "is protected"),
     ):
         with pytest.raises(Conflict, match=problem):
-            await tags.change(house.state, "web1", action, Tag(name=name))
+            await tags.change(house.state, "web1", action, Tag(name=name), who="me")
     with pytest.raises(NotFound, match='No tag "c"'):
-        await tags.change(house.state, "web1", "remove", Tag(name="c"))
+        await tags.change(house.state, "web1", "remove", Tag(name="c"), who="me")
     assert await house.everything() == before
 
 

@@ -45,7 +45,10 @@ async def test_of_twenty_tags_added_at_once_none_is_lost(house: House) -> None:
     names = [f"tag{number:02}" for number in range(20)]
     states = [house.state, house.other] * 10
     await asyncio.gather(
-        *(tags.change(state, "web1", "add", Tag(name=name)) for state, name in zip(states, names, strict=True))
+        *(
+            tags.change(state, "web1", "add", Tag(name=name), who="me")
+            for state, name in zip(states, names, strict=True)
+        )
     )
     assert [tag.name for tag in (await house.state.vm(vm.uuid)).record.tags] == names
 
@@ -55,9 +58,9 @@ async def test_tags_and_states_asked_for_at_once_are_all_applied(house: House) -
     vm = await house.define()
     await house.publish()
     await asyncio.gather(
-        *(tags.change(house.state, "web1", "add", Tag(name=f"t{number}")) for number in range(5)),
+        *(tags.change(house.state, "web1", "add", Tag(name=f"t{number}"), who="me") for number in range(5)),
         power.ask(house.other, "web1", "start"),
-        *(tags.change(house.other, "web1", "add", Tag(name=f"u{number}")) for number in range(5)),
+        *(tags.change(house.other, "web1", "add", Tag(name=f"u{number}"), who="me") for number in range(5)),
     )
     after = (await house.state.vm(vm.uuid)).record
     assert len(after.tags) == 10
@@ -98,7 +101,10 @@ async def test_of_two_attachments_of_one_volume_one_is_done(house: House) -> Non
     disk = documents.disk("local/data")
     held = [await house.state.vm(vm.uuid) for vm in (first, second)]
     done, refused = await outcomes(
-        *(devices.change(house.state, one, devices.ATTACH, disk, live=False, who="", timeout_s=1) for one in held)
+        *(
+            devices.change(house.state, one, devices.ATTACH, disk, when=devices.When.LATER, who="", timeout_s=1)
+            for one in held
+        )
     )
     assert (len(done), len(refused)) == (1, 1)
     found = [
@@ -114,7 +120,13 @@ async def test_of_a_modification_and_an_attachment_at_once_neither_is_lost_unsee
     _done, refused = await outcomes(
         vms.modify(house.state, house.pools, held, xml, restart=False),
         devices.change(
-            house.other, held, devices.ATTACH, documents.nic(MAC[:-1] + "2"), live=False, who="", timeout_s=1
+            house.other,
+            held,
+            devices.ATTACH,
+            documents.nic(MAC[:-1] + "2"),
+            when=devices.When.LATER,
+            who="",
+            timeout_s=1,
         ),
     )
     assert [type(exc) for exc in refused] == [Changed]

@@ -120,10 +120,10 @@ def test_another_encoding_in_the_declaration_changes_nothing() -> None:
 @pytest.mark.parametrize("text", ["<hostdev/>", "<filesystem/>", "<domain/>", "<controller type='usb'/>"])
 def test_only_a_disk_or_an_interface_is_a_device_to_plug(text: str) -> None:
     with pytest.raises(InvalidXML, match='where one of "disk", "interface" is expected'):
-        domain.parse_device(text)
+        domain.parse_device(text, domain.DEVICES)
 
 
 @pytest.mark.parametrize("text", ["", "disk", "<!-- x --><hostdev/>", "<disk/><disk/>", "<disk>&x;</disk>"])
 def test_what_is_no_device_at_all_is_refused(text: str) -> None:
     with pytest.raises(InvalidXML):
-        domain.parse_device(text)
+        domain.parse_device(text, domain.DEVICES)

@@ -18,7 +18,7 @@ from pvc.agent.settings import Settings
 from pvc.cluster import nodes, power
 from pvc.cluster.opening import open_state
 from pvc.cluster.state import Held, State
-from pvc.config import API, Agent, Config, Upload
+from pvc.config import API, Agent, Config, Hypervisor, Upload
 from pvc.hypervisor.fake import FakeHypervisor
 from pvc.model.records import Node, Task
 from pvc.server.app import build_app
@@ -116,12 +116,15 @@ class Site:
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Site]:
+async def opened(folder: Path, hypervisor: Hypervisor | None = None) -> AsyncIterator[Site]:
     source = await EmbeddedSource.open(str(folder / "pvc.db"))
     pool = await open_directory("local", folder / "pool")
     session, first = Session(source), asyncio.Event()
     config = Config(
-        api=API(tokens={"me": hashed(TOKEN)}), agent=Agent(node=NODE, detach_timeout_s=0.05), upload=UPLOADS
+        api=API(tokens={"me": hashed(TOKEN)}),
+        agent=Agent(node=NODE, detach_timeout_s=0.05),
+        upload=UPLOADS,
+        hypervisor=hypervisor or Hypervisor(),
     )
     app = build_app(session, {"local": pool}, config)
     keeping = asyncio.create_task(session.keep(lambda _state: first.set()))

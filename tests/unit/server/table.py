@@ -50,14 +50,15 @@ THERE = {
     "node": "hv1",
     "task": "t1",
 }
-YES_NO = {"live": "perhaps"}
+YES_NO = {"live": "perhaps", "restart": "2"}
+NO_TAGS = {"tag": "a b", "any_tag": "-a", "without_tag": "a/b"}
 
 CASES = [
     Case("GET", "/"),
     Case("GET", "/status"),
     Case("GET", "/node", wrong={"limit": "("}),
     Case("GET", "/node/{node}"),
-    Case("GET", "/vm", wrong={"limit": "(", "node": "absent", "state": "asleep", "negate": "perhaps"}),
+    Case("GET", "/vm", wrong={"limit": "(", "node": "absent", "state": "asleep", "negate": "perhaps", **NO_TAGS}),
     Case("POST", "/vm", {"xml": documents.vm("new1")}, {"selector": "best", "migration_method": "x", "autostart": "2"}),
     Case(
         "POST",
@@ -79,7 +80,11 @@ CASES = [
         {"state": "start"},
         {"state": "fly", "force": "2", "wait": "long", "timeout": "-1"},
     ),
-    Case("POST", "/vm/{vm}/device", {"xml": documents.nic(MAC)}, YES_NO),
+    Case("GET", "/vm/{vm}/vcpu"),
+    Case("POST", "/vm/{vm}/vcpu", {"vcpu": 2}, {"vcpu": "0", "topology": "1/3/1", "restart": "2"}),
+    Case("GET", "/vm/{vm}/memory"),
+    Case("POST", "/vm/{vm}/memory", {"memory": "1G"}, {"memory": "much", "restart": "2"}),
+    Case("POST", "/vm/{vm}/device", {"xml": documents.nic(MAC, "vmbr1")}, YES_NO),
     Case("DELETE", "/vm/{vm}/device", {"xml": documents.nic("52:54:00:00:00:09")}, YES_NO),
     Case("GET", "/vm/{vm}/network"),
     Case("POST", "/vm/{vm}/network", {"net": "100"}, {**YES_NO, "mac": "52:54", "model": "a b"}),

@@ -149,6 +149,8 @@ async def test_a_network_that_cannot_be_attached_is_refused(
         (documents.nic(MAC), 409, "conflict"),
         (documents.disk("local/absent", "vdb"), 404, "not_found"),
         ("<interface type='network'><source network='default'/></interface>", 403, "not_permitted"),
+        (documents.nic("52:54:00:00:00:02", "virbr0"), 403, "not_permitted"),
+        ("<rng model='virtio'><backend model='random'/></rng>", 400, "invalid_xml"),
     ],
 )
 async def test_a_device_that_cannot_be_attached_is_refused(site: Site, device: str, status: int, code: str) -> None:
@@ -216,7 +218,10 @@ async def test_what_is_in_use_stays(site: Site) -> None:
     await refused(site, "PUT", "/storage/ceph/volume/local/disk0", 409, "in_use", params={"new_name": "x"})
     answer = await site.ask("POST", "/vm/web1/state", {"state": "start", "wait": "yes"})
     assert answer.message == 'Started VM "web1".'
-    await refused(site, "PUT", "/storage/ceph/volume/local/disk0", 409, "in_use", params={"new_size": "2M"})
+    await refused(site, "PUT", "/storage/ceph/volume/local/disk0", 409, "in_use", params={"new_size": "512K"})
+    await refused(
+        site, "PUT", "/storage/ceph/volume/local/disk0", 409, "in_use", params={"new_size": "4K", "force": "yes"}
+    )
 
 
 async def test_without_an_agent_nothing_starts_and_it_is_said(bare: Site) -> None:
