@@ -62,6 +62,8 @@ async def check_xml(state: State, xml: str, uuid: str, *, allow_host_devices: bo
 
 async def define(state: State, pools: Mapping[str, Pool], vm: VM) -> None:
     """Raises AlreadyExists for a name or UUID that is taken, NotFound or InUse for a volume."""
+    if await _name_taken(state, vm.name):
+        raise AlreadyExists(kind="VM", name=vm.name)
     try:
         async with volumes.claimed(state, vm, volumes.of_vm(vm)):
             await volumes.check_present(pools, vm)
@@ -98,8 +100,11 @@ async def modify(state: State, pools: Mapping[str, Pool], held: Held[VM], xml: s
     return new
 
 
-async def rename(state: State, pools: Mapping[str, Pool], name: str, new_name: str) -> None:
-    """Rename a VM that is off, and those of its volumes that bear its name. Raises Conflict, AlreadyExists."""
+async def rename(state: State, pools: Mapping[str, Pool], name: str, new_name: str) -> dict[str, str]:
+    """Rename a VM that is off, and those of its volumes that bear its name: returns which became which.
+
+    Raises Conflict, AlreadyExists.
+    """
     held = await state.find_vm(name)
     old = held.record
     check_free(old)
@@ -115,6 +120,7 @@ async def rename(state: State, pools: Mapping[str, Pool], name: str, new_name: s
             undo.push_async_callback(pool.rename, renamed, volume)
         await _commit_rename(state, held, replace(old, name=new_name, xml=domain.renamed(old.xml, new_name, moves)))
         undo.pop_all()
+    return moves
 
 
 async def _name_taken(state: State, name: str) -> bool:

@@ -41,6 +41,11 @@ def off(before: Observed, ending: Ending | None, ran_s: float) -> Observed:
     return replace(gone, over_run=before.run, ended=_ENDED[ending], crashes=0)
 
 
+def was_stopped(observed: Observed, run: int) -> bool:
+    """Whether run number `run` ended by its plug being pulled rather than by the guest."""
+    return observed.over_run == run and observed.ended == _ENDED[Ending.DESTROYED]
+
+
 def not_started(before: Observed, run: int, reason: str) -> Observed:
     """Run number `run` could not begin."""
     return Observed(power=Power.OFF, over_run=run, failure=reason, crashes=before.crashes)

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from pvc.cluster import power
 from pvc.errors import InvalidInput
+from pvc.model.observing import was_stopped
 from pvc.model.records import VM, Desired
 from pvc.server.parse import parameters
 from pvc.server.parts import BASE, CONFIG, message
@@ -64,6 +65,8 @@ async def ask_state(request: web.Request) -> web.Response:
     if not given.wait:
         return message(f'{_ASKED[given.state]} "{vm.name}".')
     await power.wait(state, vm, _WAIT_S + _shutdown_s(request, vm))
+    if given.state is Action.SHUTDOWN and was_stopped(await state.observed(vm), vm.run):
+        return message(f'VM "{vm.name}" did not shut down in its time, so its plug was pulled.')
     return message(f'{_DONE[given.state]} "{vm.name}".')
 
 

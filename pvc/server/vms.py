@@ -13,7 +13,7 @@ from pvc.cluster import networks, nodes, vms
 from pvc.cluster.state import Held, State, Unreadable
 from pvc.errors import InvalidInput, NotFound
 from pvc.model import domain, names
-from pvc.model.records import VM, MigrationMethod, Network, NodeStatus, Observed, Selector, Tag
+from pvc.model.records import VM, Desired, MigrationMethod, Network, NodeStatus, Observed, Selector, Tag
 from pvc.model.states import api_state
 from pvc.server.limits import matcher
 from pvc.server.parse import Nothing, need_name, parameters
@@ -192,7 +192,9 @@ async def modify_vm(request: web.Request) -> web.Response:
         text = f'VM "{vm.name}" would be modified.' if difference else f'VM "{vm.name}" is like this already.'
         return message(text, diff=difference)
     await vms.modify(state, request.app[POOLS], held, xml, restart=given.restart)
-    return message(f'Modified the configuration of VM "{vm.name}".', diff=difference)
+    later = vm.desired is Desired.RUNNING and not given.restart
+    when = "; a running guest has it from its next start on" if later else ""
+    return message(f'Modified the configuration of VM "{vm.name}"{when}.', diff=difference)
 
 
 @routes.delete(f"{BASE}/vm/{{vm}}")
@@ -204,7 +206,11 @@ async def remove_vm(request: web.Request) -> web.Response:
         await vms.undefine(state, name)
         return message(f'Undefined VM "{name}" from the cluster.')
     removed = await vms.undefine(state, name, request.app[POOLS])
-    return message(f'Removed VM "{name}" and its disks from the cluster.', volumes=removed)
+    return message(f'Removed VM "{name}" and {_listed(removed)} from the cluster.', volumes=removed)
+
+
+def _listed(volumes: list[str]) -> str:
+    return ", ".join(f'its volume "{volume}"' for volume in volumes) or "no volume"
 
 
 @routes.post(f"{BASE}/vm/{{vm}}/rename")
@@ -214,8 +220,9 @@ async def rename_vm(request: web.Request) -> web.Response:
     old = (await state.find_vm(request.match_info["vm"])).record.name
     if problem := names.problem_with("VM", given.new_name):
         raise InvalidInput({"new_name": problem})
-    await vms.rename(state, request.app[POOLS], old, given.new_name)
-    return message(f'Renamed VM "{old}" to "{given.new_name}".')
+    moves = await vms.rename(state, request.app[POOLS], old, given.new_name)
+    along = "".join(f', and its volume "{before}" to "{after}"' for before, after in moves.items())
+    return message(f'Renamed VM "{old}" to "{given.new_name}"{along}.')
 
 
 @routes.get(f"{BASE}/vm/{{vm}}/meta")

@@ -121,7 +121,7 @@ def test_a_guest_that_is_deaf_to_the_power_button_has_its_plug_pulled_at_the_dea
     names.append("deaf")
     shell.do("vm", "start", "deaf")
     shell.hear("deaf", is_tick)
-    shell.do("vm", "shutdown", "deaf", "--timeout", "2")
+    assert "plug was pulled" in shell.do("vm", "shutdown", "deaf", "--timeout", "2")
     assert shell.vm("deaf")["state"] == "stop"
     assert "deaf" not in machine.libvirtd.guests()
 
