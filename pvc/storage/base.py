@@ -28,7 +28,8 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """size: what the guest sees, bytes. used: bytes that the pool really holds for it, None when unknown.
+    """size: what the guest sees, bytes. used: bytes that the pool really holds for it, counted in the pool's own
+    blocks, None when unknown.
 
     problem: why the volume cannot be read; such a volume is listed, never dropped.
     """
@@ -49,7 +50,21 @@ class FileSource:
     path: str
 
 
-Source = FileSource  # what a VM's <disk> needs to know; a union when there are more kinds
+@dataclass(frozen=True, slots=True)
+class RBDSource:
+    """A volume that the hypervisor opens in Ceph; format raw.
+
+    pool: its name in Ceph. monitors: (host, port) of each. secret: UUID under which libvirt keeps the user's key.
+    """
+
+    pool: str
+    image: str
+    monitors: tuple[tuple[str, int], ...]
+    user: str
+    secret: str
+
+
+Source = FileSource | RBDSource  # what a VM's <disk> needs to know
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +86,11 @@ class Draft(Protocol):
     @property
     def path(self) -> str:
         """What qemu-img calls it: a file name, or rbd:pool/image. Its format is raw."""
+        ...
+
+    @property
+    def files(self) -> Sequence[str]:
+        """Files that a program needs to open `path` over the network; none when `path` is itself a file."""
         ...
 
     async def write(self, data: Buffer) -> None:
