@@ -44,8 +44,10 @@ async def convert(
     Raises ConversionFailed, PoolFull, Unavailable.
     """
     await in_thread(_check_programs)
-    cache = "none" if target.files or await in_thread(_takes_direct, target.path) else "writeback"
-    arguments = _arguments(image_format, cache, inside(source, SOURCE), inside(target, TARGET))
+    direct = bool(target.files) or await in_thread(_takes_direct, target.path)
+    arguments = _arguments(
+        image_format, "none" if direct else "writeback", inside(source, SOURCE), inside(target, TARGET)
+    )
     bounds = Limits(memory=limits.convert_memory_bytes, cpu_s=limits.convert_cpu_s, target=target.size)
     command = jailed([*program, *arguments], source, target, bounds)
     deadline_s = limits.convert_cpu_s * _WALL_FACTOR

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 Buffer = bytes | bytearray | memoryview
@@ -65,6 +65,15 @@ class RBDSource:
 
 
 Source = FileSource | RBDSource  # what a VM's <disk> needs to know
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """What the hypervisor opens a pool's volumes with. uuid: as in RBDSource; name: says to people whose key it is."""
+
+    uuid: str
+    name: str
+    value: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +147,10 @@ class Pool(Protocol):
 
     def source(self, name: str) -> Source:
         """Where the hypervisor finds volume `name`, whether or not it exists."""
+        ...
+
+    async def secret(self) -> Secret | None:
+        """What the hypervisor must be given before it opens a source; None when it needs nothing."""
         ...
 
     async def create(self, name: str, size: int) -> Volume:

@@ -6,6 +6,8 @@ leave this room through `ceph_errors` and `about` only.
 
 from __future__ import annotations
 
+import base64
+import configparser
 import errno
 import json
 import os
@@ -15,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import rados
@@ -111,6 +114,16 @@ class Cluster:
                 used, free = int(entry["stats"]["stored"]), int(entry["stats"]["max_avail"])
                 return Usage(total=used + free, used=used, free=free)
         raise PoolUnavailable(name=self.pool, reason=f'Ceph has no pool "{self.settings.pool}" any more')
+
+    def key(self) -> bytes:
+        """The user's own, from the keyring. Raises PoolUnavailable."""
+        user = f"client.{self.settings.user}"
+        keys = configparser.ConfigParser(interpolation=None, delimiters=("=",))
+        try:
+            keys.read_string("\n".join(map(str.strip, Path(self.keyring).read_text().splitlines())))
+            return base64.b64decode(keys[user]["key"], validate=True)
+        except (OSError, ValueError, KeyError, configparser.Error) as exc:
+            raise PoolUnavailable(name=self.pool, reason=f'"{self.keyring}" holds no key of {user}') from exc
 
     def names(self) -> dict[str, str]:
         """Every image's name and id."""

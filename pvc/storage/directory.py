@@ -45,6 +45,9 @@ class DirectoryPool(ThreadedPool):
     def source(self, name: str) -> FileSource:
         return FileSource(str(self._folder.path / self._folder.place(name).file))
 
+    async def secret(self) -> None:
+        return None
+
     @asynccontextmanager
     async def draft(self, name: str) -> AsyncIterator[Draft]:
         began = await self._change(partial(self._folder.version, name), name)

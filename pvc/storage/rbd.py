@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from pvc.config import RBDPool as Settings
-from pvc.storage.base import Capabilities, Draft, RBDSource
+from pvc.storage.base import Capabilities, Draft, RBDSource, Secret
 from pvc.storage.ceph import Cluster, ceph_errors, deadlines
 from pvc.storage.checks import check_name
 from pvc.storage.draft import Target
 from pvc.storage.rbddraft import Location, RBDDraft
-from pvc.storage.rbdimages import Hidden, Images
+from pvc.storage.rbdhidden import Hidden
+from pvc.storage.rbdimages import Images
 from pvc.storage.threaded import ThreadedPool
 from pvc.storage.threads import in_thread
 
@@ -43,11 +44,15 @@ class RBDPool(ThreadedPool):
     def source(self, name: str) -> RBDSource:
         check_name("volume", name)
         settings = self._cluster.settings
-        return RBDSource(settings.pool, name, self._cluster.monitors, settings.user, self.secret)
+        return RBDSource(settings.pool, name, self._cluster.monitors, settings.user, self._secret_uuid)
+
+    async def secret(self) -> Secret:
+        key = await self._run(self._cluster.key)
+        return Secret(self._secret_uuid, f"client.{self._cluster.settings.user} of Ceph {self._cluster.fsid}", key)
 
     @property
-    def secret(self) -> str:
-        """UUID under which every node's libvirt keeps the key: the same for all pools of one cluster and user."""
+    def _secret_uuid(self) -> str:
+        """The same on every node, and for all pools of one cluster and user."""
         return str(uuid.uuid5(self._cluster.fsid, f"client.{self._cluster.settings.user}"))
 
     @asynccontextmanager

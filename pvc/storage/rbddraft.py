@@ -9,7 +9,8 @@ from typing import Protocol, TypeVar
 from pvc.storage.base import Buffer
 from pvc.storage.ceph import OBJECT_BYTES, Writer
 from pvc.storage.draft import Target
-from pvc.storage.rbdimages import Hidden, Images
+from pvc.storage.rbdhidden import Hidden
+from pvc.storage.rbdimages import Images
 from pvc.storage.sparse import BLOCK
 
 T = TypeVar("T")

@@ -1,11 +1,6 @@
 """The images of a Ceph pool, as volumes and what is not one yet. Everything here blocks; RBDPool puts it into threads.
 
-NAME                     volumes; their snapshots are Ceph's own
-.pvc.draft.RANDOM        drafts, scratch space, copies being made; open as long as their process lives
-.pvc.old.RANDOM.NAME     a volume while its content is replaced: no guest finds it; after a crash it gets its name back
-.pvc.gone.RANDOM         a volume that is being removed
-
-Why it is done like this: docs/design/007-rbd-content-is-exchanged.md
+Which images there are beside the volumes is in rbdhidden.py.
 """
 
 from __future__ import annotations
@@ -13,11 +8,11 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
-from pvc.errors import AlreadyExists, Changed, Conflict, InUse, NotFound, PVCError
+from pvc.errors import AlreadyExists, Changed, Conflict, InUse, NotFound, PoolFull, PVCError
 from pvc.model.names import problem_with
 from pvc.storage.base import Snapshot, Usage, Volume
 from pvc.storage.ceph import (
@@ -34,9 +29,9 @@ from pvc.storage.ceph import (
     used_bytes,
 )
 from pvc.storage.checks import check_name, rounded_size
+from pvc.storage.rbdhidden import HIDDEN, Hidden, asides, new_name
 from pvc.units import GIB
 
-HIDDEN = ".pvc."
 _UNDO = HIDDEN + "undo"  # the snapshot that a volume is set back to when new content could not be put in place
 _CONTENT = "pvc.content"  # note on an image whose content was replaced as a whole: random, new each time
 _AWAY = "its content is being replaced, or that was cut off; the next start of pvc brings it back"
@@ -48,42 +43,6 @@ Version = tuple[str, int, str]  # id, size, content: what a draft must find agai
 
 class Stopped(Exception):
     """The copy was told to stop."""
-
-
-class Hidden:
-    """An image to be: created, filled, then put in place or dropped. Open, and so alive, until then."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self.name = f"{HIDDEN}draft.{secrets.token_hex(8)}"
-        self._image: Image | None = None
-        self._created = False
-
-    @property
-    def image(self) -> Image:
-        if self._image is None:
-            raise NotFound(kind="image", name=self.name)
-        return self._image
-
-    def create(self, size: int) -> None:
-        self._created = True
-        self._cluster.create(self.name, size)
-        self._image = self._cluster.open(self.name, writable=True)
-
-    def put(self, name: str) -> None:
-        """Make it the volume."""
-        self._cluster.rename(self.name, name)
-        self._created = False
-
-    def drop(self) -> None:
-        """Remove it, unless it was put in place; may be called at any time."""
-        image, self._image = self._image, None
-        if image is not None:
-            image.close()
-        if self._created:
-            with suppress(NotFound), about("image", self.name):
-                self._cluster.remove(self.name)
-        self._created = False
 
 
 class Images:
@@ -111,7 +70,7 @@ class Images:
         self._forget_all_but(set(names.values()))
         shown = {name: id_ for name, id_ in names.items() if not name.startswith(HIDDEN)}
         found = self._looks.map(lambda name: self._listed(name, shown[name]), shown)
-        away = [Volume(name, 0, None, problem=_AWAY) for name in _asides(names).values() if name not in shown]
+        away = [Volume(name, 0, None, problem=_AWAY) for name in asides(names).values() if name not in shown]
         return sorted([*(volume for volume in found if volume), *away], key=lambda volume: volume.name)
 
     def volume(self, name: str) -> Volume:
@@ -154,14 +113,18 @@ class Images:
                 self.cluster.rename(name, new_name)
 
     def remove(self, name: str) -> None:
-        gone = f"{HIDDEN}gone.{secrets.token_hex(8)}"
+        gone = new_name("gone")  # removing takes long, and half a volume is none
         with self._claimed(name) as image:
             if count := len(_snapshots(image)):
                 problem = f"has {count} snapshot{'s' if count > 1 else ''}"
                 raise Conflict(kind="volume", name=self._full(name), problem=problem)
-            with self._moved_aside(name, gone, image):
-                pass
-        self._drop(gone)
+            try:
+                with ceph_errors(self.pool), self._moved_aside(name, gone, image):
+                    pass
+            except PoolFull:
+                gone = name  # a full pool lets images go, but writes no new name
+        with suppress(NotFound), about("volume", self._full(name)):
+            self.cluster.remove(gone)
 
     def clone(self, name: str, new_name: str, stop: threading.Event) -> Volume:
         check_name("volume", new_name)
@@ -183,7 +146,7 @@ class Images:
         with self._claimed(name) as image:
             if began != _version(image):
                 raise Changed(kind="volume", name=self._full(name))
-            aside = f"{HIDDEN}old.{secrets.token_hex(8)}.{name}"
+            aside = new_name("old", name)
             if snapshots_of(image):
                 self._put_into(name, aside, image, hidden)
                 return
@@ -240,7 +203,7 @@ class Images:
                     return False
         except NotFound:
             return False
-        volume = _asides([name]).get(name)
+        volume = asides([name]).get(name)
         if volume is None or volume in names:
             return self._drop(name)
         with self.cluster.open(name, writable=True) as image:
@@ -367,7 +330,7 @@ class Images:
 
     def _check_free(self, name: str) -> None:
         names = self.cluster.names()
-        if name in names or name in _asides(names).values():
+        if name in names or name in asides(names).values():
             raise AlreadyExists(kind="volume", name=self._full(name))
 
     def _rounded(self, size: int) -> int:
@@ -380,12 +343,6 @@ class Images:
 def _snapshots(image: Image) -> list[tuple[str, int, float]]:
     """By name: (name, size, time)."""
     return sorted(snapshot for snapshot in snapshots_of(image) if not snapshot[0].startswith(HIDDEN))
-
-
-def _asides(names: Iterable[str]) -> dict[str, str]:
-    """The volumes' names of the images that were moved aside."""
-    prefix = f"{HIDDEN}old."
-    return {name: name.removeprefix(prefix).partition(".")[2] for name in names if name.startswith(prefix)}
 
 
 def _version(image: Image) -> Version:

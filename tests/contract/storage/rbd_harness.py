@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
@@ -11,7 +12,7 @@ import rbd
 
 from pvc import config
 from pvc.storage.rbd import RBDPool, open_rbd
-from pvc.storage.rbdimages import HIDDEN
+from pvc.storage.rbdhidden import HIDDEN
 from pvc.units import MIB
 from tests.parts.ceph import POOL, USER, Ceph
 
@@ -63,6 +64,12 @@ class RBDHarness:
             prefix = f"rbd_data.{image.id()}."
         return sum(1 for entry in self.pool.list_objects() if entry.key.startswith(prefix))
 
+    def wait_for_room(self) -> None:
+        """Return when the pool, full a moment ago, takes data again."""
+        with self.ceph.admin() as cluster, contextlib.closing(cluster.open_ioctx(POOL)) as pool:
+            pool.write_full("room", b"x")  # waits
+            pool.remove_object("room")
+
     def __enter__(self) -> Self:
         cluster = self._ending.enter_context(self.ceph.admin())
         self.pool = self._ending.enter_context(contextlib.closing(cluster.open_ioctx(POOL)))
@@ -73,11 +80,14 @@ class RBDHarness:
         self._ending.close()
 
     def _empty(self) -> None:
-        for name in self.names():
-            with self.image(name) as image:
-                for snapshot in list(image.list_snaps()):
-                    image.remove_snap(snapshot["name"])
-            rbd.RBD().remove(self.pool, name)
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(self._remove, self.names()))
+
+    def _remove(self, name: str) -> None:
+        with self.image(name) as image:
+            for snapshot in list(image.list_snaps()):
+                image.remove_snap(snapshot["name"])
+        rbd.RBD().remove(self.pool, name)
 
 
 def _image_of(path: str) -> str:
