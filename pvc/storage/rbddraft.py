@@ -12,8 +12,11 @@ from pvc.storage.draft import Target
 from pvc.storage.rbdhidden import Hidden
 from pvc.storage.rbdimages import Images
 from pvc.storage.sparse import BLOCK
+from pvc.units import MIB
 
 T = TypeVar("T")
+
+_FIRST_ROOM = 64 * MIB
 
 
 class Run(Protocol):
@@ -46,6 +49,7 @@ class RBDDraft:
         self._parts: list[bytes] = []
         self._filled = 0  # bytes in the parts
         self._offset = 0  # where in the image the parts begin
+        self._room = 0  # how long the image is: scratch space grows, because a huge image takes long to remove
         self._writer: Writer | None = None
 
     @property
@@ -88,7 +92,7 @@ class RBDDraft:
     async def _send(self) -> None:
         parts, offset = self._parts, self._offset
         self._parts, self._filled, self._offset = [], 0, offset + OBJECT_BYTES
-        await self._run(lambda: self._writing.put(b"".join(parts), offset))
+        await self._run(lambda: self._put_parts(parts, offset))
 
     @property
     def _writing(self) -> Writer:
@@ -97,12 +101,21 @@ class RBDDraft:
         return self._writer
 
     def _create(self) -> None:
-        self._hidden.create(-(-self._target.limit // BLOCK) * BLOCK)
+        self._room = _rounded(self._target.length or min(self._target.limit, _FIRST_ROOM))
+        self._hidden.create(self._room)
         self._writer = self._cluster.writer(self._hidden.image)
+
+    def _put_parts(self, parts: list[bytes], offset: int) -> None:
+        """Blocks."""
+        data = b"".join(parts)
+        if offset + len(data) > self._room:
+            self._room = _rounded(min(self._target.limit, 2 * self._room))
+            self._hidden.image.resize(self._room)
+        self._writing.put(data, offset)
 
     def _write_rest(self) -> None:
         """Blocks. The parts stay as they are, so that writing can go on."""
-        self._writing.put(b"".join(self._parts), self._offset)
+        self._put_parts(self._parts, self._offset)
         self._writing.settle()
         self._writing.check()
         self._hidden.image.flush()
@@ -111,6 +124,10 @@ class RBDDraft:
         if self._writer is not None:
             self._writer.settle()
         self._hidden.drop()
+
+
+def _rounded(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK
 
 
 def _escaped(value: str) -> str:
