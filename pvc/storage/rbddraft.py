@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 from pvc.storage.base import Buffer
@@ -12,6 +14,7 @@ from pvc.storage.draft import Target
 from pvc.storage.rbdhidden import Hidden
 from pvc.storage.rbdimages import Images
 from pvc.storage.sparse import BLOCK
+from pvc.storage.threads import to_the_end
 from pvc.units import MIB
 
 T = TypeVar("T")
@@ -50,6 +53,7 @@ class RBDDraft:
         self._filled = 0  # bytes in the parts
         self._offset = 0  # where in the image the parts begin
         self._room = 0  # how long the image is: scratch space grows, because a huge image takes long to remove
+        self._sending: asyncio.Future[None] | None = None
         self._writer: Writer | None = None
 
     @property
@@ -76,6 +80,7 @@ class RBDDraft:
                 await self._send()
 
     async def flush(self) -> None:
+        await self._sent()
         await self._run(self._write_rest)
 
     async def commit(self) -> None:
@@ -87,12 +92,23 @@ class RBDDraft:
 
     async def close(self) -> None:
         """Wait for the writes under way and drop the image, unless it was put in place."""
+        await to_the_end(asyncio.ensure_future(self._close()))
+
+    async def _close(self) -> None:
+        if self._sending is not None:
+            await asyncio.gather(self._sending, return_exceptions=True)
         await self._run(self._end)
 
     async def _send(self) -> None:
-        parts, offset = self._parts, self._offset
-        self._parts, self._filled, self._offset = [], 0, offset + OBJECT_BYTES
-        await self._run(lambda: self._put_parts(parts, offset))
+        """Start on a whole object; its parts are put together while the next one comes in."""
+        await self._sent()
+        self._sending = asyncio.ensure_future(self._run(partial(self._put_parts, self._parts, self._offset)))
+        self._parts, self._filled, self._offset = [], 0, self._offset + OBJECT_BYTES
+
+    async def _sent(self) -> None:
+        """Raises, each time, what starting on an object met."""
+        if self._sending is not None:
+            await to_the_end(self._sending)
 
     @property
     def _writing(self) -> Writer:
