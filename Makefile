@@ -32,7 +32,7 @@ lint: $(VENV)/ready
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-# Only what needs real ZooKeeper, libvirt or QEMU.
+# Only what needs real ZooKeeper, Ceph, libvirt or QEMU.
 real: $(VENV)/ready
 	$(PY) -m pytest -m real --ignore=tests/frozen tests
 

@@ -163,7 +163,16 @@ def live_device(live: str, device_xml: str) -> str | None:
 def dev_of(live: str, source: Source) -> str | None:
     """The device name by which the running guest has what `source` is; None when it has it not."""
     root = etree.fromstring(live.encode())
-    return next((disk.dev for disk in domain.disks(root) if disk.source == source.path), None)
+    return next((disk.dev for disk in domain.disks(root) if disk.source == _named(source)), None)
+
+
+def _named(source: Source) -> str:
+    """What a live document calls it."""
+    match source:
+        case FileSource(path):
+            return path
+        case RBDSource(pool=pool, image=image):
+            return f"{pool}/{image}"
 
 
 def alias_of(device_xml: str) -> str:

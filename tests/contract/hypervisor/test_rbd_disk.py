@@ -83,6 +83,10 @@ async def test_a_guest_boots_from_ceph_and_its_volume_is_in_use(pool: RBDPool, h
     device = domxml.finished_device(DEVICE, lambda volume: pool.source(volume.partition("/")[2]))
     await harness.hypervisor.attach(UUID, device)
     assert await pool.is_open("extra")
+    dev = domxml.dev_of(await harness.hypervisor.xml(UUID), pool.source("extra"))
+    assert dev == "vdb"
+    await harness.hypervisor.resize_disk(UUID, dev, 64 * MIB)
+    assert (await pool.volume("extra")).size == 64 * MIB
     live = domxml.live_device(await harness.hypervisor.xml(UUID), device)
     assert live is not None
     await harness.hypervisor.detach(UUID, live, 60)

@@ -40,6 +40,12 @@ def test_the_running_disk_is_known_for_the_same_volume() -> None:
     assert not domain.same_source(live, domxml.finished_device(OURS, lambda _: other))
 
 
+def test_a_live_document_says_under_which_name_the_guest_has_a_volume_in_ceph() -> None:
+    live = f"<domain><devices>{domxml.finished_device(OURS, lambda _: SOURCE)}</devices></domain>"
+    assert domxml.dev_of(live, SOURCE) == "vda"
+    assert domxml.dev_of(live, RBDSource("vms", "disk1", SOURCE.monitors, "pvc", SECRET)) is None
+
+
 def test_a_secret_is_described_without_its_value() -> None:
     secret = Secret(SECRET, "client.pvc of Ceph x", b"the key itself")
     assert "the key itself" not in domxml.secret(secret) + repr(secret)
