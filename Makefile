@@ -32,7 +32,7 @@ lint: $(VENV)/ready
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-# Only what needs real ZooKeeper, libvirt or QEMU.
+# Only what needs real ZooKeeper, Ceph, libvirt or QEMU.
 real: $(VENV)/ready
 	$(PY) -m pytest -m real --ignore=tests/frozen tests
 
@@ -50,11 +50,12 @@ fmt: $(VENV)/ready
 	$(VENV)/bin/ruff check --fix .
 
 # Debian's packages, where some are missing (needs root then), and the locked Python packages.
-$(VENV)/ready: packaging/install-deps requirements.lock pyproject.toml
+$(VENV)/ready: packaging/install-deps packaging/link-ceph requirements.lock pyproject.toml
 	@packaging/install-deps
 	@test -x $(PY) || /usr/bin/python3 -m venv $(VENV)
 	@echo "Installing Python packages into $(VENV)"
 	@$(PIP) --require-hashes -r requirements.lock
+	@packaging/link-ceph $(PY)
 	@$(PIP) --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	@touch $@
 

@@ -8,8 +8,9 @@ import os
 import re
 import socket
 import tomllib
+import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,12 +78,49 @@ class Store:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectoryPool:
+    # "directory": a folder of this machine. "rbd": Ceph, with the keys of RBDPool.
+    kind: str = "directory"
     # Folder of the pool's volumes, one sparse raw file each. Made when missing.
     path: str = ""
 
     def problems(self) -> Iterator[str]:
         if not self.path.startswith("/"):
             yield "path must be an absolute folder name."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RBDPool:
+    kind: str = "rbd"
+    # The pool's name in Ceph, which must exist there.
+    pool: str = ""
+    # Ceph's configuration file, which names the monitors.
+    conf: str = "/etc/ceph/ceph.conf"
+    # Ceph's user, as "libvirt" for client.libvirt: may do what profile rbd allows. It is named in VMs' disks too.
+    user: str = "pvc"
+    # File with that user's key, as Ceph writes it; empty: where `conf` says, or /etc/ceph/ceph.client.USER.keyring.
+    keyring: str = ""
+    # Seconds that reaching the cluster may take, and that Ceph has to answer one call.
+    connect_timeout_s: float = 10.0
+    op_timeout_s: float = 30.0
+    # Seconds that sizes and usage in a list of volumes may be old, as other machines change them. Names are never old.
+    list_age_s: float = 10.0
+
+    def problems(self) -> Iterator[str]:
+        for name in ("pool", "user"):
+            if not _NAME.fullmatch(getattr(self, name)):
+                yield f"{name} must have only letters, digits, dots, dashes or underscores."
+        if not self.conf.startswith("/"):
+            yield "conf must be an absolute file name."
+        if self.keyring and not self.keyring.startswith("/"):
+            yield "keyring must be an absolute file name."
+        for name in ("connect_timeout_s", "op_timeout_s"):
+            if getattr(self, name) < 1:
+                yield f"{name} must be at least 1."
+        if self.list_age_s < 0:
+            yield "list_age_s must not be negative."
+
+
+AnyPool = DirectoryPool | RBDPool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +195,7 @@ class Upload:
                 yield f"upload.{item.name} must be more than 0."
 
 
-def _default_pools() -> dict[str, DirectoryPool]:
+def _default_pools() -> dict[str, AnyPool]:
     return {"local": DirectoryPool(path="/var/lib/pvc/pools/local")}
 
 
@@ -168,7 +206,7 @@ class Config:
     api: API = field(default_factory=API)
     store: Store = field(default_factory=Store)
     # Pools by name.
-    pools: dict[str, DirectoryPool] = field(default_factory=_default_pools)
+    pools: dict[str, AnyPool] = field(default_factory=_default_pools)
     hypervisor: Hypervisor = field(default_factory=Hypervisor)
     agent: Agent = field(default_factory=Agent)
     upload: Upload = field(default_factory=Upload)
@@ -235,6 +273,8 @@ _WRONG = object()
 
 
 def _value(hint: Any, value: Any, name: str, problems: list[str]) -> Any:
+    if typing.get_origin(hint) is types.UnionType:
+        return _one_of(typing.get_args(hint), value, name, problems)
     if dataclasses.is_dataclass(hint):
         if isinstance(value, dict):
             return _build(hint, value, f"{name}.", problems)
@@ -251,6 +291,16 @@ def _value(hint: Any, value: Any, name: str, problems: list[str]) -> Any:
         problems.append(f"{name} must be {_KINDS[hint]}.")
     else:
         return value
+    return _WRONG
+
+
+def _one_of(hints: Sequence[Any], value: Any, name: str, problems: list[str]) -> Any:
+    """Tables whose `kind` says which they are; the first is meant when it says nothing."""
+    kinds = {hint().kind: hint for hint in hints}
+    kind = value.get("kind", hints[0]().kind) if isinstance(value, dict) else hints[0]().kind
+    if isinstance(kind, str) and kind in kinds:
+        return _value(kinds[kind], value, name, problems)
+    problems.append(f"{name}.kind must be {' or '.join(map(_literal, kinds))}.")
     return _WRONG
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from blockbuster import blockbuster_ctx
 
 from tests.parts.libvirtd import Libvirtd
+
+if TYPE_CHECKING:
+    from tests.parts.ceph import Ceph
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,3 +34,12 @@ def libvirtd() -> Iterator[Libvirtd]:
     """One private libvirtd for all tests that neither stop nor kill it."""
     with Libvirtd() as daemon:
         yield daemon
+
+
+@pytest.fixture(scope="session")
+def ceph() -> Iterator[Ceph]:
+    """One Ceph for all tests; who freezes a part of it lets it go on."""
+    from tests.parts.ceph import Ceph
+
+    with Ceph() as cluster:
+        yield cluster

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,12 @@ class Hands:
         pool, name = names.split_volume(volume)
         return volumes.pool_of(self.pools, pool).source(name)
 
+    async def give_secrets(self, opened: Iterable[str]) -> None:
+        """Before the hypervisor opens these volumes: it may have lost its secrets, or the key may be a new one."""
+        for pool in {names.split_volume(volume)[0] for volume in opened}:
+            if secret := await volumes.pool_of(self.pools, pool).secret():
+                await self.hypervisor.keep_secret(secret)
+
 
 async def start(hands: Hands, held: Held[VM]) -> bool:
     """Create the domain, unless the record changed since it was read (False). Raises why it cannot be."""
@@ -56,6 +62,7 @@ async def start(hands: Hands, held: Held[VM]) -> bool:
                 await holding.enter_async_context(
                     volumes.reserved(hands.state, pool, name, f'the start of VM "{vm.name}"')
                 )
+        await hands.give_secrets(volumes.of_vm(vm))
         xml = domxml.finished(
             vm.xml,
             run=vm.run,
@@ -127,6 +134,7 @@ async def _plug(hands: Hands, uuid: str, action: str, device: str) -> None:
         live = domxml.live_device(await hands.hypervisor.xml(uuid), device)
         same = live is not None and domain.same_source(live, wanted)
         if action == devices.ATTACH and live is None:
+            await hands.give_secrets(_volumes_of(device))
             await hands.hypervisor.attach(uuid, wanted)
         elif action == devices.ATTACH and not same:
             raise HypervisorRefused(reason="the running guest has another device in that place until it is restarted")
@@ -166,6 +174,12 @@ async def _grow_live(hands: Hands, uuid: str, volume: str, size: int) -> bool:
             raise
         return False
     return dev is not None
+
+
+def _volumes_of(device: str) -> list[str]:
+    node = domain.parse_device(device)
+    volume = domain.volume_of(node) if node.tag == "disk" else ""
+    return [volume] if volume else []
 
 
 async def _write_end(state: State, vm: VM, task: Task | None, xml: str) -> None:

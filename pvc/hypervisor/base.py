@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pvc.model.records import Ending, Power
+from pvc.storage.base import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,10 @@ class Hypervisor(Protocol):
         ...
 
     async def facts(self) -> Facts: ...
+
+    async def keep_secret(self, secret: Secret) -> None:
+        """Keep it for the disks that name it, in place of what was kept before; nobody reads it out again."""
+        ...
 
     async def start(self, xml: str) -> None:
         """Create a transient domain from finished XML. Raises AlreadyExists when its UUID runs."""

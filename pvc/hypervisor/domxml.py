@@ -9,7 +9,7 @@ from lxml import etree
 from pvc.errors import InvalidXML
 from pvc.model import domain
 from pvc.model.domain import Element
-from pvc.storage.base import FileSource, Source
+from pvc.storage.base import FileSource, RBDSource, Secret, Source
 
 NAMESPACE = "urn:pvc:run"
 
@@ -62,6 +62,11 @@ def resolve_disk(node: Element, volume: Callable[[str], Source]) -> None:
                 node.remove(old)
             node.set("type", "file")
             node.insert(0, etree.Element("source", file=path))
+        case RBDSource() as image:
+            for old in [*node.findall("source"), *node.findall("auth")]:
+                node.remove(old)
+            node.set("type", "network")
+            node.insert(0, _rbd_source(image))
     driver = node.find("driver")
     if driver is None:
         driver = etree.Element("driver")
@@ -69,6 +74,24 @@ def resolve_disk(node: Element, volume: Callable[[str], Source]) -> None:
     driver.set("name", "qemu")
     driver.set("type", "raw")
     driver.set("discard", driver.get("discard", "unmap"))
+
+
+def _rbd_source(image: RBDSource) -> Element:
+    node = etree.Element("source", protocol="rbd", name=f"{image.pool}/{image.image}")
+    for host, port in image.monitors:
+        etree.SubElement(node, "host", name=host, port=str(port))
+    auth = etree.SubElement(node, "auth", username=image.user)
+    etree.SubElement(auth, "secret", type="ceph", uuid=image.secret)
+    return node
+
+
+def secret(kept: Secret) -> str:
+    """What libvirt is told of a secret: all but its value."""
+    root = etree.Element("secret", ephemeral="no", private="yes")
+    etree.SubElement(root, "uuid").text = kept.uuid
+    usage = etree.SubElement(root, "usage", type="ceph")
+    etree.SubElement(usage, "name").text = kept.name
+    return domain.text_of(root)
 
 
 def _child(root: Element, tag: str) -> Element:
@@ -140,7 +163,16 @@ def live_device(live: str, device_xml: str) -> str | None:
 def dev_of(live: str, source: Source) -> str | None:
     """The device name by which the running guest has what `source` is; None when it has it not."""
     root = etree.fromstring(live.encode())
-    return next((disk.dev for disk in domain.disks(root) if disk.source == source.path), None)
+    return next((disk.dev for disk in domain.disks(root) if disk.source == _named(source)), None)
+
+
+def _named(source: Source) -> str:
+    """What a live document calls it."""
+    match source:
+        case FileSource(path):
+            return path
+        case RBDSource(pool=pool, image=image):
+            return f"{pool}/{image}"
 
 
 def alias_of(device_xml: str) -> str:

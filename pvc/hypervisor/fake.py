@@ -18,6 +18,7 @@ from pvc.hypervisor import domxml
 from pvc.hypervisor.base import Event, Facts, Seen
 from pvc.model import domain
 from pvc.model.records import Ending, Power
+from pvc.storage.base import Secret
 
 
 @dataclass
@@ -39,6 +40,7 @@ class FakeHypervisor:
         self._away = ""
         self.acts: list[tuple[str, str]] = []
         self.starts: dict[str, int] = {}
+        self.secrets: dict[str, bytes] = {}
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         self._listeners.append(listener)
@@ -63,6 +65,10 @@ class FakeHypervisor:
             qemu_version="7.2.0",
             reason="It is a fake.",
         )
+
+    async def keep_secret(self, secret: Secret) -> None:
+        await self._answer()
+        self.secrets[secret.uuid] = secret.value
 
     async def start(self, xml: str) -> None:
         root = domain.parse(xml)

@@ -25,6 +25,7 @@ from pvc.hypervisor import domxml
 from pvc.hypervisor.base import Event, Facts, Seen
 from pvc.hypervisor.domaintype import choose_domain_type
 from pvc.model.records import Ending, Power
+from pvc.storage.base import Secret
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -98,6 +99,9 @@ class LibvirtHypervisor:
 
     async def facts(self) -> Facts:
         return await self._call(self._read_facts)
+
+    async def keep_secret(self, secret: Secret) -> None:
+        await self._call(self._set_secret, secret)
 
     async def start(self, xml: str) -> None:
         await self._call(self._create, xml)
@@ -190,6 +194,10 @@ class LibvirtHypervisor:
             connection.createXML(xml, 0)
         else:
             raise AlreadyExists(kind="domain", name=uuid)
+
+    def _set_secret(self, secret: Secret) -> None:
+        """Private: libvirt hands it to QEMU alone. Defining it again keeps what is there."""
+        self._open().secretDefineXML(domxml.secret(secret)).setValue(secret.value)
 
     def _list_domains(self) -> list[Seen]:
         flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 
 from pvc.config import Upload
 from pvc.errors import ConversionFailed, PoolFull, Unavailable
-from pvc.images.jail import PATH, SOURCE, TARGET, Limits, jailed
+from pvc.images.jail import PATH, SOURCE, TARGET, Limits, inside, jailed
 from pvc.storage.base import Draft
 from pvc.storage.threads import in_thread, to_the_end
 from pvc.units import format_size
@@ -44,10 +44,12 @@ async def convert(
     Raises ConversionFailed, PoolFull, Unavailable.
     """
     await in_thread(_check_programs)
-    cache = "none" if await in_thread(_takes_direct, target.path) else "writeback"
-    arguments = _arguments(image_format, cache)
+    direct = bool(target.files) or await in_thread(_takes_direct, target.path)
+    arguments = _arguments(
+        image_format, "none" if direct else "writeback", inside(source, SOURCE), inside(target, TARGET)
+    )
     bounds = Limits(memory=limits.convert_memory_bytes, cpu_s=limits.convert_cpu_s, target=target.size)
-    command = jailed([*program, *arguments], source.path, target.path, bounds)
+    command = jailed([*program, *arguments], source, target, bounds)
     deadline_s = limits.convert_cpu_s * _WALL_FACTOR
     try:
         async with asyncio.timeout(deadline_s), _running(command) as process:
@@ -58,10 +60,10 @@ async def convert(
         raise _failure(status, said, pool, bounds)
 
 
-def _arguments(image_format: str, cache: str) -> list[str]:
-    reading = ("-f", image_format, SOURCE)
+def _arguments(image_format: str, cache: str, source: str, target: str) -> list[str]:
+    reading = ("-f", image_format, source)
     writing = ("-n", "--target-is-zero", "-O", "raw", "-t", cache, "-W", "-m", "8")
-    return ["convert", "-p", *writing, *reading, TARGET]
+    return ["convert", "-p", *writing, *reading, target]
 
 
 def _check_programs() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 Buffer = bytes | bytearray | memoryview
@@ -28,7 +28,8 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """size: what the guest sees, bytes. used: bytes that the pool really holds for it, None when unknown.
+    """size: what the guest sees, bytes. used: bytes that the pool really holds for it, counted in the pool's own
+    blocks, None when unknown.
 
     problem: why the volume cannot be read; such a volume is listed, never dropped.
     """
@@ -49,7 +50,30 @@ class FileSource:
     path: str
 
 
-Source = FileSource  # what a VM's <disk> needs to know; a union when there are more kinds
+@dataclass(frozen=True, slots=True)
+class RBDSource:
+    """A volume that the hypervisor opens in Ceph; format raw.
+
+    pool: its name in Ceph. monitors: (host, port) of each. secret: UUID under which libvirt keeps the user's key.
+    """
+
+    pool: str
+    image: str
+    monitors: tuple[tuple[str, int], ...]
+    user: str
+    secret: str
+
+
+Source = FileSource | RBDSource  # what a VM's <disk> needs to know
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """What the hypervisor opens a pool's volumes with. uuid: as in RBDSource; name: says to people whose key it is."""
+
+    uuid: str
+    name: str
+    value: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +95,11 @@ class Draft(Protocol):
     @property
     def path(self) -> str:
         """What qemu-img calls it: a file name, or rbd:pool/image. Its format is raw."""
+        ...
+
+    @property
+    def files(self) -> Sequence[str]:
+        """Files that a program needs to open `path` over the network; none when `path` is itself a file."""
         ...
 
     async def write(self, data: Buffer) -> None:
@@ -118,6 +147,10 @@ class Pool(Protocol):
 
     def source(self, name: str) -> Source:
         """Where the hypervisor finds volume `name`, whether or not it exists."""
+        ...
+
+    async def secret(self) -> Secret | None:
+        """What the hypervisor must be given before it opens a source; None when it needs nothing."""
         ...
 
     async def create(self, name: str, size: int) -> Volume:

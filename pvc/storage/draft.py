@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -59,6 +59,11 @@ class Target:
     length: int
     limit: int
 
+    def check(self, end: int) -> None:
+        """Raises ImageTooLarge when what is written would end past the limit."""
+        if end > self.limit:
+            raise ImageTooLarge(size=end, volume=f"{self.pool}/{self.name}", limit=self.limit)
+
 
 class FileDraft:
     """A draft in a hidden file. The first failure of a write is raised by every later call."""
@@ -80,11 +85,13 @@ class FileDraft:
     def path(self) -> str:
         return self._hidden.path
 
+    @property
+    def files(self) -> Sequence[str]:
+        return ()
+
     async def write(self, data: Bytes) -> None:
         rest = memoryview(data).cast("B")
-        end = self._offset + self._filled + len(rest)
-        if end > self.size:
-            raise ImageTooLarge(size=end, volume=f"{self._target.pool}/{self._target.name}", limit=self.size)
+        self._target.check(self._offset + self._filled + len(rest))
         while rest:
             taken = min(len(rest), BUFFER_BYTES - self._filled)
             self._buffer.view[self._filled : self._filled + taken] = rest[:taken]

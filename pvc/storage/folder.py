@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pvc.errors import AlreadyExists, Changed, InUse, InvalidInput, NotFound, PoolFull
+from pvc.errors import AlreadyExists, Changed, InUse, NotFound
 from pvc.model.names import problem_with
 from pvc.storage.base import Snapshot, Usage, Volume
+from pvc.storage.checks import check_name, rounded_size
 from pvc.storage.locks import is_locked, try_lock
 from pvc.storage.place import Hidden, Place, is_abandoned, open_folder, problem_of
-from pvc.storage.sparse import BLOCK, copy_file
+from pvc.storage.sparse import copy_file
 
 _SUFFIX = ".raw"
 _INCOMING, _SNAPSHOTS = ".incoming", ".snapshots"
@@ -47,12 +48,12 @@ class Folder:
             os.close(fd)
 
     def place(self, name: str) -> Place:
-        _check("volume", name)
+        check_name("volume", name)
         return Place("volume", f"{self.pool}/{name}", self._volumes, name + _SUFFIX)
 
     def snapshot_place(self, volume: str, name: str) -> Place:
-        _check("volume", volume)
-        _check("snapshot", name)
+        check_name("volume", volume)
+        check_name("snapshot", name)
         return Place("snapshot", f"{self.pool}/{volume}@{name}", self._snapshots, f"{volume}/{name}{_SUFFIX}")
 
     def hidden(self, stem: str) -> Hidden:
@@ -255,16 +256,7 @@ class Folder:
             os.rename(name, new_name, src_dir_fd=self._snapshots, dst_dir_fd=self._snapshots)
 
     def _rounded(self, size: int) -> int:
-        if size <= 0:
-            raise InvalidInput({"size": "must be more than zero"})
-        if size > self.usage().total:
-            raise PoolFull(name=self.pool)
-        return -(-size // BLOCK) * BLOCK
-
-
-def _check(kind: str, name: str) -> None:
-    if problem := problem_with(kind, name):
-        raise InvalidInput({kind: problem})
+        return rounded_size(size, self.pool, self.usage().total)
 
 
 def _version(fd: int) -> Version:

@@ -8,20 +8,20 @@ import fcntl
 import mmap
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pvc.units import KIB, MIB
 
 BLOCK = 4096  # alignment that O_DIRECT asks for
 BUFFER_BYTES = 4 * MIB  # smaller direct writes cost a third of the speed
-_GRAIN = 64 * KIB  # shortest run of zeroes that becomes a hole
+GRAIN = 64 * KIB  # shortest run of zeroes that becomes a hole
 _COPY_STEP = 64 * MIB  # how much is copied between two looks at `stop`
 _FICLONE = 0x40049409  # linux/fs.h
 _NO_REFLINK = {errno.EOPNOTSUPP, errno.EINVAL, errno.EXDEV, errno.ENOTTY, errno.ENOSYS}
 
 _libc = ctypes.CDLL(None)
 _libc.memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-_zeroes = ctypes.create_string_buffer(_GRAIN)
+_zeroes = ctypes.create_string_buffer(GRAIN)
 
 
 class Stopped(Exception):
@@ -36,26 +36,30 @@ class Buffer:
         self.view = memoryview(memory)
         self._address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
-    def data_runs(self, length: int) -> Iterator[tuple[int, int]]:
-        """Yield (start, end) of the stretches of the first `length` bytes that are not all zeroes."""
-        start = None
-        for offset in range(0, length, _GRAIN):
-            if self._is_zero(offset, min(_GRAIN, length - offset)):
-                if start is not None:
-                    yield start, offset
-                start = None
-            elif start is None:
-                start = offset
-        if start is not None:
-            yield start, length
-
-    def _is_zero(self, offset: int, length: int) -> bool:
+    def is_zero(self, offset: int, length: int) -> bool:
         return bool(_libc.memcmp(self._address + offset, _zeroes, length) == 0)
+
+
+def data_runs(length: int, is_zero: Callable[[int, int], bool]) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of the stretches of the first `length` bytes that are not all zeroes.
+
+    is_zero: whether that many bytes from that offset are; at most GRAIN of them.
+    """
+    start = None
+    for offset in range(0, length, GRAIN):
+        if is_zero(offset, min(GRAIN, length - offset)):
+            if start is not None:
+                yield start, offset
+            start = None
+        elif start is None:
+            start = offset
+    if start is not None:
+        yield start, length
 
 
 def write_data(fd: int, buffer: Buffer, length: int, offset: int) -> None:
     """Write the first `length` bytes of `buffer` at `offset`, except for zeroes: they must read as zero already."""
-    for start, end in buffer.data_runs(length):
+    for start, end in data_runs(length, buffer.is_zero):
         _write_all(fd, buffer.view[start:end], offset + start)
 
 

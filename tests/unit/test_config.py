@@ -36,9 +36,31 @@ def test_unknown_keys_are_refused_by_their_full_name() -> None:
     ]
 
 
+def test_a_pool_is_a_folder_unless_its_kind_says_otherwise() -> None:
+    text = "[pools.here]\npath = '/x'\n[pools.ceph]\nkind = 'rbd'\npool = 'vms'\nop_timeout_s = 5\n"
+    assert config.parse(text).pools == {
+        "here": config.DirectoryPool(path="/x"),
+        "ceph": config.RBDPool(pool="vms", op_timeout_s=5.0),
+    }
+
+
+def test_the_keys_of_one_kind_of_pool_are_unknown_to_the_other() -> None:
+    assert problems_of("[pools.a]\npath = '/x'\nuser = 'me'\n[pools.b]\nkind = 'rbd'\npool = 'vms'\npath = '/x'") == [
+        'pools."a".user is not a known key.',
+        'pools."b".path is not a known key.',
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
+        ("pools.a.kind = 'nfs'", 'pools."a".kind must be "directory" or "rbd".'),
+        ("pools.a.kind = 1", 'pools."a".kind must be "directory" or "rbd".'),
+        ("pools.a.kind = 'rbd'", 'pools."a".pool must have only letters, digits, dots, dashes or underscores.'),
+        ("pools.a = {kind = 'rbd', pool = 'v', conf = 'x'}", 'pools."a".conf must be an absolute file name.'),
+        ("pools.a = {kind = 'rbd', pool = 'v', keyring = 'x'}", 'pools."a".keyring must be an absolute file name.'),
+        ("pools.a = {kind = 'rbd', pool = 'v', op_timeout_s = 0}", 'pools."a".op_timeout_s must be at least 1.'),
+        ("pools.a = {kind = 'rbd', pool = 'v', list_age_s = -1}", 'pools."a".list_age_s must not be negative.'),
         ("log_level = 1", "log_level must be a text."),
         ("log_level = 'loud'", 'log_level must be "debug", "info" or "warning".'),
         ("api = 1", "api must be a table."),
@@ -111,7 +133,10 @@ def test_what_is_shown_is_read_back_as_the_same(listen: str, names: list[str], i
     shown = Config(
         api=config.API(socket="/" + names[0], listen=listen, tokens=dict.fromkeys(names, HASH)),
         store=config.Store(path=names[-1], hosts=tuple(names)),
-        pools={"a.b": config.DirectoryPool(path="/" + names[0])},
+        pools={
+            "a.b": config.DirectoryPool(path="/" + names[0]),
+            "c": config.RBDPool(pool="vms", conf="/" + names[-1]),
+        },
         agent=config.Agent(interval_s=interval_s),
     )
     assert config.parse(config.show(shown)) == shown

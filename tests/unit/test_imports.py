@@ -38,8 +38,8 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "libvirt": ("hypervisor/libvirt.py",),
     "libvirt_qemu": ("hypervisor/libvirt.py",),
     "libvirtaio": ("hypervisor/libvirt.py",),
-    "rados": ("storage/rbd.py",),
-    "rbd": ("storage/rbd.py",),
+    "rados": ("storage/ceph.py",),
+    "rbd": ("storage/ceph.py",),
     "aiohttp": ("server/", "agent/"),
 }
 

@@ -16,9 +16,15 @@ from pvc.storage.directory import DirectoryPool
 from pvc.units import MIB
 from tests.contract.images import uploads
 from tests.contract.images.conftest import SIZE
-from tests.contract.images.uploads import content, is_untouched
+from tests.contract.images.uploads import is_untouched
+from tests.contract.storage.harness import DirectoryHarness
 
 pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+def pool(directory: DirectoryPool) -> DirectoryPool:
+    return directory
 
 
 async def run(
@@ -47,7 +53,7 @@ def python(code: str) -> list[str]:
 async def seen(pool: DirectoryPool, code: str) -> str:
     """What the Python code prints inside."""
     await run(pool, python(f"import os, socket, sys\nsys.stdout = open('/out', 'r+')\n{code}\nsys.stdout.flush()"))
-    return content(pool).rstrip(b"\0").decode()
+    return Path(pool.source("disk0").path).read_bytes().rstrip(b"\0").decode()
 
 
 async def test_the_jail_holds_two_files_and_the_programs(pool: DirectoryPool) -> None:
@@ -97,7 +103,7 @@ async def test_past_inspection_a_host_file_still_cannot_be_read(
     assert str(canary).encode() in image.read_bytes()
     with pytest.raises(ConversionFailed, match="Could not open"):
         await run(pool, ["qemu-img"], image.read_bytes())
-    assert is_untouched(pool)
+    assert await is_untouched(pool, DirectoryHarness(_folder(pool)))
 
 
 async def test_progress_is_passed_on(pool: DirectoryPool) -> None:
@@ -129,7 +135,7 @@ async def test_what_outgrows_its_limits_is_killed_and_the_limit_named(
     limits = Upload(convert_memory_bytes=256 * MIB, convert_cpu_s=1)
     with pytest.raises(ConversionFailed, match=said):
         await run(pool, python(code), limits=limits)
-    assert is_untouched(pool)
+    assert await is_untouched(pool, DirectoryHarness(_folder(pool)))
 
 
 async def test_cancelling_leaves_no_process(pool: DirectoryPool) -> None:
@@ -156,11 +162,14 @@ async def test_cancelling_leaves_no_process(pool: DirectoryPool) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert _jailed_processes(pool) == []
-    assert is_untouched(pool)
+    assert await is_untouched(pool, DirectoryHarness(_folder(pool)))
 
 
 def _jailed_processes(pool: DirectoryPool) -> list[str]:
     """Processes that have this pool's folder in their command line."""
-    folder = str(Path(pool.source("disk0").path).parent)
-    done = subprocess.run(["pgrep", "-f", folder], capture_output=True, text=True)
+    done = subprocess.run(["pgrep", "-f", str(_folder(pool))], capture_output=True, text=True)
     return done.stdout.split()
+
+
+def _folder(pool: DirectoryPool) -> Path:
+    return Path(pool.source("disk0").path).parent

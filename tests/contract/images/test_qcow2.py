@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import random
 from collections.abc import Callable
 from itertools import count
@@ -16,10 +15,10 @@ import pytest
 from pvc.config import Upload
 from pvc.errors import ConversionFailed, ImageTooLarge, InvalidImage, PoolFull
 from pvc.images.receive import Received
-from pvc.storage.directory import DirectoryPool, open_directory
 from pvc.units import MIB
 from tests.contract.images.conftest import SIZE
-from tests.contract.images.uploads import content, is_untouched, pieces, run, upload
+from tests.contract.images.uploads import is_untouched, pieces, run, upload
+from tests.contract.storage.harness import AnyPool, DirectoryHarness, Harness
 from tests.parts.interruption import cut_at
 from tests.parts.qcow2 import empty_image, extension, header
 from tests.parts.small_disk import small_disk
@@ -58,20 +57,20 @@ def made(tmp_path: Path) -> Make:
 )
 @pytest.mark.parametrize("known", [False, True])
 async def test_what_the_image_holds_is_what_the_volume_holds(
-    pool: DirectoryPool, made: Make, options: tuple[str, ...], known: bool
+    pool: AnyPool, harness: Harness, made: Make, options: tuple[str, ...], known: bool
 ) -> None:
     image = made(*options)
     received = await upload(pool, pieces(image, 50_000), "qcow2", length=len(image) if known else None)
-    assert content(pool) == DATA + bytes(SIZE - len(DATA))
+    assert harness.content("disk0") == DATA + bytes(SIZE - len(DATA))
     assert received == Received("qcow2", len(image), VIRTUAL, hashlib.sha256(image).hexdigest())
     used = (await pool.volume("disk0")).used
     assert used is not None
-    assert used < 2 * MIB
-    assert os.listdir(Path(pool.source("disk0").path).parent / ".incoming") == []
+    assert used <= 2 * MIB + 2 * harness.grain
+    assert harness.hidden() == []
 
 
 @pytest.mark.real
-async def test_both_phases_are_reported_to_their_end(pool: DirectoryPool, made: Make) -> None:
+async def test_both_phases_are_reported_to_their_end(pool: AnyPool, made: Make) -> None:
     image = made()
     told: list[tuple[str, int, int]] = []
     await upload(pool, [image], "qcow2", length=len(image), report=lambda *now: told.append(now))
@@ -80,17 +79,17 @@ async def test_both_phases_are_reported_to_their_end(pool: DirectoryPool, made: 
 
 
 @pytest.mark.real
-async def test_an_image_made_by_hand_passes_so_that_refusals_mean_something(pool: DirectoryPool) -> None:
+async def test_an_image_made_by_hand_passes_so_that_refusals_mean_something(pool: AnyPool, harness: Harness) -> None:
     await upload(pool, [empty_image()], "qcow2")
-    assert content(pool) == bytes(SIZE)
+    assert harness.content("disk0") == bytes(SIZE)
 
 
 @pytest.mark.real
-async def test_an_internal_snapshot_does_no_harm(pool: DirectoryPool, made: Make, tmp_path: Path) -> None:
+async def test_an_internal_snapshot_does_no_harm(pool: AnyPool, harness: Harness, made: Make, tmp_path: Path) -> None:
     made()
     run("qemu-img", "snapshot", "-c", "before", tmp_path / "made.qcow2")
     await upload(pool, [(tmp_path / "made.qcow2").read_bytes()], "qcow2")
-    assert content(pool)[: len(DATA)] == DATA
+    assert harness.content("disk0")[: len(DATA)] == DATA
 
 
 @pytest.mark.parametrize(
@@ -106,48 +105,52 @@ async def test_an_internal_snapshot_does_no_harm(pool: DirectoryPool, made: Make
         {"cluster_bits": 63},
     ],
 )
-async def test_a_hostile_image_is_refused_in_the_first_chunk(pool: DirectoryPool, changes: dict[str, Any]) -> None:
+async def test_a_hostile_image_is_refused_in_the_first_chunk(
+    pool: AnyPool, harness: Harness, changes: dict[str, Any]
+) -> None:
     with pytest.raises(InvalidImage):
         await upload(pool, [header(**changes), RuntimeError("more was read")], "qcow2")
-    assert is_untouched(pool)
+    assert await is_untouched(pool, harness)
 
 
-async def test_an_image_larger_than_the_volume_is_refused_in_the_first_chunk(pool: DirectoryPool) -> None:
+async def test_an_image_larger_than_the_volume_is_refused_in_the_first_chunk(pool: AnyPool, harness: Harness) -> None:
     with pytest.raises(ImageTooLarge):
         await upload(pool, [header(size=SIZE + 1), RuntimeError("more was read")], "qcow2")
-    assert is_untouched(pool)
+    assert await is_untouched(pool, harness)
 
 
 @pytest.mark.real
-async def test_a_backing_file_of_the_host_is_refused_and_not_read(pool: DirectoryPool, tmp_path: Path) -> None:
+async def test_a_backing_file_of_the_host_is_refused_and_not_read(
+    pool: AnyPool, harness: Harness, tmp_path: Path
+) -> None:
     canary = tmp_path / "canary"
     canary.write_bytes(b"CANARY" * 1000)
     image = tmp_path / "backed.qcow2"
     run("qemu-img", "create", "-q", "-f", "qcow2", "-b", canary, "-F", "raw", image)
     with pytest.raises(InvalidImage, match="backing file"):
         await upload(pool, [image.read_bytes()], "qcow2")
-    assert is_untouched(pool)
+    assert await is_untouched(pool, harness)
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("keep", [0.3, 0.6, 0.95])
-async def test_an_image_that_is_cut_short_is_refused(pool: DirectoryPool, made: Make, keep: float) -> None:
+async def test_an_image_that_is_cut_short_is_refused(pool: AnyPool, harness: Harness, made: Make, keep: float) -> None:
     image = made("-c", "-o", "cluster_size=4096")
     part = image[: int(len(image) * keep)]
     with pytest.raises(InvalidImage, match="the upload ended after"):
         await upload(pool, pieces(part, 65536), "qcow2", length=len(image))
-    assert is_untouched(pool)
+    assert await is_untouched(pool, harness)
 
 
 @pytest.mark.real
-async def test_what_qemu_img_refuses_is_told_without_the_jails_names(pool: DirectoryPool) -> None:
+async def test_what_qemu_img_refuses_is_told_without_the_jails_names(pool: AnyPool, harness: Harness) -> None:
     image = bytearray(empty_image())
     image[3 * 65536 : 3 * 65536 + 8] = (0x80FF_FFFF_FFFF_FE00).to_bytes(8)  # an L2 table at no place that can be
     with pytest.raises(ConversionFailed) as exc:
         await upload(pool, [bytes(image)], "qcow2")
     assert "/in" not in str(exc.value)
     assert "qemu-img:" not in str(exc.value)
-    assert is_untouched(pool)
+    assert await is_untouched(pool, harness)
 
 
 @pytest.mark.real
@@ -156,36 +159,39 @@ async def test_a_pool_that_fills_up_while_converting_is_called_full(tmp_path: Pa
         with (folder / "disk0.raw").open("wb") as file:
             file.write(b"old")
             file.truncate(SIZE)
-        pool = await open_directory("local", folder)
+        harness = DirectoryHarness(folder)
+        pool = await harness.open()
         with pytest.raises(PoolFull):
             await upload(pool, [made()], "qcow2")
         with pytest.raises(PoolFull):
             await upload(pool, [made("-c", "-o", "compression_type=zstd")], "qcow2")
-        assert is_untouched(pool)
+        assert await is_untouched(pool, harness)
         await pool.aclose()
 
 
 @pytest.mark.real
-async def test_an_upload_cancelled_at_any_await_leaves_old_or_new_content(pool: DirectoryPool, made: Make) -> None:
+async def test_an_upload_cancelled_at_any_await_leaves_old_or_new_content(
+    pool: AnyPool, harness: Harness, made: Make
+) -> None:
     image = made()
     for suspension in count():
         await cut_at(upload(pool, pieces(image, 65536), "qcow2"), suspension)
-        if not is_untouched(pool):
+        if not await is_untouched(pool, harness):
             break
-    assert content(pool) == DATA + bytes(SIZE - len(DATA))
+    assert harness.content("disk0") == DATA + bytes(SIZE - len(DATA))
     assert suspension > 5
 
 
 @pytest.mark.real
-async def test_limits_reach_qemu_img(pool: DirectoryPool, made: Make) -> None:
+async def test_limits_reach_qemu_img(pool: AnyPool, harness: Harness, made: Make) -> None:
     with pytest.raises(ConversionFailed, match="more than its limit of 32M of memory"):
         await upload(pool, [made()], "qcow2", limits=Upload(convert_memory_bytes=32 * MIB))
-    assert is_untouched(pool)
+    assert await is_untouched(pool, harness)
 
 
 @pytest.mark.real
-async def test_uploads_convert_side_by_side(pool: DirectoryPool, made: Make) -> None:
+async def test_uploads_convert_side_by_side(pool: AnyPool, harness: Harness, made: Make) -> None:
     image = made("-c")
     answers = await asyncio.gather(*(upload(pool, [image], "qcow2") for _ in range(2)), return_exceptions=True)
     assert sum(isinstance(answer, Received) for answer in answers) == 1
-    assert content(pool)[: len(DATA)] == DATA
+    assert harness.content("disk0")[: len(DATA)] == DATA

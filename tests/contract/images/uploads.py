@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 
 from pvc.config import Upload
 from pvc.images.receive import Received, receive
-from pvc.storage.directory import DirectoryPool
+from pvc.storage.base import Pool
+from tests.contract.storage.harness import Harness
 
 
 def pieces(data: bytes, size: int) -> list[bytes]:
@@ -28,7 +28,7 @@ def quiet(phase: str, done: int, total: int) -> None:
 
 
 async def upload(
-    pool: DirectoryPool,
+    pool: Pool,
     chunks: Iterable[bytes | BaseException],
     declared: str = "raw",
     *,
@@ -49,16 +49,11 @@ async def upload(
     )
 
 
-def content(pool: DirectoryPool) -> bytes:
-    return Path(pool.source("disk0").path).read_bytes()
-
-
 def run(*command: str | Path) -> None:
     subprocess.run(command, check=True)
 
 
-def is_untouched(pool: DirectoryPool) -> bool:
+async def is_untouched(pool: Pool, harness: Harness) -> bool:
     """Whether the volume is as the fixture made it and nothing else is in the pool."""
-    folder = Path(pool.source("disk0").path).parent
-    nothing_left = os.listdir(folder / ".incoming") == [] and sorted(os.listdir(folder))[2:] == ["disk0.raw"]
-    return nothing_left and content(pool).rstrip(b"\0") == b"old"
+    nothing_left = harness.hidden() == [] and [volume.name for volume in await pool.volumes()] == ["disk0"]
+    return nothing_left and harness.content("disk0").rstrip(b"\0") == b"old"

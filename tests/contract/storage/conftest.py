@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -11,10 +11,15 @@ from tests.contract.storage.harness import AnyPool, DirectoryHarness, Harness
 Unchanged = Callable[[], AbstractAsyncContextManager[None]]
 
 
-@pytest.fixture(params=["directory"])
-def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Harness:
-    kinds = {"directory": DirectoryHarness}
-    return kinds[request.param](tmp_path / "pool")
+@pytest.fixture(params=["directory", pytest.param("rbd", marks=pytest.mark.real)])
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]:
+    if request.param == "directory":
+        yield DirectoryHarness(tmp_path / "pool")
+        return
+    from tests.contract.storage.rbd_harness import RBDHarness
+
+    with RBDHarness(request.getfixturevalue("ceph")) as harness:
+        yield harness
 
 
 @pytest.fixture

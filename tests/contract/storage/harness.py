@@ -12,6 +12,7 @@ from typing import Protocol
 
 from pvc.storage.base import Pool, Snapshots
 from pvc.storage.directory import DirectoryPool, open_directory
+from pvc.units import KIB
 
 
 class AnyPool(Pool, Snapshots, Protocol):
@@ -19,6 +20,10 @@ class AnyPool(Pool, Snapshots, Protocol):
 
 
 class Harness(Protocol):
+    grain: int  # bytes: what is written may take up to this much more at each of its ends
+
+    refuses_snapshots_in_use: bool
+
     async def open(self) -> AnyPool: ...
 
     def content(self, volume: str) -> bytes: ...
@@ -35,8 +40,19 @@ class Harness(Protocol):
         """Have it open as a guest does."""
         ...
 
+    def read(self, path: str) -> bytes:
+        """What another program finds under a draft's path."""
+        ...
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write at the beginning, as another program."""
+        ...
+
 
 class DirectoryHarness:
+    grain = 128 * KIB
+    refuses_snapshots_in_use = True
+
     def __init__(self, path: Path) -> None:
         self.path = path
 
@@ -59,6 +75,13 @@ class DirectoryHarness:
 
     def held(self, volume: str) -> AbstractContextManager[object]:
         return _locked_like_qemu(self.path / f"{volume}.raw")
+
+    def read(self, path: str) -> bytes:
+        return Path(path).read_bytes()
+
+    def write(self, path: str, data: bytes) -> None:
+        with open(path, "r+b") as file:
+            file.write(data)
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from tests.contract.storage.harness import AnyPool, Harness
 async def test_a_new_pool_is_empty_and_says_how_much_fits(pool: AnyPool) -> None:
     usage = await pool.usage()
     assert await pool.volumes() == []
-    assert usage.total > usage.free > 0
-    assert usage.used > 0
+    assert usage.total >= usage.free > 0
+    assert usage.total >= usage.used >= 0
 
 
 async def test_a_created_volume_is_listed_and_takes_no_space(pool: AnyPool, harness: Harness) -> None:
@@ -145,7 +145,7 @@ async def test_a_clone_has_the_content_and_stays_sparse(pool: AnyPool, harness: 
     clone = await pool.clone("disk0", "disk1")
     assert harness.content("disk1") == harness.content("disk0")
     assert clone.used is not None
-    assert MIB <= clone.used < 2 * MIB
+    assert MIB <= clone.used <= MIB + 2 * harness.grain
     harness.fill("disk1", b"other")
     assert harness.content("disk0")[:5] == bytes(5)
     assert harness.hidden() == []
@@ -200,7 +200,6 @@ async def test_what_a_guest_has_open_is_left_alone(pool: AnyPool, harness: Harne
                 pool.rename("disk0", "disk1"),
                 pool.clone("disk0", "disk1"),
                 pool.remove("disk0"),
-                pool.snapshot("disk0", "other"),
                 pool.roll_back("disk0", "snap"),
             ):
                 with pytest.raises(InUse) as exc:
@@ -211,6 +210,23 @@ async def test_what_a_guest_has_open_is_left_alone(pool: AnyPool, harness: Harne
                     pass
     assert not await pool.is_open("disk0")
     await pool.rename("disk0", "disk1")
+
+
+async def test_a_snapshot_of_what_a_guest_has_open_is_whole_or_refused(
+    pool: AnyPool, harness: Harness, unchanged: Unchanged
+) -> None:
+    await pool.create("disk0", MIB)
+    harness.fill("disk0", b"guest")
+    with harness.held("disk0"):
+        if harness.refuses_snapshots_in_use:
+            async with unchanged():
+                with pytest.raises(InUse):
+                    await pool.snapshot("disk0", "snap")
+            return
+        await pool.snapshot("disk0", "snap")
+    harness.fill("disk0", b"later")
+    await pool.roll_back("disk0", "snap")
+    assert harness.content("disk0")[:5] == b"guest"
 
 
 async def test_the_hypervisor_is_told_where_a_volume_is(pool: AnyPool) -> None:

@@ -1,0 +1,151 @@
+"""New content for a volume in Ceph, taken from a stream: whole objects, several at once, zeroes left out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeVar
+
+from pvc.storage.base import Buffer
+from pvc.storage.ceph import OBJECT_BYTES, Writer
+from pvc.storage.draft import Target
+from pvc.storage.rbdhidden import Hidden
+from pvc.storage.rbdimages import Images
+from pvc.storage.sparse import BLOCK
+from pvc.storage.threads import to_the_end
+from pvc.units import MIB
+
+T = TypeVar("T")
+
+_FIRST_ROOM = 64 * MIB
+
+
+class Run(Protocol):
+    """Does blocking work in a thread and translates what it raises."""
+
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """How another program reaches the pool's images: options with their values, the files that they name, no secret."""
+
+    pool: str
+    options: Mapping[str, str]
+    files: Sequence[str]
+
+    def path(self, image: str) -> str:
+        return ":".join([f"rbd:{self.pool}/{image}", *(f"{key}={_escaped(self.options[key])}" for key in self.options)])
+
+
+class RBDDraft:
+    """A draft in a hidden image. The first failure of a write is raised by every later call."""
+
+    def __init__(
+        self, images: Images, target: Target, location: Location, run: Run, put: Callable[[Hidden], Awaitable[None]]
+    ) -> None:
+        """put: makes the hidden image the target."""
+        self._hidden, self._target, self._location, self._run, self._put = images.hidden(), target, location, run, put
+        self._cluster = images.cluster
+        self._parts: list[bytes] = []
+        self._filled = 0  # bytes in the parts
+        self._offset = 0  # where in the image the parts begin
+        self._room = 0  # how long the image is: scratch space grows, because a huge image takes long to remove
+        self._sending: asyncio.Future[None] | None = None
+        self._writer: Writer | None = None
+
+    @property
+    def size(self) -> int:
+        return self._target.limit
+
+    @property
+    def path(self) -> str:
+        return self._location.path(self._hidden.name)
+
+    @property
+    def files(self) -> Sequence[str]:
+        return self._location.files
+
+    async def write(self, data: Buffer) -> None:
+        rest = memoryview(data).cast("B")
+        self._target.check(self._offset + self._filled + len(rest))
+        while rest:
+            part = rest[: OBJECT_BYTES - self._filled]
+            self._parts.append(data if isinstance(data, bytes) and len(part) == len(data) else bytes(part))
+            self._filled += len(part)
+            rest = rest[len(part) :]
+            if self._filled == OBJECT_BYTES:
+                await self._send()
+
+    async def flush(self) -> None:
+        await self._sent()
+        await self._run(self._write_rest)
+
+    async def commit(self) -> None:
+        await self.flush()
+        await self._put(self._hidden)
+
+    async def open(self) -> None:
+        await self._run(self._create)
+
+    async def close(self) -> None:
+        """Wait for the writes under way and drop the image, unless it was put in place."""
+        await to_the_end(asyncio.ensure_future(self._close()))
+
+    async def _close(self) -> None:
+        if self._sending is not None:
+            await asyncio.gather(self._sending, return_exceptions=True)
+        await self._run(self._end)
+
+    async def _send(self) -> None:
+        """Start on a whole object; its parts are put together while the next one comes in."""
+        await self._sent()
+        self._sending = asyncio.ensure_future(self._run(partial(self._put_parts, self._parts, self._offset)))
+        self._parts, self._filled, self._offset = [], 0, self._offset + OBJECT_BYTES
+
+    async def _sent(self) -> None:
+        """Raises, each time, what starting on an object met."""
+        if self._sending is not None:
+            await to_the_end(self._sending)
+
+    @property
+    def _writing(self) -> Writer:
+        if self._writer is None:
+            raise RuntimeError("the draft is not open")
+        return self._writer
+
+    def _create(self) -> None:
+        self._room = _rounded(self._target.length or min(self._target.limit, _FIRST_ROOM))
+        self._hidden.create(self._room)
+        self._writer = self._cluster.writer(self._hidden.image)
+
+    def _put_parts(self, parts: list[bytes], offset: int) -> None:
+        """Blocks."""
+        data = b"".join(parts)
+        if offset + len(data) > self._room:
+            self._room = _rounded(min(self._target.limit, 2 * self._room))
+            self._hidden.image.resize(self._room)
+        self._writing.put(data, offset)
+
+    def _write_rest(self) -> None:
+        """Blocks. The parts stay as they are, so that writing can go on."""
+        self._put_parts(self._parts, self._offset)
+        self._writing.settle()
+        self._writing.check()
+        self._hidden.image.flush()
+
+    def _end(self) -> None:
+        if self._writer is not None:
+            self._writer.settle()
+        self._hidden.drop()
+
+
+def _rounded(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK
+
+
+def _escaped(value: str) -> str:
+    """As QEMU reads it."""
+    return "".join(f"\\{character}" if character in "\\:=@" else character for character in value)

@@ -1,0 +1,158 @@
+"""A pool whose blocking work is done in threads of its own; requests for one volume take turns."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Protocol, TypeVar
+from weakref import WeakValueDictionary
+
+from pvc.storage.base import Draft, Snapshot, Usage, Volume
+from pvc.storage.threads import in_thread, nothing, to_the_end
+
+T = TypeVar("T")
+
+
+class Kept(Protocol):
+    """Where the volumes really are: everything of Pool and Snapshots that blocks.
+
+    The caller makes one change of a volume at a time. stop: set to have a copy end early, with an exception.
+    """
+
+    @property
+    def pool(self) -> str: ...
+
+    def usage(self) -> Usage: ...
+
+    def volumes(self) -> list[Volume]: ...
+
+    def volume(self, name: str) -> Volume: ...
+
+    def is_open(self, name: str) -> bool: ...
+
+    def create(self, name: str, size: int) -> Volume: ...
+
+    def resize(self, name: str, size: int, shrink: bool) -> Volume: ...
+
+    def rename(self, name: str, new_name: str) -> None: ...
+
+    def clone(self, name: str, new_name: str, stop: threading.Event) -> Volume: ...
+
+    def remove(self, name: str) -> None: ...
+
+    def snapshots(self, volume: str) -> list[Snapshot]: ...
+
+    def snapshot(self, volume: str, name: str, stop: threading.Event) -> Snapshot: ...
+
+    def rename_snapshot(self, volume: str, name: str, new_name: str) -> None: ...
+
+    def remove_snapshot(self, volume: str, name: str) -> None: ...
+
+    def roll_back(self, volume: str, name: str, stop: threading.Event) -> None: ...
+
+    def remove_orphans(self) -> list[str]: ...
+
+    def close(self) -> None: ...
+
+
+class OpenDraft(Draft, Protocol):
+    async def open(self) -> None: ...
+
+    async def close(self) -> None:
+        """Drop it, unless it was committed; may be called at any time."""
+        ...
+
+
+class ThreadedPool:
+    """What Pool and Snapshots have in common for all kinds; a kind adds capabilities, source, draft and scratch."""
+
+    def __init__(self, kept: Kept, threads: int, errors: Callable[[str], AbstractContextManager[None]]) -> None:
+        """errors: given the pool's name, translates what `kept` raises."""
+        self._kept, self._errors = kept, errors
+        self._threads = ThreadPoolExecutor(threads, f"pool-{kept.pool}")
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @property
+    def name(self) -> str:
+        return self._kept.pool
+
+    async def usage(self) -> Usage:
+        return await self._run(self._kept.usage)
+
+    async def volumes(self) -> list[Volume]:
+        return await self._run(self._kept.volumes)
+
+    async def volume(self, name: str) -> Volume:
+        return await self._run(partial(self._kept.volume, name))
+
+    async def is_open(self, name: str) -> bool:
+        return await self._run(partial(self._kept.is_open, name))
+
+    async def create(self, name: str, size: int) -> Volume:
+        return await self._change(partial(self._kept.create, name, size), name)
+
+    async def resize(self, name: str, size: int, *, shrink: bool = False) -> Volume:
+        return await self._change(partial(self._kept.resize, name, size, shrink), name)
+
+    async def rename(self, name: str, new_name: str) -> None:
+        await self._change(partial(self._kept.rename, name, new_name), name, new_name)
+
+    async def clone(self, name: str, new_name: str) -> Volume:
+        return await self._copy(partial(self._kept.clone, name, new_name), name, new_name)
+
+    async def remove(self, name: str) -> None:
+        await self._change(partial(self._kept.remove, name), name)
+
+    async def snapshots(self, volume: str) -> list[Snapshot]:
+        return await self._run(partial(self._kept.snapshots, volume))
+
+    async def snapshot(self, volume: str, name: str) -> Snapshot:
+        return await self._copy(partial(self._kept.snapshot, volume, name), volume)
+
+    async def rename_snapshot(self, volume: str, name: str, new_name: str) -> None:
+        await self._change(partial(self._kept.rename_snapshot, volume, name, new_name), volume)
+
+    async def remove_snapshot(self, volume: str, name: str) -> None:
+        await self._change(partial(self._kept.remove_snapshot, volume, name), volume)
+
+    async def roll_back(self, volume: str, name: str) -> None:
+        await self._copy(partial(self._kept.roll_back, volume, name), volume)
+
+    async def remove_orphans(self) -> Sequence[str]:
+        return await self._run(self._kept.remove_orphans)
+
+    async def aclose(self) -> None:
+        await in_thread(self._threads.shutdown)
+        await in_thread(self._kept.close)
+
+    async def _run(self, work: Callable[[], T], on_cancel: Callable[[], None] = nothing) -> T:
+        with self._errors(self.name):
+            return await to_the_end(asyncio.get_running_loop().run_in_executor(self._threads, work), on_cancel)
+
+    async def _change(self, work: Callable[[], T], *names: str) -> T:
+        async with self._turn(*names):
+            return await self._run(work)
+
+    async def _copy(self, work: Callable[[threading.Event], T], *names: str) -> T:
+        stop = threading.Event()
+        async with self._turn(*names):
+            return await self._run(partial(work, stop), stop.set)
+
+    @asynccontextmanager
+    async def _turn(self, *names: str) -> AsyncIterator[None]:
+        async with AsyncExitStack() as held:
+            for name in sorted(set(names)):
+                await held.enter_async_context(self._locks.setdefault(name, asyncio.Lock()))
+            yield
+
+    @asynccontextmanager
+    async def _drafting(self, draft: OpenDraft) -> AsyncIterator[Draft]:
+        try:
+            await draft.open()
+            yield draft
+        finally:
+            await draft.close()

@@ -1,0 +1,224 @@
+"""A real Ceph from Debian's packages, on loopback ports: one mon, one mgr, one OSD on a sparse file, in one folder.
+
+By hand: `python -m tests.parts.ceph` runs one until Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import rados
+
+POOL, USER = "vms", "pvc"
+_READY_S = 60.0
+_OSD_BYTES = 10 << 30
+
+_CONF = """\
+[global]
+fsid = {fsid}
+mon_host = v1:{address}
+auth_cluster_required = cephx
+auth_service_required = cephx
+auth_client_required = cephx
+public_addr = 127.0.0.1
+ms_bind_ipv6 = false
+ms_bind_msgr2 = false
+osd_pool_default_size = 1
+osd_pool_default_min_size = 1
+mon_allow_pool_size_one = true
+mon_allow_pool_delete = true
+mon_warn_on_pool_no_redundancy = false
+osd_crush_chooseleaf_type = 0
+osd_objectstore = bluestore
+bluestore_block_size = {osd_bytes}
+bluestore_cache_autotune = false
+bluestore_cache_size = 134217728
+osd_memory_target = 939524096
+mon_data_avail_crit = 1
+mon_data_avail_warn = 2
+osd_pool_default_pg_autoscale_mode = off
+paxos_propose_interval = 0.02
+paxos_min_wait = 0.01
+run_dir = {folder}
+log_file = {folder}/$name.log
+admin_socket =
+pid_file =
+[mon]
+mon_data = {folder}/mon
+keyring = {folder}/keyring
+[mgr]
+mgr_data = {folder}/mgr
+keyring = {folder}/keyring
+mgr_stats_period = 1
+[osd]
+osd_data = {folder}/osd
+keyring = {folder}/keyring
+"""
+
+_ENTITIES = {
+    "mon.": {"mon": "allow *"},
+    "client.admin": {"mon": "allow *", "osd": "allow *", "mgr": "allow *"},
+    "mgr.x": {"mon": "allow profile mgr", "osd": "allow *"},
+    "osd.0": {"mon": "allow profile osd", "mgr": "allow profile osd", "osd": "allow *"},
+    f"client.{USER}": {"mon": "profile rbd", "osd": f"profile rbd pool={POOL}"},
+}
+
+
+class Ceph:
+    """All methods block. `close` ends the daemons and removes all; it may be called at any time."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="pvc-ceph-"))
+        self.conf, self.keyring = self.folder / "ceph.conf", self.folder / f"client.{USER}.keyring"
+        self.fsid = str(uuid.uuid4())
+        self.address = f"127.0.0.1:{_free_port()}"
+        self.keys = {name: _new_key() for name in _ENTITIES}
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self.conf.write_text(
+            _CONF.format(fsid=self.fsid, address=self.address, folder=self.folder, osd_bytes=_OSD_BYTES)
+        )
+        (self.folder / "keyring").write_text("".join(self._entry(name) for name in _ENTITIES))
+        self.keyring.write_text(f"[client.{USER}]\n\tkey = {self.keys[f'client.{USER}']}\n")
+
+    def start(self) -> None:
+        """Return when the pool takes writes and says how much room it has."""
+        self._make_mon()
+        self._run("ceph-mon", "mon", "a")
+        self._run("ceph-mgr", "mgr", "x")
+        with self.admin() as cluster:
+            osd = str(uuid.uuid4())
+            command(cluster, "osd new", uuid=osd)
+            self._call("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
+            self._run("ceph-osd", "osd", "0")
+            self.make_pool(POOL)
+            end = time.monotonic() + _READY_S
+            while not _room(cluster, POOL):
+                self._check(end)
+                time.sleep(0.1)  # the mgr tells the mon when it likes
+
+    def make_pool(self, name: str) -> None:
+        with self.admin() as cluster:
+            command(cluster, "osd pool create", pool=name, pg_num=8)
+            command(cluster, "osd pool application enable", pool=name, app="rbd")
+            with contextlib.closing(cluster.open_ioctx(name)) as pool:
+                pool.write_full("ready", b"")  # waits until the OSD is up
+                pool.remove_object("ready")
+
+    @contextlib.contextmanager
+    def admin(self) -> Iterator[rados.Rados]:
+        cluster = rados.Rados(conffile=str(self.conf), name="client.admin")
+        for option, value in {
+            "keyring": str(self.folder / "keyring"),
+            "client_mount_timeout": "30",
+            "rados_mon_op_timeout": "30",
+            "rados_osd_op_timeout": "60",
+        }.items():
+            cluster.conf_set(option, value)
+        try:
+            cluster.connect()
+            yield cluster
+        finally:
+            cluster.shutdown()
+
+    @contextlib.contextmanager
+    def frozen(self, daemon: str) -> Iterator[None]:
+        """daemon: "mon", "mgr" or "osd". On entry no thread of it runs any more."""
+        pid = self._daemons[daemon].pid
+        os.kill(pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, pid, os.WSTOPPED)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def close(self) -> None:
+        for process in self._daemons.values():
+            process.kill()
+        for process in self._daemons.values():
+            process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _make_mon(self) -> None:
+        map_file = str(self.folder / "monmap")
+        self._call("monmaptool", "--create", "--addv", "a", f"[v1:{self.address}]", "--fsid", self.fsid, map_file)
+        for folder in ("mon", "mgr", "osd"):
+            (self.folder / folder).mkdir()
+        keyring = str(self.folder / "keyring")
+        self._call("ceph-mon", "-i", "a", "--mkfs", "--monmap", map_file, "--keyring", keyring)
+
+    def _run(self, program: str, kind: str, name: str) -> None:
+        with (self.folder / f"{kind}.out").open("ab") as out:
+            line = [program, "-f", "-c", str(self.conf), "-i", name]
+            self._daemons[kind] = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+    def _call(self, program: str, *arguments: str) -> None:
+        done = subprocess.run([program, "-c", str(self.conf), *arguments], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"{program} ended with {done.returncode}:\n{done.stderr}")
+
+    def _check(self, end: float) -> None:
+        for kind, process in self._daemons.items():
+            if process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"Ceph did not start, {kind} says:\n{(self.folder / f'{kind}.out').read_text()}")
+
+    def _entry(self, name: str) -> str:
+        caps = "".join(f'\tcaps {kind} = "{cap}"\n' for kind, cap in _ENTITIES[name].items())
+        return f"[{name}]\n\tkey = {self.keys[name]}\n{caps}"
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def command(cluster: rados.Rados, prefix: str, **arguments: object) -> Any:
+    """Ask the monitors; the answer's JSON, None when it has none."""
+    status, answer, said = cluster.mon_command(json.dumps({"prefix": prefix, "format": "json", **arguments}), b"")
+    if status != 0:
+        raise RuntimeError(f"{prefix}: {said}")
+    return json.loads(answer) if answer else None
+
+
+def _room(cluster: rados.Rados, pool: str) -> int:
+    pools = command(cluster, "df")["pools"]
+    return sum(int(entry["stats"]["max_avail"]) for entry in pools if entry["name"] == pool)
+
+
+def _new_key() -> str:
+    """Ceph's form: type 1 (AES), time of creation in seconds and nanoseconds, length, key."""
+    return base64.b64encode(struct.pack("<hiih", 1, int(time.time()), 0, 16) + secrets.token_bytes(16)).decode()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+if __name__ == "__main__":
+    with Ceph() as ceph:
+        print(f"Ceph's configuration is {ceph.conf}, pool {POOL}, user {USER}; Ctrl-C ends it")
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
