@@ -63,7 +63,7 @@ class DirectoryPool(ThreadedPool):
     @asynccontextmanager
     async def scratch(self, size: int) -> AsyncIterator[Draft]:
         async def put() -> None:
-            raise NotImplementedError("scratch space is no volume's content")
+            raise TypeError("scratch space is no volume's content")
 
         target = Target(pool=self.name, name="scratch", length=0, limit=size)
         async with self._drafting(FileDraft(self._folder.hidden("scratch"), target, self._writers, put)) as draft:

@@ -69,7 +69,7 @@ class RBDPool(ThreadedPool):
     @asynccontextmanager
     async def scratch(self, size: int) -> AsyncIterator[Draft]:
         async def put(hidden: Hidden) -> None:
-            raise NotImplementedError("scratch space is no volume's content")
+            raise TypeError("scratch space is no volume's content")
 
         target = Target(pool=self.name, name="scratch", length=0, limit=size)
         async with self._drafting(RBDDraft(self._images, target, self._location, self._run, put)) as draft:
