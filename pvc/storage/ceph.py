@@ -85,7 +85,8 @@ class Cluster:
         self._rbd = rbd.RBD()
         self._turns = threading.BoundedSemaphore(_WRITES_AT_ONCE)
         with ceph_errors(pool):
-            self._rados = rados.Rados(conffile=settings.conf, name=f"client.{settings.user}")
+            with self._present(f'"{settings.conf}" is not there'):
+                self._rados = rados.Rados(conffile=settings.conf, name=f"client.{settings.user}")
             try:
                 self._connect()
             except BaseException:
@@ -96,12 +97,20 @@ class Cluster:
         for option, value in _options(self.settings).items():
             self._rados.conf_set(option, value)
         self._rados.connect()
-        self._pool = self._rados.open_ioctx(self.settings.pool)
+        with self._present(f'Ceph has no pool "{self.settings.pool}"'):
+            self._pool = self._rados.open_ioctx(self.settings.pool)
         self._pool.set_osdmap_full_try()  # a full pool says so instead of waiting for room
         self._addresses = _own_addresses(self._rados.get_addrs())
         self.fsid = uuid.UUID(self._rados.get_fsid())
         self.monitors = _monitors(self._ask("mon dump"))
         self.keyring = _first_existing(self._rados.conf_get("keyring"))
+
+    @contextmanager
+    def _present(self, otherwise: str) -> Iterator[None]:
+        try:
+            yield
+        except rados.ObjectNotFound as exc:
+            raise PoolUnavailable(name=self.pool, reason=otherwise) from exc
 
     def close(self) -> None:
         self._pool.close()
