@@ -174,8 +174,8 @@ def test_libvirtd_killed_under_a_running_agent_is_never_taken_for_no_guests(fold
         shell.hear("calm", is_tick)
         before = libvirtd.guests()["calm"]
         libvirtd.kill()
-        said = shell.run("vm", "start", "calm")
-        assert (shell.vm("calm")["state"], said.out) == ("start", "") or said.code in (0, 5)
+        assert shell.run("vm", "start", "calm").code in (0, 5)  # it runs already, or libvirt's absence was seen by now
+        assert shell.vm("calm")["state"] == "start"
         assert libvirtd.guests()["calm"] == before
         libvirtd.start()
         for _ in range(100):
