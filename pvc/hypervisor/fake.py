@@ -92,11 +92,6 @@ class FakeHypervisor:
         self._guest(uuid)
         self._end(uuid, Ending.DESTROYED)
 
-    async def resume(self, uuid: str) -> None:
-        await self._answer(("resume", uuid))
-        self._guest(uuid).power = Power.RUNNING
-        self._tell(Event(uuid=uuid))
-
     async def xml(self, uuid: str) -> str:
         await self._answer()
         return etree.tostring(self._guest(uuid).root, encoding="unicode")

@@ -112,9 +112,6 @@ class LibvirtHypervisor:
     async def stop(self, uuid: str) -> None:
         await self._call(lambda: self._domain(uuid).destroy())
 
-    async def resume(self, uuid: str) -> None:
-        await self._call(lambda: self._domain(uuid).resume())
-
     async def xml(self, uuid: str) -> str:
         return await self._call(lambda: self._domain(uuid).XMLDesc(0))
 

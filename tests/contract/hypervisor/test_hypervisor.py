@@ -67,7 +67,6 @@ async def test_a_domain_that_is_not_there_is_not_found_by_any_verb(harness: Harn
         harness.hypervisor.shutdown,
         harness.hypervisor.stop,
         harness.hypervisor.xml,
-        harness.hypervisor.resume,
     ):
         with pytest.raises(NotFound) as caught:
             await act(unknown)
