@@ -89,10 +89,9 @@ class DirectoryPool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RBDPool:
-    kind: str = "rbd"
-    # The pool's name in Ceph, which must exist there.
-    pool: str = ""
+class CephUser:
+    """How a Ceph cluster is reached, and as whom."""
+
     # Ceph's configuration file, which names the monitors.
     conf: str = "/etc/ceph/ceph.conf"
     # Ceph's user, as "libvirt" for client.libvirt: may do what profile rbd allows. It is named in VMs' disks too.
@@ -106,9 +105,8 @@ class RBDPool:
     list_age_s: float = 10.0
 
     def problems(self) -> Iterator[str]:
-        for name in ("pool", "user"):
-            if not _NAME.fullmatch(getattr(self, name)):
-                yield f"{name} must have only letters, digits, dots, dashes or underscores."
+        if not _NAME.fullmatch(self.user):
+            yield "user must have only letters, digits, dots, dashes or underscores."
         if not self.conf.startswith("/"):
             yield "conf must be an absolute file name."
         if self.keyring and not self.keyring.startswith("/"):
@@ -118,6 +116,47 @@ class RBDPool:
                 yield f"{name} must be at least 1."
         if self.list_age_s < 0:
             yield "list_age_s must not be negative."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RBDPool(CephUser):
+    kind: str = "rbd"
+    # The pool's name in Ceph, which must exist there.
+    pool: str = ""
+
+    def problems(self) -> Iterator[str]:
+        if not _NAME.fullmatch(self.pool):
+            yield "pool must have only letters, digits, dots, dashes or underscores."
+        yield from CephUser.problems(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceph(CephUser):
+    """A Ceph cluster as a whole: every pool there that is for RBD is a pool here, under its own name."""
+
+    # Ceph's configuration file; empty: no Ceph but what [pools] names.
+    conf: str = ""
+    # User for Ceph's own administration (status, pools, OSDs) and the file with its key; empty: `user` does that too.
+    # Needs the caps mon 'allow r, allow service osd rw'. Only "pvc serve" needs it.
+    admin: str = ""
+    admin_keyring: str = ""
+
+    def problems(self) -> Iterator[str]:
+        if not self.conf:
+            return
+        yield from (f"ceph.{problem}" for problem in CephUser.problems(self))
+        if self.admin and not _NAME.fullmatch(self.admin):
+            yield "ceph.admin must have only letters, digits, dots, dashes or underscores."
+        if self.admin_keyring and not self.admin_keyring.startswith("/"):
+            yield "ceph.admin_keyring must be an absolute file name."
+
+    def as_admin(self) -> CephUser:
+        if not self.admin:
+            return self
+        return dataclasses.replace(self, user=self.admin, keyring=self.admin_keyring)
+
+    def pool(self, name: str) -> RBDPool:
+        return RBDPool(pool=name, **{item.name: getattr(self, item.name) for item in dataclasses.fields(CephUser)})
 
 
 AnyPool = DirectoryPool | RBDPool
@@ -207,6 +246,7 @@ class Config:
     store: Store = field(default_factory=Store)
     # Pools by name.
     pools: dict[str, AnyPool] = field(default_factory=_default_pools)
+    ceph: Ceph = field(default_factory=Ceph)
     hypervisor: Hypervisor = field(default_factory=Hypervisor)
     agent: Agent = field(default_factory=Agent)
     upload: Upload = field(default_factory=Upload)
@@ -218,12 +258,14 @@ class Config:
     def problems(self) -> Iterator[str]:
         if self.log_level not in ("debug", "info", "warning"):
             yield 'log_level must be "debug", "info" or "warning".'
-        for name in ("api", "store", "hypervisor", "agent", "upload"):
+        for name in ("api", "store", "ceph", "hypervisor", "agent", "upload"):
             yield from getattr(self, name).problems()
         for name, pool in self.pools.items():
             if not _NAME.fullmatch(name):
                 yield f'pools."{name}" must be named with letters, digits, dots, dashes or underscores.'
             yield from (f'pools."{name}".{problem}' for problem in pool.problems())
+            if self.ceph.conf and isinstance(pool, RBDPool):
+                yield f'pools."{name}" must not be of kind "rbd" beside [ceph], whose pools are there by themselves.'
 
 
 def load(path: Path | None) -> Config:

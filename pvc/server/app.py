@@ -10,10 +10,13 @@ from aiohttp import web
 
 from pvc.config import Config
 from pvc.server import (
+    cephpools,
+    cephstatus,
     consoles,
     devices,
     networks,
     nodes,
+    osds,
     power,
     sizes,
     snapshots,
@@ -27,8 +30,9 @@ from pvc.server import (
 from pvc.server.auth import TOKENS, WHO, authenticate
 from pvc.server.errors import Handler, speak
 from pvc.server.parse import MAX_BODY, Nothing, parameters
-from pvc.server.parts import BASE, CONFIG, POOLS, message
+from pvc.server.parts import BASE, CEPH, CONFIG, POOLS, message
 from pvc.server.session import SESSION, Session
+from pvc.storage.administration import Administration
 from pvc.storage.base import Pool
 
 log = logging.getLogger("pvc.access")
@@ -60,14 +64,18 @@ async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
-def build_app(session: Session, pools: Mapping[str, Pool], config: Config) -> web.Application:
+def build_app(
+    session: Session, pools: Mapping[str, Pool], config: Config, ceph: Administration | None = None
+) -> web.Application:
     app = web.Application(middlewares=[note, speak, authenticate], client_max_size=MAX_BODY)
     app[SESSION] = session
     app[POOLS] = pools
+    app[CEPH] = ceph
     app[CONFIG] = config
     app[TOKENS] = config.api.tokens
     app[uploads.UNDER_WAY] = set()
-    parts = (vms, power, sizes, devices, tags, consoles, networks, volumes, snapshots, uploads, nodes, tasks)
+    parts = [vms, power, sizes, devices, tags, consoles, networks, volumes, snapshots, uploads, nodes, tasks]
+    parts += [cephstatus, cephpools, osds]
     app.add_routes(routes)
     for part in parts:
         app.add_routes(part.routes)

@@ -8,9 +8,11 @@ from aiohttp import web
 
 from pvc.config import Config
 from pvc.server.auth import WHO
+from pvc.storage.administration import Administration
 from pvc.storage.base import Pool
 
 CONFIG = web.AppKey("config", Config)
+CEPH: web.AppKey[Administration | None] = web.AppKey("ceph")
 POOLS = web.AppKey("pools", Mapping[str, Pool])
 
 BASE = "/api/v1"

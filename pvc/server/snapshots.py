@@ -54,7 +54,7 @@ def _name_in(request: web.Request) -> str:
 async def list_snapshots(request: web.Request) -> web.Response:
     query = await parameters(request, ListQuery)
     pools = request.app[POOLS]
-    chosen = [volumes.pool_of(pools, query.pool)] if query.pool is not None else list(pools.values())
+    chosen = [await volumes.pool_of(pools, query.pool)] if query.pool is not None else await volumes.all_pools(pools)
     fits = matcher(query.limit)
     shown: list[dict[str, Any]] = []
     for pool in chosen:
@@ -70,7 +70,7 @@ async def list_snapshots(request: web.Request) -> web.Response:
 async def get_snapshot(request: web.Request) -> web.Response:
     """A list of one."""
     await parameters(request, Nothing)
-    pool, name = pool_in(request), _name_in(request)
+    pool, name = await pool_in(request), _name_in(request)
     found = [one for one in await _of(pool).snapshots(volume_in(request)) if one.name == name]
     if not found:
         raise NotFound(kind="snapshot", name=f"{pool.name}/{volume_in(request)}@{name}")
@@ -90,7 +90,7 @@ def _object(pool: str, snapshot: Snapshot) -> dict[str, Any]:
 @routes.post(f"{BASE}/storage/ceph/snapshot")
 async def add_snapshot(request: web.Request) -> web.Response:
     given = await parameters(request, Add)
-    pool = volumes.pool_of(request.app[POOLS], given.pool)
+    pool = await volumes.pool_of(request.app[POOLS], given.pool)
     if problem_with("volume", given.volume):
         raise NotFound(kind="volume", name=f"{given.pool}/{given.volume}")
     return await _add(request, pool, given.volume, need_name("snapshot", given.snapshot))
@@ -100,7 +100,7 @@ async def add_snapshot(request: web.Request) -> web.Response:
 async def add_snapshot_by_path(request: web.Request) -> web.Response:
     await parameters(request, Nothing)
     name = need_name("snapshot", request.match_info["snapshot"])
-    return await _add(request, pool_in(request), volume_in(request), name)
+    return await _add(request, await pool_in(request), volume_in(request), name)
 
 
 async def _add(request: web.Request, pool: Pool, volume: str, name: str) -> web.Response:
@@ -112,7 +112,7 @@ async def _add(request: web.Request, pool: Pool, volume: str, name: str) -> web.
 @routes.put(_ONE)
 async def rename_snapshot(request: web.Request) -> web.Response:
     given = await parameters(request, Rename)
-    pool, volume, name = pool_in(request), volume_in(request), _name_in(request)
+    pool, volume, name = await pool_in(request), volume_in(request), _name_in(request)
     await _of(pool).rename_snapshot(volume, name, need_name("snapshot", given.new_name, "new_name"))
     return message(f'Renamed snapshot "{name}" to "{given.new_name}" for volume "{volume}" in pool "{pool.name}".')
 
@@ -120,7 +120,7 @@ async def rename_snapshot(request: web.Request) -> web.Response:
 @routes.delete(_ONE)
 async def remove_snapshot(request: web.Request) -> web.Response:
     await parameters(request, Nothing)
-    pool, volume, name = pool_in(request), volume_in(request), _name_in(request)
+    pool, volume, name = await pool_in(request), volume_in(request), _name_in(request)
     await _of(pool).remove_snapshot(volume, name)
     return message(f'Removed snapshot "{name}" of volume "{volume}" in pool "{pool.name}".')
 
@@ -128,7 +128,7 @@ async def remove_snapshot(request: web.Request) -> web.Response:
 @routes.post(f"{_ONE}/rollback")
 async def roll_back(request: web.Request) -> web.Response:
     await parameters(request, Nothing)
-    pool, volume, name = pool_in(request), volume_in(request), _name_in(request)
+    pool, volume, name = await pool_in(request), volume_in(request), _name_in(request)
     state = state_of(request)
     async with volumes.reserved(state, pool.name, volume, "a roll-back of the volume"):
         await volumes.check_idle(state, pool, volume)

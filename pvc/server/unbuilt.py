@@ -19,11 +19,9 @@ _UNBUILT = (
     ("/vm/{vm}/locks", "Flushing a VM's locks"),
     ("/sriov{tail:.*}", "SR-IOV"),
     ("/storage/ceph/benchmark", "The storage benchmark"),
-    ("/storage/ceph/option", "Setting an OSD option"),
-    ("/storage/ceph/osd{tail:.*}", "The list of OSDs"),
     ("/storage/ceph/osddb", "An OSD database"),
-    ("/storage/ceph/status", "The status of Ceph"),
-    ("/storage/ceph/utilization", "The utilization of Ceph"),
+    ("/storage/ceph/osd", "Making an OSD"),
+    ("/storage/ceph/osd/{osd}", "Replacing, refreshing or removing an OSD"),
     ("/provisioner{tail:.*}", "The provisioner"),
 )
 

@@ -36,7 +36,7 @@ class Upload(msgspec.Struct):
 async def upload(request: web.Request) -> web.Response:
     """Everything that can be refused is refused before the first byte of the image is read."""
     given = parse.query(request, Upload)
-    pool, name = pool_in(request), volume_in(request)
+    pool, name = await pool_in(request), volume_in(request)
     state, config = state_of(request), request.app[CONFIG]
     await pool.volume(name)
     task = tasks.new(state, "upload", ("volume", f"{pool.name}/{name}"), name, who=who(request))

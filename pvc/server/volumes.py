@@ -1,4 +1,4 @@
-"""/storage/ceph/pool and /volume: the established paths, whatever keeps the disks."""
+"""/storage/ceph/volume: the established paths, whatever keeps the disks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import msgspec
 from aiohttp import web
 
 from pvc.cluster import growth, volumes
-from pvc.errors import InvalidInput, NotFound, PoolUnavailable
+from pvc.errors import InvalidInput, NotFound
 from pvc.model.names import problem_with
 from pvc.server.limits import matcher
 from pvc.server.parse import Nothing, need_name, parameters
 from pvc.server.parts import BASE, POOLS, message, who
 from pvc.server.session import state_of
-from pvc.storage.base import Pool, Usage, Volume
+from pvc.storage.base import Pool, Volume
 from pvc.units import format_size, parse_size
 
 routes = web.RouteTableDef()
@@ -27,10 +27,6 @@ _RESIZE_S = 60.0
 class ListQuery(msgspec.Struct):
     limit: str | None = None
     pool: str | None = None
-
-
-class Limit(msgspec.Struct):
-    limit: str | None = None
 
 
 class Add(msgspec.Struct):
@@ -55,9 +51,9 @@ class Clone(msgspec.Struct):
     new_volume: str
 
 
-def pool_in(request: web.Request) -> Pool:
+async def pool_in(request: web.Request) -> Pool:
     """The pool of the path. Raises NotFound."""
-    return volumes.pool_of(request.app[POOLS], request.match_info["pool"])
+    return await volumes.pool_of(request.app[POOLS], request.match_info["pool"])
 
 
 def volume_in(request: web.Request) -> str:
@@ -75,45 +71,11 @@ def size_of(text: str, argument: str) -> int:
         raise InvalidInput({argument: str(exc)}) from exc
 
 
-@routes.get(f"{BASE}/storage/ceph/pool")
-async def list_pools(request: web.Request) -> web.Response:
-    fits = matcher((await parameters(request, Limit)).limit)
-    pools = request.app[POOLS]
-    return web.json_response([await _pool_object(pools[name]) for name in sorted(pools) if fits(name)])
-
-
-@routes.get(f"{BASE}/storage/ceph/pool/{{pool}}")
-async def get_pool(request: web.Request) -> web.Response:
-    """A list of one."""
-    await parameters(request, Nothing)
-    return web.json_response([await _pool_object(pool_in(request))])
-
-
-async def _pool_object(pool: Pool) -> dict[str, Any]:
-    """A pool that does not answer is shown with its problem."""
-    try:
-        usage, count, problem = await pool.usage(), len(await pool.volumes()), ""
-    except PoolUnavailable as exc:
-        usage, count, problem = Usage(0, 0, 0), 0, str(exc)
-    percent = usage.used / usage.total if usage.total else 0.0
-    stats = {"free_bytes": usage.free, "used_bytes": usage.used, "used_percent": percent, "total_bytes": usage.total}
-    return {
-        "name": pool.name,
-        "volume_count": count,
-        "tier": "default",
-        "pgs": "",
-        "shared": pool.capabilities.shared,
-        "stats": {"id": 0, "stored_bytes": usage.used, **stats},
-        "problem": problem,
-    }
-
-
 @routes.get(f"{BASE}/storage/ceph/volume")
 async def list_volumes(request: web.Request) -> web.Response:
     query = await parameters(request, ListQuery)
     pools = request.app[POOLS]
-    names = sorted(pools) if query.pool is None else [query.pool]
-    chosen = [volumes.pool_of(pools, name) for name in names]
+    chosen = [await volumes.pool_of(pools, query.pool)] if query.pool is not None else await volumes.all_pools(pools)
     fits = matcher(query.limit)
     shown = [
         volume_object(pool.name, volume) for pool in chosen for volume in await pool.volumes() if fits(volume.name)
@@ -125,7 +87,7 @@ async def list_volumes(request: web.Request) -> web.Response:
 async def get_volume(request: web.Request) -> web.Response:
     """A list of one."""
     await parameters(request, Nothing)
-    pool = pool_in(request)
+    pool = await pool_in(request)
     return web.json_response([volume_object(pool.name, await pool.volume(volume_in(request)))])
 
 
@@ -150,14 +112,14 @@ def _time(seconds: float) -> str:
 @routes.post(f"{BASE}/storage/ceph/volume")
 async def add_volume(request: web.Request) -> web.Response:
     given = await parameters(request, Add)
-    pool = volumes.pool_of(request.app[POOLS], given.pool)
+    pool = await volumes.pool_of(request.app[POOLS], given.pool)
     return await _add(pool, need_name("volume", given.volume), given.size)
 
 
 @routes.post(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}")
 async def add_volume_by_path(request: web.Request) -> web.Response:
     given = await parameters(request, Size)
-    return await _add(pool_in(request), need_name("volume", request.match_info["volume"]), given.size)
+    return await _add(await pool_in(request), need_name("volume", request.match_info["volume"]), given.size)
 
 
 async def _add(pool: Pool, name: str, size: str) -> web.Response:
@@ -168,7 +130,7 @@ async def _add(pool: Pool, name: str, size: str) -> web.Response:
 @routes.put(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}")
 async def change_volume(request: web.Request) -> web.Response:
     given = await parameters(request, Change)
-    pool, name = pool_in(request), volume_in(request)
+    pool, name = await pool_in(request), volume_in(request)
     if (given.new_size is None) == (given.new_name is None):
         raise InvalidInput({"new_size": 'or "new_name" must be given, and not both'})
     if given.new_size is not None:
@@ -189,7 +151,7 @@ async def _resize(request: web.Request, pool: Pool, name: str, size: int, force:
 @routes.delete(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}")
 async def remove_volume(request: web.Request) -> web.Response:
     await parameters(request, Nothing)
-    pool, name = pool_in(request), volume_in(request)
+    pool, name = await pool_in(request), volume_in(request)
     state = state_of(request)
     async with volumes.reserved(state, pool.name, name, "the removal of the volume"):
         await volumes.check_unused(state, f"{pool.name}/{name}")
@@ -200,7 +162,7 @@ async def remove_volume(request: web.Request) -> web.Response:
 @routes.post(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}/clone")
 async def clone_volume(request: web.Request) -> web.Response:
     given = await parameters(request, Clone)
-    pool, name = pool_in(request), volume_in(request)
+    pool, name = await pool_in(request), volume_in(request)
     new_name = need_name("volume", given.new_volume, "new_volume")
     async with volumes.reserved(state_of(request), pool.name, name, "a clone of the volume"):
         await pool.clone(name, new_name)

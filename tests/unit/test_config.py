@@ -44,6 +44,13 @@ def test_a_pool_is_a_folder_unless_its_kind_says_otherwise() -> None:
     }
 
 
+def test_a_pool_of_the_ceph_cluster_is_reached_as_the_cluster_is() -> None:
+    ceph = config.parse("[ceph]\nconf = '/c'\nuser = 'u'\nkeyring = '/k'\nadmin = 'a'\nadmin_keyring = '/a'").ceph
+    assert ceph.pool("vms") == config.RBDPool(pool="vms", conf="/c", user="u", keyring="/k")
+    assert (ceph.as_admin().user, ceph.as_admin().keyring) == ("a", "/a")
+    assert config.Ceph(conf="/c", user="u").as_admin().user == "u"
+
+
 def test_the_keys_of_one_kind_of_pool_are_unknown_to_the_other() -> None:
     assert problems_of("[pools.a]\npath = '/x'\nuser = 'me'\n[pools.b]\nkind = 'rbd'\npool = 'vms'\npath = '/x'") == [
         'pools."a".user is not a known key.',
@@ -61,6 +68,21 @@ def test_the_keys_of_one_kind_of_pool_are_unknown_to_the_other() -> None:
         ("pools.a = {kind = 'rbd', pool = 'v', keyring = 'x'}", 'pools."a".keyring must be an absolute file name.'),
         ("pools.a = {kind = 'rbd', pool = 'v', op_timeout_s = 0}", 'pools."a".op_timeout_s must be at least 1.'),
         ("pools.a = {kind = 'rbd', pool = 'v', list_age_s = -1}", 'pools."a".list_age_s must not be negative.'),
+        ("ceph.conf = 'x'", "ceph.conf must be an absolute file name."),
+        (
+            "ceph = {conf = '/c', user = 'a/b'}",
+            "ceph.user must have only letters, digits, dots, dashes or underscores.",
+        ),
+        (
+            "ceph = {conf = '/c', admin = 'a b'}",
+            "ceph.admin must have only letters, digits, dots, dashes or underscores.",
+        ),
+        ("ceph = {conf = '/c', admin_keyring = 'x'}", "ceph.admin_keyring must be an absolute file name."),
+        ("ceph = {conf = '/c', op_timeout_s = 0}", "ceph.op_timeout_s must be at least 1."),
+        (
+            "ceph.conf = '/c'\npools.a = {kind = 'rbd', pool = 'v'}",
+            'pools."a" must not be of kind "rbd" beside [ceph], whose pools are there by themselves.',
+        ),
         ("log_level = 1", "log_level must be a text."),
         ("log_level = 'loud'", 'log_level must be "debug", "info" or "warning".'),
         ("api = 1", "api must be a table."),

@@ -119,6 +119,15 @@ VOLUME = {
         "modify_timestamp": "2025-01-05T13:00:00+00:00",
     },
 }
+OSD = {
+    "id": "0",
+    "node": "hv1",
+    "device": "/dev/sdb",
+    "db_device": "",
+    "stats": {"up": 1, "in": 0, "class": "ssd", "pgs": 33, "used": "1.5G", "avail": "8.5G", "utilization": 15.04},
+}
+CEPH_STATUS = {"type": "status", "primary_node": "hv1", "ceph_data": "  cluster:\n    health: HEALTH_OK\n"}
+CEPH_UTILIZATION = {"type": "utilization", "primary_node": "hv1", "ceph_data": "TOTAL\t10 GiB\n"}
 SNAPSHOT = {
     "pool": "local",
     "volume": "web1",
@@ -160,6 +169,9 @@ READS: dict[str, Any] = {
     "/vm/web1/volume": DISKS,
     "/network": [NETWORK],
     "/network/100": [NETWORK],
+    "/storage/ceph/status": CEPH_STATUS,
+    "/storage/ceph/utilization": CEPH_UTILIZATION,
+    "/storage/ceph/osd": [OSD],
     "/storage/ceph/pool": [POOL],
     "/storage/ceph/volume": [VOLUME],
     "/storage/ceph/volume/local/web1": [VOLUME],

@@ -24,10 +24,12 @@ from pvc.model.records import Node, Task
 from pvc.server.app import build_app
 from pvc.server.auth import hashed
 from pvc.server.session import Session
+from pvc.storage.base import Pools
 from pvc.storage.directory import DirectoryPool, open_directory
 from pvc.store.embedded import EmbeddedSource
 from pvc.units import KIB, MIB
 from tests.parts import documents
+from tests.unit.server.ceph import FakeCeph
 
 NODE, TOKEN = "hv1", "a token that only a test knows"
 BASE = "/api/v1"
@@ -61,6 +63,7 @@ class Site:
     app: web.Application
     client: aiohttp.ClientSession
     network: aiohttp.ClientSession
+    ceph: FakeCeph
     port: int = 0
     hypervisor: FakeHypervisor = field(default_factory=FakeHypervisor)
 
@@ -112,11 +115,11 @@ class Site:
         for volume in await self.pool.volumes():
             found[volume.name] = volume.size, hash(self.content(volume.name))
             found[f"{volume.name}@"] = [one.name for one in await self.pool.snapshots(volume.name)]
-        return found | {"hidden": self.hidden()}
+        return found | {"hidden": self.hidden(), "ceph": list(self.ceph.acts)}
 
 
 @asynccontextmanager
-async def opened(folder: Path, hypervisor: Hypervisor | None = None) -> AsyncIterator[Site]:
+async def opened(folder: Path, hypervisor: Hypervisor | None = None, *, with_ceph: bool = True) -> AsyncIterator[Site]:
     source = await EmbeddedSource.open(str(folder / "pvc.db"))
     pool = await open_directory("local", folder / "pool")
     session, first = Session(source), asyncio.Event()
@@ -126,7 +129,9 @@ async def opened(folder: Path, hypervisor: Hypervisor | None = None) -> AsyncIte
         upload=UPLOADS,
         hypervisor=hypervisor or Hypervisor(),
     )
-    app = build_app(session, {"local": pool}, config)
+    pools = Pools({"local": pool})
+    ceph = FakeCeph(folder, pools)
+    app = build_app(session, pools, config, ceph if with_ceph else None)
     keeping = asyncio.create_task(session.keep(lambda _state: first.set()))
     await first.wait()
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -135,11 +140,11 @@ async def opened(folder: Path, hypervisor: Hypervisor | None = None) -> AsyncIte
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     local = aiohttp.UnixConnector(str(folder / "pvc.sock"))
     async with aiohttp.ClientSession(connector=local) as client, aiohttp.ClientSession() as network:
-        yield Site(folder, await open_state(source), pool, app, client, network, port=runner.addresses[1][1])
+        yield Site(folder, await open_state(source), pool, app, client, network, ceph, port=runner.addresses[1][1])
     await runner.cleanup()
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
-    await pool.aclose()
+    await pools.aclose()
     await source.aclose()
 
 

@@ -36,7 +36,7 @@ class Case:
     @property
     def parts(self) -> list[str]:
         """What the path names; a definition by path ignores the name there."""
-        names = ("vm", "pool", "volume", "snapshot", "vni", "node", "task")
+        names = ("vm", "pool", "volume", "snapshot", "vni", "node", "task", "osd")
         return [part for part in names if f"{{{part}}}" in self.path and part not in self.there.get("new", "")]
 
 
@@ -49,7 +49,11 @@ THERE = {
     "vni": "100",
     "node": "hv1",
     "task": "t1",
+    "osd": "0",
 }
+POOL, CONFIRMED = f"{STORAGE}/pool/{{pool}}", "yes-i-really-mean-it"
+LAYOUT = {"pgs": 8, "replcfg": "copies=3,mincopies=2"}
+NO_LAYOUT = {"pgs": "0", "replcfg": "copies=2,mincopies=3", "tier": "tape"}
 YES_NO = {"live": "perhaps", "restart": "2"}
 NO_TAGS = {"tag": "a b", "any_tag": "-a", "without_tag": "a/b"}
 
@@ -110,7 +114,18 @@ CASES = [
     Case("GET", "/network/{vni}"),
     Case("DELETE", "/network/{vni}"),
     Case("GET", f"{STORAGE}/pool", wrong={"limit": "("}),
-    Case("GET", f"{STORAGE}/pool/{{pool}}"),
+    Case("GET", POOL),
+    Case("POST", f"{STORAGE}/pool", {"pool": "fast", **LAYOUT}, {"pool": "a/b", **NO_LAYOUT}),
+    Case("POST", POOL, LAYOUT, NO_LAYOUT, there={"pool": "fast", "new": "pool"}),
+    Case("PUT", POOL, {"pgs": 16}, {"pgs": "12"}, there={"pool": "vms"}),
+    Case("DELETE", POOL, {CONFIRMED: "yes"}, {CONFIRMED: "no", "dry_run": "2"}, there={"pool": "vms"}),
+    Case("GET", f"{STORAGE}/status"),
+    Case("GET", f"{STORAGE}/utilization"),
+    Case("POST", f"{STORAGE}/option", {"option": "noout", "action": "set"}, {"option": "full", "action": "x"}),
+    Case("GET", f"{STORAGE}/osd", wrong={"limit": "("}),
+    Case("GET", f"{STORAGE}/osd/{{osd}}"),
+    Case("GET", f"{STORAGE}/osd/{{osd}}/state"),
+    Case("POST", f"{STORAGE}/osd/{{osd}}/state", {"state": "out"}, {"state": "away"}),
     Case("GET", f"{STORAGE}/volume", wrong={"limit": "a{99999999999}"}),
     Case("POST", f"{STORAGE}/volume", {"pool": "local", "volume": "n", "size": "1M"}, {"size": "big", "volume": "a/b"}),
     Case("GET", VOLUME),
@@ -147,10 +162,6 @@ UNBUILT = [
     "/vm/web1/locks",
     "/sriov/pf",
     "/storage/ceph/benchmark",
-    "/storage/ceph/option",
-    "/storage/ceph/osd/1",
     "/storage/ceph/osddb",
-    "/storage/ceph/status",
-    "/storage/ceph/utilization",
     "/provisioner/ova",
 ]

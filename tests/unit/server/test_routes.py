@@ -8,6 +8,7 @@ import pytest
 
 from pvc.cluster import networks, tasks
 from pvc.model.records import Network, Task
+from pvc.storage.administration import Layout
 from pvc.units import MIB
 from tests.parts import documents
 from tests.unit.server.site import BASE, Answer, Site
@@ -25,10 +26,11 @@ def assert_refusal(answer: Answer, status: int, code: str) -> None:
 
 @pytest.fixture
 async def furnished(site: Site) -> Site:
-    """What the table names: a stopped VM with a disk and a NIC, volumes, a snapshot, a network, a task."""
+    """What the table names: a stopped VM with a disk and a NIC, volumes, a snapshot, a network, a task, a Ceph pool."""
     for name in ("disk0", "own", "bare"):
         await site.pool.create(name, MIB)
     await site.pool.snapshot("disk0", "snap")
+    await site.ceph.create_pool("vms", Layout(8, 1, 1))
     await networks.add(site.state, Network(vni=100, description="lan", bridge="vmbr1"))
     await site.define("web1", documents.disk("local/own"), documents.nic("52:54:00:00:00:09"))
     task = Task(id="t1", kind="upload", target=("volume", "local/disk0"), name="disk0")
@@ -158,6 +160,13 @@ async def test_what_is_not_built_yet_says_so(bare: Site) -> None:
     for path in UNBUILT:
         for method in ("GET", "POST", "PUT", "DELETE"):
             assert_refusal(await bare.ask(method, path), 501, "not_built")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/osd"), ("POST", "/osd/0"), ("PUT", "/osd/0"), ("DELETE", "/osd/0")]
+)
+async def test_osds_are_neither_made_nor_removed_yet(bare: Site, method: str, path: str) -> None:
+    assert_refusal(await bare.ask(method, f"/storage/ceph{path}"), 501, "not_built")
 
 
 @pytest.mark.parametrize("path", ["/nonsense", "/vm/web1/nonsense", "/vm/", "/storage", "/storage/ceph/nonsense", "//"])
