@@ -102,7 +102,8 @@ class CephUser:
     connect_timeout_s: float = 10.0
     op_timeout_s: float = 30.0
     # Seconds that sizes and usage in a list of volumes may be old, as other machines change them. Names are never old.
-    list_age_s: float = 10.0
+    # Asking anew costs some milliseconds for each volume, so that a short time makes every list of thousands slow.
+    list_age_s: float = 60.0
 
     def problems(self) -> Iterator[str]:
         if not _NAME.fullmatch(self.user):

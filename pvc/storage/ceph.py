@@ -368,7 +368,10 @@ def deadlines(settings: CephUser) -> dict[str, str]:
 
 
 def _options(settings: CephUser) -> dict[str, str]:
-    options = {**deadlines(settings), "rbd_cache": "false"}  # everything is written once, in whole objects
+    options = deadlines(settings) | {
+        "rbd_cache": "false",  # everything is written once, in whole objects
+        "rbd_disable_zero_copy_writes": "false",  # what is written stays as it is until that is done
+    }
     return options | ({"keyring": settings.keyring} if settings.keyring else {})
 
 

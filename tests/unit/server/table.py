@@ -133,7 +133,9 @@ CASES = [
     Case("PUT", VOLUME, {"new_size": "2M"}, {"new_size": "-1", "force": "2"}),
     Case("DELETE", VOLUME, there={"volume": "bare"}),
     Case("POST", f"{VOLUME}/clone", {"new_volume": "copy"}, {"new_volume": "../copy"}),
-    Case("POST", f"{VOLUME}/upload", {"image_format": "raw"}, {"image_format": "floppy"}, body=False),
+    Case(
+        "POST", f"{VOLUME}/upload", {"image_format": "raw"}, {"image_format": "floppy", "checksum": "md5:0"}, body=False
+    ),
     Case("GET", f"{STORAGE}/snapshot", wrong={"limit": "("}),
     Case(
         "POST",
