@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from pvc.cluster import nodes, vms
 from pvc.cluster.state import State
+from pvc.errors import AlreadyExists
 from pvc.model import domain
-from pvc.model.records import VM, Node, NodeStatus, Observed
+from pvc.model.records import VM, Node, NodeStatus, Observed, encode
 from pvc.storage.directory import DirectoryPool
+from pvc.store.base import Create
 from pvc.units import MIB
 from tests.parts import documents
 
@@ -39,6 +42,8 @@ class House:
 
     async def define(self, name: str = "web1", devices: Sequence[str] = (), *, uuid: str = "") -> VM:
         vm = self.vm(name, devices, uuid=uuid)
+        with suppress(AlreadyExists):
+            await self.state.store.commit(Create(self.state.paths.node(NODE), encode(Node(name=NODE))))
         await vms.define(self.state, self.pools, vm)
         return vm
 
