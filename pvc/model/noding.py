@@ -23,8 +23,10 @@ class Signs:
             return "stop"
         if not self.alive:
             return "dead"
-        own = self.waiting is not None and self.waiting.machine == self.node.machine
-        return "init" if own else self.status.daemon or "init"
+        if self.waiting is not None and self.waiting.machine == self.node.machine:
+            return "init"
+        unsaid = "run" if self.status.problem else "init"  # what it said cannot be read, or it said nothing yet
+        return self.status.daemon or unsaid
 
     @property
     def rival(self) -> str:

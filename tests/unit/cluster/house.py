@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 from pvc.cluster import nodes, vms
 from pvc.cluster.state import State
-from pvc.errors import AlreadyExists
 from pvc.model import domain
 from pvc.model.records import VM, Node, NodeStatus, Observed, encode
 from pvc.storage.directory import DirectoryPool
@@ -24,6 +22,10 @@ class House:
     def __init__(self, state: State, other: State, pool: DirectoryPool) -> None:
         self.state, self.other, self.pool = state, other, pool
         self.pools = {pool.name: pool}
+
+    async def record_node(self) -> None:
+        """It is known, and away."""
+        await self.state.store.commit(Create(self.state.paths.node(NODE), encode(Node(name=NODE))))
 
     async def join(self) -> None:
         await nodes.join(self.other, Node(name=NODE))
@@ -42,8 +44,6 @@ class House:
 
     async def define(self, name: str = "web1", devices: Sequence[str] = (), *, uuid: str = "") -> VM:
         vm = self.vm(name, devices, uuid=uuid)
-        with suppress(AlreadyExists):
-            await self.state.store.commit(Create(self.state.paths.node(NODE), encode(Node(name=NODE))))
         await vms.define(self.state, self.pools, vm)
         return vm
 
