@@ -159,7 +159,7 @@ class Agent:
     # Where this agent answers `pvc serve`: a unix socket (standalone).
     socket: str = "/run/pvc/agent.sock"
     # The machine whose place this one takes in the cluster, as `pvc node info` shows it: only after that one is off for
-    # good, for two that both run a node's guests destroy their disks. Needed when its agent did not end in order.
+    # good, for two that both run a node's guests destroy their disks.
     replaces: str = ""
     # Memory (MiB) that the machine keeps for itself: no VM is placed on the node that would need it.
     memory_reserve_mib: int = 512

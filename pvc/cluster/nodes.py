@@ -22,8 +22,8 @@ log = logging.getLogger("pvc.cluster")
 async def join(state: State, node: Node, replaces: str = "") -> None:
     """Record the node and its life in this session.
 
-    Waits, and is seen to wait, while an earlier session of that name lives, and when the name belongs to another
-    machine that did not end in order: its guests may run. replaces: a machine of which somebody knows that they do not.
+    Waits, and is seen to wait, while an earlier session of that name lives, and while the name is another machine's,
+    whose guests may run, agent or not. replaces: a machine of which somebody knows that it is off.
     """
     paths = state.paths
     told = False
@@ -86,12 +86,9 @@ def _obstacle(before: _Before, node: Node, replaces: str) -> str:
         return (
             f'machine "{owner}" is this node and alive' if owner != node.machine else "its last session has not ended"
         )
-    if not owner or owner in (node.machine, replaces) or before.last.daemon is DaemonState.STOP:
+    if owner in ("", node.machine, replaces):
         return ""
-    return (
-        f'machine "{owner}" was this node and did not end in order, so its guests may run; '
-        f'agent.replaces = "{owner}" says that they do not'
-    )
+    return f'machine "{owner}" is this node, and its guests may run; agent.replaces = "{owner}" says that it is off'
 
 
 async def _enter(state: State, before: _Before, node: Node) -> bool:

@@ -95,7 +95,7 @@ async def test_an_agent_of_another_machine_does_nothing_to_the_guests_of_a_name_
             while await lab.state.node_waiting(NODE) is None:
                 await watch.wait()
             await state.store.aclose()
-            while "did not end in order" not in (waiting := await lab.state.node_waiting(NODE)).reason:  # type: ignore[union-attr]
+            while "agent.replaces" not in (waiting := await lab.state.node_waiting(NODE)).reason:  # type: ignore[union-attr]
                 await watch.wait()
         assert waiting is not None and waiting.machine == "two"
     assert (lab.acts(uuid), ready) == ([], [])
