@@ -133,6 +133,7 @@ CHANGES: list[tuple[str, str, str, Any]] = [
         {"vni": 100, "description": "servers", "nettype": "bridged", "bridge": "br0", "mtu": 9000},
     ),
     ("network remove 100 -y", "DELETE", "/network/100", {}),
+    ("node remove hv3 -y", "DELETE", "/node/hv3", {}),
     (
         "storage pool add fast 64",
         "POST",
