@@ -23,8 +23,8 @@ from typing import Any
 import rados
 import rbd
 
-from pvc.config import CephUser
-from pvc.config import RBDPool as Settings
+from pvc.cephconfig import CephUser
+from pvc.cephconfig import RBDPool as Settings
 from pvc.errors import AlreadyExists, CephRefused, InUse, NotFound, NotPermitted, PoolFull, PoolUnavailable, PVCError
 from pvc.storage.base import Statistics, Usage
 from pvc.storage.sparse import GRAIN, data_runs

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from pvc.config import Ceph
+from pvc.cephconfig import Ceph
 from pvc.errors import AlreadyExists, CephRefused, NotFound, PVCError, Unavailable
 from pvc.storage.administration import OSD, Administration, Layout, OSDState
 from pvc.storage.ceph import Connection

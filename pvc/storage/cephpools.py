@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from pvc.config import Ceph
+from pvc.cephconfig import Ceph
 from pvc.model.names import problem_with
 from pvc.storage.base import Pool, Pools
 from pvc.storage.ceph import Connection

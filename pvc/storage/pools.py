@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from pvc import config
+from pvc import cephconfig, config
 from pvc.errors import Unavailable
 from pvc.storage.base import Pools
 from pvc.storage.directory import DirectoryPool, open_directory
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pvc.storage.rbd import RBDPool
 
 
-async def open_pools(pools: Mapping[str, config.AnyPool], ceph: config.Ceph | None = None) -> Pools:
+async def open_pools(pools: Mapping[str, config.AnyPool], ceph: cephconfig.Ceph | None = None) -> Pools:
     """Open all, or none: raises the first Unavailable after closing what was open."""
     async with AsyncExitStack() as undo:
         opened = Pools()
@@ -32,7 +32,7 @@ async def open_pools(pools: Mapping[str, config.AnyPool], ceph: config.Ceph | No
         return opened
 
 
-async def open_administration(ceph: config.Ceph) -> Administration | None:
+async def open_administration(ceph: cephconfig.Ceph) -> Administration | None:
     """None without a Ceph cluster. Raises Unavailable."""
     if not ceph.conf:
         return None
@@ -45,7 +45,7 @@ async def _open(name: str, settings: config.AnyPool) -> DirectoryPool | RBDPool:
     match settings:
         case config.DirectoryPool():
             return await open_directory(name, Path(settings.path))
-        case config.RBDPool():
+        case cephconfig.RBDPool():
             with _bindings():
                 from pvc.storage.rbd import open_rbd
             return await open_rbd(name, settings)

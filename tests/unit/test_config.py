@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pvc import config
+from pvc import cephconfig, config
 from pvc.config import Config, ConfigProblems
 from pvc.model.names import problem_with
 
@@ -40,15 +40,15 @@ def test_a_pool_is_a_folder_unless_its_kind_says_otherwise() -> None:
     text = "[pools.here]\npath = '/x'\n[pools.ceph]\nkind = 'rbd'\npool = 'vms'\nop_timeout_s = 5\n"
     assert config.parse(text).pools == {
         "here": config.DirectoryPool(path="/x"),
-        "ceph": config.RBDPool(pool="vms", op_timeout_s=5.0),
+        "ceph": cephconfig.RBDPool(pool="vms", op_timeout_s=5.0),
     }
 
 
 def test_a_pool_of_the_ceph_cluster_is_reached_as_the_cluster_is() -> None:
     ceph = config.parse("[ceph]\nconf = '/c'\nuser = 'u'\nkeyring = '/k'\nadmin = 'a'\nadmin_keyring = '/a'").ceph
-    assert ceph.pool("vms") == config.RBDPool(pool="vms", conf="/c", user="u", keyring="/k")
+    assert ceph.pool("vms") == cephconfig.RBDPool(pool="vms", conf="/c", user="u", keyring="/k")
     assert (ceph.as_admin().user, ceph.as_admin().keyring) == ("a", "/a")
-    assert config.Ceph(conf="/c", user="u").as_admin().user == "u"
+    assert cephconfig.Ceph(conf="/c", user="u").as_admin().user == "u"
 
 
 def test_the_keys_of_one_kind_of_pool_are_unknown_to_the_other() -> None:
@@ -162,7 +162,7 @@ def test_what_is_shown_is_read_back_as_the_same(listen: str, names: list[str], i
         store=config.Store(path=names[-1], hosts=tuple(names)),
         pools={
             "a.b": config.DirectoryPool(path="/" + names[0]),
-            "c": config.RBDPool(pool="vms", conf="/" + names[-1]),
+            "c": cephconfig.RBDPool(pool="vms", conf="/" + names[-1]),
         },
         agent=config.Agent(interval_s=interval_s),
     )

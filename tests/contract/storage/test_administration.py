@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pvc import config
+from pvc import cephconfig, config
 from pvc.cluster.volumes import all_pools, pool_of
 from pvc.errors import AlreadyExists, CephRefused, NotFound, NotPermitted, PVCError, Unavailable
 from pvc.storage.administration import Administration, Layout
@@ -42,10 +42,10 @@ def names(ceph: Ceph) -> list[str]:
         return names_in(admin)
 
 
-def settings(ceph: Ceph, **changes: Any) -> config.Ceph:
+def settings(ceph: Ceph, **changes: Any) -> cephconfig.Ceph:
     keyring = str(ceph.folder / "keyring")
     values = {"conf": str(ceph.conf), "user": "everywhere", "keyring": keyring, "op_timeout_s": 20.0}
-    return config.Ceph(**{**values, "admin": "ruler", "admin_keyring": keyring, "list_age_s": 0.0, **changes})
+    return cephconfig.Ceph(**{**values, "admin": "ruler", "admin_keyring": keyring, "list_age_s": 0.0, **changes})
 
 
 @pytest.fixture
