@@ -67,7 +67,7 @@ class Server:
     def __init__(self, host: Host, serve: PVC) -> None:
         self.host, self.serve = host, serve
         self.url = f"unix:{host.folder}/pvc.sock"
-        self.shell = Shell(self.url, host.folder)
+        self.shell = Shell(self.url, POOL)
 
 
 class Lab:
@@ -119,7 +119,7 @@ class Lab:
         """Return when every part of it is ready."""
         try:
             _together(partial(at_once, Daemon.start, self.zookeepers), self.ceph.start, *self._libvirts())
-            at_once(Daemon.start, self._pvcs())
+            at_once(Daemon.start, self.above)
         except BaseException as exc:
             exc.add_note(self._log_tails())
             raise
@@ -129,14 +129,15 @@ class Lab:
             node.libvirtd.mount()
             yield node.libvirtd.start
 
-    def _pvcs(self) -> list[PVC]:
-        return [*(node.agent for node in self.nodes.values()), *(server.serve for server in self.servers)]
+    @property
+    def below(self) -> list[Daemon]:
+        """What pvc stands on."""
+        return [*self.zookeepers, *self.ceph.daemons, *(node.libvirtd for node in self.nodes.values())]
 
     @property
-    def daemons(self) -> list[Daemon]:
-        """Everything that can be stopped, killed, frozen and started again; those below others first."""
-        libvirts = [node.libvirtd for node in self.nodes.values()]
-        return [*self.zookeepers, *self.ceph.daemons, *libvirts, *self._pvcs()]
+    def above(self) -> list[Daemon]:
+        """Every agent and every server."""
+        return [*(node.agent for node in self.nodes.values()), *(server.serve for server in self.servers)]
 
     @property
     def shell(self) -> Shell:
@@ -159,7 +160,7 @@ class Lab:
         self.close()
 
     def _log_tails(self) -> str:
-        return "\n".join(f"The end of {daemon.log}:\n{daemon.log_tail(10)}" for daemon in self.daemons)
+        return "\n".join(f"The end of {daemon.log}:\n{daemon.log_tail(10)}" for daemon in [*self.below, *self.above])
 
 
 def _together(*acts: Callable[[], None]) -> None:

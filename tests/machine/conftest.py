@@ -35,6 +35,6 @@ def folder() -> Iterator[Path]:
 def machine(libvirtd: Libvirtd, folder: Path) -> Iterator[Machine]:
     quick = "interval_s = 2.0\nshutdown_timeout_s = 60.0\n"  # [agent] is the last table of the configuration
     with Serve(folder, libvirtd.uri, extra=quick) as serve:
-        yield Machine(libvirtd, serve, Shell(serve.url, folder))
+        yield Machine(libvirtd, serve, Shell(serve.url))
         for name in libvirtd.guests():
             libvirtd.kill_guest(name)

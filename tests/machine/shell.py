@@ -21,7 +21,7 @@ DOMAIN = """<domain>
   <vcpu>1</vcpu>
   <features><acpi/></features>
   <devices>
-    <disk type='volume' device='disk'><source pool='local' volume='{name}'/><target dev='vda' bus='virtio'/></disk>
+    <disk type='volume' device='disk'><source pool='{pool}' volume='{name}'/><target dev='vda' bus='virtio'/></disk>
     {more}
   </devices>
 </domain>
@@ -36,9 +36,11 @@ class Said:
 
 
 class Shell:
-    def __init__(self, url: str, folder: Path) -> None:
+    """pool: where it makes volumes."""
+
+    def __init__(self, url: str, pool: str = "local") -> None:
         self.environment = os.environ | {"PVC_URL": url}
-        self._folder = folder
+        self.pool = pool
 
     def run(self, *words: str, stdin: str | None = None) -> Said:
         done = subprocess.run(
@@ -59,11 +61,12 @@ class Shell:
         [shown] = [one for one in self.ask("vm", "list") if one["name"] == name]
         return dict(shown)
 
-    def make_vm(self, name: str, image: Path, *, more: str = "") -> None:
-        """A stopped VM whose disk holds `image`."""
-        self.do("storage", "volume", "add", "local", name, "48M")
-        self.do("storage", "volume", "upload", "local", name, str(image), "-f", image.suffix[1:])
-        self.do("vm", "define", "-", stdin=DOMAIN.format(name=name, more=more))
+    def make_vm(self, name: str, image: Path, *, more: str = "", node: str = "") -> None:
+        """A stopped VM whose disk holds `image`. node: where it runs, chosen by pvc when empty."""
+        self.do("storage", "volume", "add", self.pool, name, "48M")
+        self.do("storage", "volume", "upload", self.pool, name, str(image), "-f", image.suffix[1:])
+        placed = ["--node", node] if node else []
+        self.do("vm", "define", "-", *placed, stdin=DOMAIN.format(name=name, pool=self.pool, more=more))
 
     def hear(self, name: str, sought: Callable[[str], bool]) -> str:
         """Follow the console of a VM until a line is the one sought; returns it."""

@@ -162,7 +162,7 @@ def test_a_device_of_a_configured_kind_comes_and_goes_by_its_alias(folder: Path,
     more = '[hypervisor]\nmore_devices = ["rng"]\n'
     serve.config.write_text(serve.config.read_text().replace("[hypervisor]\n", more))
     with serve:
-        shell, api = Shell(serve.url, own), Client(serve.url)
+        shell, api = Shell(serve.url), Client(serve.url)
         shell.make_vm(name, guest.build().qcow2)
         shell.do("vm", "start", name)
         shell.hear(name, lambda line: line.startswith("tick "))
@@ -195,7 +195,7 @@ def test_forty_rounds_under_a_random_kill_leave_configuration_libvirt_and_guest_
     own.mkdir(mode=0o755)
     chance = random.Random(SEED)
     with bridge(BRIDGES[0]), Serve(own, libvirtd.uri, extra="interval_s = 1.0\n") as serve:
-        shell = Shell(serve.url, own)
+        shell = Shell(serve.url)
         shell.make_vm(name, guest.build().qcow2)
         shell.do("network", "add", "4", "-d", "lan4", "-b", BRIDGES[0])
         shell.do("storage", "volume", "add", "local", "data", "8M")

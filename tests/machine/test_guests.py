@@ -168,7 +168,7 @@ def test_libvirtd_killed_under_a_running_agent_is_never_taken_for_no_guests(fold
     own = folder / "own"
     own.mkdir(mode=0o755)
     with Libvirtd() as libvirtd, Serve(own, libvirtd.uri, extra="interval_s = 1.0\n") as serve:
-        shell = Shell(serve.url, own)
+        shell = Shell(serve.url)
         shell.make_vm("calm", guest.build().qcow2)
         shell.do("vm", "start", "calm")
         shell.hear("calm", is_tick)
@@ -191,7 +191,7 @@ def test_no_libvirt_at_all_is_shown_and_a_start_is_refused_at_once(folder: Path)
     own = folder / "alone"
     own.mkdir(mode=0o755)
     with Serve(own, f"qemu+unix:///system?socket={own}/none") as serve:
-        shell = Shell(serve.url, own)
+        shell = Shell(serve.url)
         for _ in range(100):
             if shell.ask("node", "list")[0]["problem"]:
                 break
@@ -209,7 +209,7 @@ def test_the_domain_type_is_found_out_and_can_be_forced(folder: Path, libvirtd: 
     config = Serve(own, libvirtd.uri)
     config.config.write_text(config.config.read_text().replace("[hypervisor]", '[hypervisor]\ndomain_type = "kvm"'))
     with config as serve:
-        shell = Shell(serve.url, own)
+        shell = Shell(serve.url)
         for _ in range(100):
             if shell.ask("node", "list")[0]["domain_type"]:
                 break
@@ -225,7 +225,7 @@ def test_a_guest_starts_where_qemu_runs_as_debians_own_user_and_pvc_made_every_f
             text = serve.config.read_text()
             serve.config.write_text(text.replace(f'"{own}/{place}"', f'"{own}/made/{place}"'))
         with serve:
-            shell = Shell(f"unix:{own}/made/pvc.sock", own)
+            shell = Shell(f"unix:{own}/made/pvc.sock")
             shell.make_vm("plain", guest.build().qcow2)
             shell.do("vm", "start", "plain")
             shell.hear("plain", is_tick)

@@ -173,13 +173,15 @@ def test_the_volume_of_a_running_guest_takes_no_upload_no_roll_back_no_removal(m
         ("<network/>", '"network"'),
         ('<!DOCTYPE domain [<!ENTITY a "b">]><domain><name>&a;</name></domain>', "DOCTYPE"),
         ('<!DOCTYPE domain SYSTEM "file:///etc/passwd"><domain/>', "DOCTYPE"),
-        (DOMAIN.format(name="a/b", more=""), "name"),
-        (DOMAIN.format(name="ok", more="<hostdev mode='subsystem' type='pci'/>"), "hostdev"),
+        (DOMAIN.format(pool="local", name="a/b", more=""), "name"),
+        (DOMAIN.format(pool="local", name="ok", more="<hostdev mode='subsystem' type='pci'/>"), "hostdev"),
         (
-            DOMAIN.format(name="ok", more="<disk type='file'><source file='/etc/passwd'/><target dev='vdz'/></disk>"),
+            DOMAIN.format(
+                pool="local", name="ok", more="<disk type='file'><source file='/etc/passwd'/><target dev='vdz'/></disk>"
+            ),
             "/etc",
         ),
-        (DOMAIN.format(name="absent", more=""), "absent"),
+        (DOMAIN.format(pool="local", name="absent", more=""), "absent"),
     ],
 )
 def test_xml_that_is_malformed_or_hostile_is_refused_and_no_vm_appears(
@@ -269,7 +271,7 @@ def test_a_full_pool_is_said_so_and_gives_back_what_the_upload_took(folder: Path
     image = tmp_path / "image.raw"
     image.write_bytes(os.urandom(24 << 20))
     with small_disk(own / "pool", "16M"), Serve(own, f"qemu+unix:///system?socket={own}/none") as small:
-        shell = Shell(small.url, own)
+        shell = Shell(small.url)
         assert_one_sentence(shell.run("storage", "volume", "add", "local", "huge", "1T"), 4, "space")
         small_size = small.pool / "v.raw"
         shell.do("storage", "volume", "add", "local", "v", "15M")
@@ -286,7 +288,7 @@ def test_a_client_that_stalls_is_given_up_in_its_time(folder: Path) -> None:
     own.mkdir(mode=0o755)
     extra = "\n[upload]\nidle_timeout_s = 0.5\n"
     with Serve(own, f"qemu+unix:///system?socket={own}/none", extra=extra) as slow:
-        shell = Shell(slow.url, own)
+        shell = Shell(slow.url)
         shell.do("storage", "volume", "add", "local", "v", "8M")
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(slow.url.removeprefix("unix:"))

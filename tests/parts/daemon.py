@@ -36,6 +36,11 @@ class Daemon(ABC):
     def is_running(self) -> bool:
         return self._process is not None and self._process.is_alive()
 
+    @property
+    def answers(self) -> bool:
+        """It runs, and is not frozen."""
+        return self.is_running and not self._frozen
+
     def start(self) -> None:
         """Return when it is ready."""
         if self._process is not None:

@@ -1,0 +1,76 @@
+"""VMs on every node, through either server."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests import guest
+from tests.lab.invariants import no_vm_runs_twice, running
+from tests.lab.lab import NODES, Lab
+
+pytestmark = [pytest.mark.real, pytest.mark.lab, pytest.mark.timeout(180)]
+
+NIC = "<interface type='bridge'><source bridge='vmbr0'/><model type='virtio'/></interface>"
+
+
+def is_tick(line: str) -> bool:
+    return line.startswith("tick ")
+
+
+def test_every_node_is_listed_through_each_server(lab: Lab) -> None:
+    for server in lab.servers:
+        shown = server.shell.ask("node", "list")
+        assert [(node["name"], node["daemon_state"]) for node in shown] == [(name, "run") for name in NODES]
+        assert server.shell.ask("status")["cluster_health"] == {"health": 100, "messages": []}
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_vm_defined_through_one_server_boots_on_its_node_and_is_seen_through_the_other(lab: Lab, node: str) -> None:
+    first, second = (server.shell for server in lab.servers)
+    first.make_vm("web", guest.build().qcow2, node=node, more=NIC)
+    uuid, mac = second.vm("web")["uuid"], second.vm("web")["networks"][0]["mac"]
+    first.do("vm", "start", "web")
+    assert f"disks=vda:48M nics=eth0:{mac}" in second.hear("web", is_tick)
+    assert (second.vm("web")["state"], second.vm("web")["node"]) == ("start", node)
+    assert running(lab) == {uuid: [node]}
+    second.do("vm", "shutdown", "web")
+    assert first.vm("web")["state"] == "stop"
+    assert running(lab) == {}
+
+
+def test_a_vm_on_each_node_restarts_and_stops_at_the_same_time_as_the_others(lab: Lab) -> None:
+    first, second = (server.shell for server in lab.servers)
+    names = dict(zip(("one", "two", "three"), NODES, strict=True))
+    with ThreadPoolExecutor(len(names)) as threads:
+        everywhere = threads.map
+        list(everywhere(lambda name: first.make_vm(name, guest.build().qcow2, node=names[name]), names))
+        list(everywhere(lambda name: second.do("vm", "start", name), names))
+        list(everywhere(lambda name: first.hear(name, is_tick), names))
+        assert sorted(running(lab).values()) == [[node] for node in NODES]
+        list(everywhere(lambda name: first.do("vm", "restart", name), names))
+        for name in names:
+            second.hear(name, lambda line: line.startswith("tick 2 "))
+        no_vm_runs_twice(lab)
+        list(everywhere(lambda name: second.do("vm", "stop", name), names))
+    assert running(lab) == {}
+    assert [vm["state"] for vm in first.ask("vm", "list")] == ["stop"] * 3
+
+
+def test_volumes_and_nics_come_and_go_in_a_running_guest_of_another_node_than_the_first(lab: Lab) -> None:
+    first, second = (server.shell for server in lab.servers)
+    first.do("network", "add", "100", "-d", "lan", "-b", "vmbr1")
+    first.make_vm("plugged", guest.build().qcow2, node="hv2")
+    first.do("vm", "start", "plugged")
+    first.hear("plugged", is_tick)
+    first.do("storage", "volume", "add", "vms", "data", "64M")
+    second.do("vm", "volume", "add", "plugged", "vms/data")
+    first.hear("plugged", lambda line: "disks=vda:48M,vdb:64M" in line)
+    second.do("vm", "network", "add", "plugged", "lan")
+    [nic] = first.vm("plugged")["networks"]
+    second.hear("plugged", lambda line: f"nics=eth0:{nic['mac']}" in line)
+    first.do("vm", "network", "remove", "plugged", "lan")
+    second.do("vm", "volume", "remove", "plugged", "vms/data")
+    first.hear("plugged", lambda line: bool(re.search(r"disks=vda:48M nics=$", line)))
