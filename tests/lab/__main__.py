@@ -52,45 +52,46 @@ Logs: {link}/*/*.log. libvirt from outside:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__)
     parser.add_argument("act", choices=("up", "down"))
+    parser.add_argument("--link", type=Path, default=LINK, help="to the lab's folder; default: %(default)s")
     parser.add_argument("--pvc", type=Path, help="the pvc to run; default: that of this source")
     asked = parser.parse_args()
     if asked.act == "down":
-        return down()
+        return down(asked.link)
     signal.signal(signal.SIGTERM, _interrupt)
-    return up([str(asked.pvc.absolute())] if asked.pvc else [sys.executable, "-m", "pvc"])
+    return up(asked.link, [str(asked.pvc.absolute())] if asked.pvc else [sys.executable, "-m", "pvc"])
 
 
-def up(program: Sequence[str]) -> int:
-    if LINK.exists():
-        print(f"A lab is up already, {LINK.resolve()}; `make lab-down` ends it.", file=sys.stderr)
+def up(link: Path, program: Sequence[str]) -> int:
+    if link.exists():
+        print(f"A lab is up already, {link.resolve()}; `make lab-down` ends it.", file=sys.stderr)
         return 1
-    print("Bringing up a cluster; this takes less than a minute.", flush=True)
     began = time.monotonic()
     with ExitStack() as stack:
         lab = Lab(program)
         stack.callback(lab.close)
-        _link(lab.folder)
+        _point(link, lab.folder)
+        print(f"Bringing up a cluster in {lab.folder}; this takes less than a minute.", flush=True)
         lab.start()
         _write_enter(lab)
         lab.enclosure.keep()
         stack.pop_all()
-    print(_how_to_use(lab, program, time.monotonic() - began))
+    print(_how_to_use(lab, link, program, time.monotonic() - began))
     return 0
 
 
-def down() -> int:
-    if not LINK.is_symlink():
+def down(link: Path) -> int:
+    if not link.is_symlink():
         print("There is no lab.")
         return 0
-    enclosure.end(LINK.readlink())
-    LINK.unlink()
+    enclosure.end(link.readlink())
+    link.unlink()
     return 0
 
 
-def _link(folder: Path) -> None:
-    LINK.parent.mkdir(exist_ok=True)
-    LINK.unlink(missing_ok=True)  # of a lab that was killed
-    LINK.symlink_to(folder)
+def _point(link: Path, folder: Path) -> None:
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)  # of a lab that was killed
+    link.symlink_to(folder)
 
 
 def _write_enter(lab: Lab) -> None:
@@ -101,13 +102,12 @@ def _write_enter(lab: Lab) -> None:
     script.chmod(0o755)
 
 
-def _how_to_use(lab: Lab, program: Sequence[str], took: float) -> str:
+def _how_to_use(lab: Lab, link: Path, program: Sequence[str], took: float) -> str:
     first, second = lab.servers
-    link = LINK.relative_to(Path.cwd()) if LINK.is_relative_to(Path.cwd()) else LINK
     return UP.format(
         took=took,
         folder=lab.folder,
-        link=link,
+        link=_short(link),
         url=first.url,
         other=second.url,
         pvc=shlex.join(program),
@@ -115,6 +115,10 @@ def _how_to_use(lab: Lab, program: Sequence[str], took: float) -> str:
         names=" ".join(lab.hosts),
         uris="\n".join(f"  virsh -c {node.libvirtd.uri}" for node in lab.nodes.values()),
     )
+
+
+def _short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,12 +1,11 @@
-"""Every test here gets the lab whole, and leaves it so."""
+"""Every test here that takes the lab gets it whole, and leaves it so."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.lab.lab import Lab
-
 
 @pytest.fixture(autouse=True)
-def _whole(mended: Lab) -> None:
-    return
+def _whole(request: pytest.FixtureRequest) -> None:
+    if "lab" in request.fixturenames:
+        request.getfixturevalue("mended")

@@ -33,7 +33,11 @@ class Inside:
 
     def __init__(self, there: int, handle: int, line: socket.socket) -> None:
         self.there, self._handle, self._line = there, handle, line
-        self.pid = _pid(handle)
+
+    @property
+    def pid(self) -> int:
+        """Raises ProcessLookupError when it is gone."""
+        return _pid(self._handle)
 
     def fileno(self) -> int:
         return self._handle
@@ -75,7 +79,7 @@ class Enclosure:
 
     def __init__(self, folder: Path, unshare: subprocess.Popen[bytes], pipe: int) -> None:
         self.folder, self._unshare, self._pipe = folder, unshare, pipe
-        self._init = self._process({"pid": 1})
+        self._init = _process(folder, {"pid": 1})
 
     @classmethod
     def make(cls) -> Self:
@@ -107,29 +111,22 @@ class Enclosure:
         _close(self.folder, self._unshare, self._pipe)
 
     def start(self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Inside:
-        return self._process({"command": [*command], "log": str(log), "environment": dict(environment or {})})
+        return _process(self.folder, {"command": [*command], "log": str(log), "environment": dict(environment or {})})
 
     def pid(self, there: int) -> int:
-        return self._process({"pid": there}).pid
+        return _process(self.folder, {"pid": there}).pid
 
     def network(self) -> AbstractContextManager[None]:
         return self._init.network()
 
-    def _process(self, question: dict[str, object]) -> Inside:
-        line = _ask(self.folder, question)
-        answer, handles, _, _ = socket.recv_fds(line, MOST_BYTES, 1)
-        said = json.loads(answer or '{"problem": "The lab has ended."}')
-        if "problem" in said:
-            line.close()
-            raise ProcessLookupError(said["problem"])
-        return Inside(said["pid"], handles[0], line)
-
 
 def end(folder: Path) -> None:
     """End the enclosure of that folder, if it lives, and return when nothing of it is left."""
-    with suppress(OSError), _ask(folder, {}) as line:
-        line.settimeout(_END_S)
-        line.recv(1)
+    with suppress(OSError):
+        outermost = os.pidfd_open(_parent(_process(folder, {"pid": 1}).pid))
+        with _ask(folder, {}):
+            select.select([outermost], [], [], _END_S)
+        os.close(outermost)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -138,6 +135,17 @@ def _close(folder: Path, unshare: subprocess.Popen[bytes], pipe: int) -> None:
     unshare.kill()
     unshare.wait()
     os.close(pipe)
+
+
+def _process(folder: Path, question: dict[str, object]) -> Inside:
+    """Raises ProcessLookupError, in process 1's words."""
+    line = _ask(folder, question)
+    answer, handles, _, _ = socket.recv_fds(line, MOST_BYTES, 1)
+    said = json.loads(answer or '{"problem": "The lab has ended."}')
+    if "problem" in said:
+        line.close()
+        raise ProcessLookupError(said["problem"])
+    return Inside(said["pid"], handles[0], line)
 
 
 def _ask(folder: Path, question: dict[str, object]) -> socket.socket:
@@ -172,9 +180,13 @@ def _enter_network(of: int) -> None:
 
 
 def _pid(handle: int) -> int:
-    """The number here of the process with that handle. Raises ProcessLookupError when it is gone."""
+    """The number here of the process with that handle. Raises ProcessLookupError."""
     lines = Path(f"/proc/self/fdinfo/{handle}").read_text().splitlines()
     pid = next(int(line.split()[1]) for line in lines if line.startswith("Pid:"))
     if pid <= 0:
         raise ProcessLookupError("The process is gone.")
     return pid
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

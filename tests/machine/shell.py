@@ -36,11 +36,11 @@ class Said:
 
 
 class Shell:
-    """pool: where it makes volumes."""
+    """pool, node: where it makes volumes, and VMs; pvc chooses the node when it is empty."""
 
-    def __init__(self, url: str, pool: str = "local") -> None:
+    def __init__(self, url: str, pool: str = "local", node: str = "") -> None:
         self.environment = os.environ | {"PVC_URL": url}
-        self.pool = pool
+        self.url, self.pool, self.node = url, pool, node
 
     def run(self, *words: str, stdin: str | None = None) -> Said:
         done = subprocess.run(
@@ -62,11 +62,14 @@ class Shell:
         return dict(shown)
 
     def make_vm(self, name: str, image: Path, *, more: str = "", node: str = "") -> None:
-        """A stopped VM whose disk holds `image`. node: where it runs, chosen by pvc when empty."""
+        """A stopped VM whose disk holds `image`."""
         self.do("storage", "volume", "add", self.pool, name, "48M")
         self.do("storage", "volume", "upload", self.pool, name, str(image), "-f", image.suffix[1:])
-        placed = ["--node", node] if node else []
-        self.do("vm", "define", "-", *placed, stdin=DOMAIN.format(name=name, pool=self.pool, more=more))
+        self.define(DOMAIN.format(name=name, pool=self.pool, more=more), node=node)
+
+    def define(self, document: str, *, node: str = "") -> None:
+        placed = ["--node", node or self.node] if node or self.node else []
+        self.do("vm", "define", "-", *placed, stdin=document)
 
     def hear(self, name: str, sought: Callable[[str], bool]) -> str:
         """Follow the console of a VM until a line is the one sought; returns it."""

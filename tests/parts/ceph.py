@@ -46,6 +46,7 @@ mon_allow_pool_size_one = true
 mon_allow_pool_delete = true
 mon_warn_on_pool_no_redundancy = false
 osd_crush_chooseleaf_type = 0
+osd_client_watch_timeout = 10
 osd_objectstore = bluestore
 bluestore_block_size = {osd_bytes}
 bluestore_cache_autotune = false
