@@ -97,7 +97,8 @@ class Enclosure:
         os.close(end)
         try:
             return cls(folder, unshare, pipe)
-        except BaseException:
+        except BaseException as exc:
+            exc.add_note((folder / "init.log").read_text())
             _close(folder, unshare, pipe)
             raise
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from tests import guest
 from tests.lab.invariants import no_vm_runs_twice, running
 from tests.lab.lab import NODES, Lab
+from tests.parts.place import call
 
 pytestmark = [pytest.mark.real, pytest.mark.lab, pytest.mark.timeout(180)]
 
@@ -25,6 +27,14 @@ def test_every_node_is_listed_through_each_server(lab: Lab) -> None:
         shown = server.shell.ask("node", "list")
         assert [(node["name"], node["daemon_state"]) for node in shown] == [(name, "run") for name in NODES]
         assert server.shell.ask("status")["cluster_health"] == {"health": 100, "messages": []}
+
+
+def test_each_nodes_libvirt_answers_the_other_nodes_and_is_its_own(lab: Lab, tmp_path: Path) -> None:
+    for asking in lab.nodes.values():
+        for asked, address in NODES.items():
+            log = tmp_path / f"{asking.name}-{asked}"
+            call(asking.host, ["virsh", "--connect", f"qemu+tcp://{address}/system", "hostname"], log)
+            assert log.read_text().split() == [asked]
 
 
 @pytest.mark.parametrize("node", NODES)

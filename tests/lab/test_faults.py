@@ -19,6 +19,9 @@ from tests.parts.zookeeper import ZooKeeper
 
 pytestmark = [pytest.mark.real, pytest.mark.lab, pytest.mark.timeout(180)]
 
+TWIN = """<domain type='qemu'><name>twin</name><uuid>9d2c7a4e-3b1f-4d0a-8e55-6f0c1b2a3d4e</uuid>
+  <memory unit='MiB'>32</memory><os><type arch='x86_64' machine='q35'>hvm</type></os></domain>"""
+
 
 def is_tick(line: str) -> bool:
     return line.startswith("tick ")
@@ -65,6 +68,16 @@ def test_a_guest_goes_on_when_all_zookeeper_servers_were_away_and_everybody_come
     no_vm_runs_twice(lab)
     assert node.libvirtd.guests() == before
     goes_on(node, vm)
+
+
+def test_a_vm_that_runs_on_two_nodes_is_noticed(lab: Lab) -> None:
+    for node in ("hv1", "hv3"):
+        create = ["virsh", "--connect", lab.nodes[node].libvirtd.uri, "create", "/dev/stdin"]
+        subprocess.run(create, check=True, input=TWIN, text=True, capture_output=True)
+    with pytest.raises(AssertionError, match=r"hv1.*hv3"):
+        no_vm_runs_twice(lab)
+    with faults.killed(lab.nodes["hv3"].libvirtd), pytest.raises(AssertionError, match=r"hv1.*hv3"):
+        no_vm_runs_twice(lab)
 
 
 def test_what_is_frozen_does_not_run_and_then_goes_on(lab: Lab) -> None:
