@@ -92,5 +92,5 @@ def _fill(pool: rados.Ioctx, written: list[str]) -> None:
 
 
 def _until_room(cluster: rados.Rados) -> None:
-    while "full" in str(command(cluster, "osd dump")["pools"]):
+    while any("full" in pool["flags_names"] for pool in command(cluster, "osd dump")["pools"]):
         time.sleep(0.1)  # the OSD tells the mon when it likes
