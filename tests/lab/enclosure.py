@@ -32,7 +32,7 @@ class Inside:
     """A process of an enclosure. there: its number in it. line: where process 1 tells what becomes of it."""
 
     def __init__(self, there: int, handle: int, line: socket.socket) -> None:
-        self.there, self._handle, self._line = there, handle, line
+        self.there, self._handle, self._line = there, handle, line.detach()
 
     @property
     def pid(self) -> int:
@@ -51,7 +51,7 @@ class Inside:
     def until_stopped(self) -> None:
         heard = self._hear()
         if "code" in heard:
-            raise ProcessLookupError(f"Process {self.pid} ended with {heard['code']}.")
+            raise ProcessLookupError(f"Process {self.there} of the lab ended with {heard['code']}.")
 
     def wait(self) -> int:
         while "code" not in (heard := self._hear()):
@@ -64,10 +64,10 @@ class Inside:
 
     def __del__(self) -> None:
         os.close(self._handle)
-        self._line.close()
+        os.close(self._line)
 
     def _hear(self) -> dict[str, int]:
-        heard = self._line.recv(MOST_BYTES)
+        heard = os.read(self._line, MOST_BYTES)
         return dict(json.loads(heard)) if heard else {"code": -signal.SIGKILL}  # process 1 is gone, and all with it
 
 
