@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from pvc import __version__
-from pvc.cluster.state import Held, State, Unreadable
+from pvc.cluster.state import Held, Unreadable, View
 from pvc.errors import InvalidXML, PVCError
 from pvc.model import domain
 from pvc.model.observing import ALIVE
@@ -18,7 +18,7 @@ from pvc.model.states import api_state
 from pvc.server.limits import matcher
 from pvc.server.parse import Nothing, parameters
 from pvc.server.parts import BASE, CONFIG, POOLS
-from pvc.server.session import state_of
+from pvc.server.session import view_of
 from pvc.units import MIB
 
 routes = web.RouteTableDef()
@@ -35,7 +35,7 @@ class ListQuery(msgspec.Struct):
 async def list_nodes(request: web.Request) -> web.Response:
     query = await parameters(request, ListQuery)
     fits = matcher(query.limit)
-    shown = [item for item in await _objects(state_of(request)) if fits(item["name"])]
+    shown = [item for item in await _objects(await view_of(request)) if fits(item["name"])]
     wanted = [(key, getattr(query, key)) for key in ("daemon_state", "coordinator_state", "domain_state")]
     wanted = [(key, word) for key, word in wanted if word is not None]
     return web.json_response([item for item in shown if not wanted or any(item[key] == word for key, word in wanted)])
@@ -45,16 +45,16 @@ async def list_nodes(request: web.Request) -> web.Response:
 async def get_node(request: web.Request) -> web.Response:
     """A list of one."""
     await parameters(request, Nothing)
-    state = state_of(request)
+    state = await view_of(request)
     held = await state.node(request.match_info["node"])
     return web.json_response([await _object(state, held.record, await _vms(state))])
 
 
-async def _vms(state: State) -> list[VM]:
+async def _vms(state: View) -> list[VM]:
     return [item.record for item in await state.vms() if isinstance(item, Held)]
 
 
-async def _objects(state: State) -> list[dict[str, Any]]:
+async def _objects(state: View) -> list[dict[str, Any]]:
     vms = await _vms(state)
     shown = []
     for item in await state.nodes():
@@ -63,7 +63,7 @@ async def _objects(state: State) -> list[dict[str, Any]]:
     return shown
 
 
-async def _object(state: State, node: Node, vms: list[VM]) -> dict[str, Any]:
+async def _object(state: View, node: Node, vms: list[VM]) -> dict[str, Any]:
     alive = await state.node_alive(node.name)
     status = await state.node_status(node.name)
     mine = [vm for vm in vms if vm.node == node.name]
@@ -119,7 +119,7 @@ def _size(vm: VM) -> tuple[int, int]:
 @routes.get(f"{BASE}/status")
 async def get_status(request: web.Request) -> web.Response:
     await parameters(request, Nothing)
-    state = state_of(request)
+    state = await view_of(request)
     nodes = await _objects(state)
     vms = await state.vms()
     words = [await _word(state, item) for item in vms]
@@ -148,7 +148,7 @@ async def get_status(request: web.Request) -> web.Response:
     return web.json_response(shown)
 
 
-async def _word(state: State, item: Held[VM] | Unreadable) -> tuple[str, str]:
+async def _word(state: View, item: Held[VM] | Unreadable) -> tuple[str, str]:
     if isinstance(item, Unreadable):
         return item.key, "fail"
     return item.record.name, api_state(item.record, await state.observed(item.record))

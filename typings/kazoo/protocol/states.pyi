@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 class KazooState:
     SUSPENDED: str
     CONNECTED: str
@@ -17,3 +19,7 @@ class WatchedEvent:
 class ZnodeStat:
     version: int
     ephemeralOwner: int
+
+class Callback:
+    func: Callable[..., object]
+    args: tuple[object, ...]
