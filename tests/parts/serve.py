@@ -18,7 +18,7 @@ CONFIG = """\
 socket = "{folder}/pvc.sock"
 
 [store]
-path = "{folder}/pvc.db"
+{store}
 
 [pools.local]
 path = "{folder}/pool"
@@ -35,6 +35,8 @@ socket = "{folder}/agent.sock"
 class Serve:
     """folder: exists, with a short name. program: how to call pvc. extra: more configuration, appended.
 
+    store: lines of its section; a file in the folder where nothing is said.
+
     Ctrl-C does not reach it.
     """
 
@@ -45,10 +47,12 @@ class Serve:
         *,
         program: Sequence[str] = (sys.executable, "-m", "pvc"),
         extra: str = "",
+        store: str = "",
     ) -> None:
         self.folder, self._program = folder, tuple(program)
         self._process: subprocess.Popen[bytes] | None = None
-        self.config.write_text(CONFIG.format(folder=folder, libvirt_uri=libvirt_uri) + extra)
+        store = store or f'path = "{folder}/pvc.db"'
+        self.config.write_text(CONFIG.format(folder=folder, libvirt_uri=libvirt_uri, store=store) + extra)
 
     @property
     def config(self) -> Path:
