@@ -19,7 +19,7 @@ from pvc.server.limits import matcher
 from pvc.server.parse import Nothing, need_name, parameters
 from pvc.server.parts import BASE, CONFIG, POOLS, message
 from pvc.server.session import SESSION, state_of, view_of
-from pvc.server.vmlist import Shown
+from pvc.server.vmlist import Shown, array
 from pvc.server.vmview import vm_object
 
 routes = web.RouteTableDef()
@@ -81,9 +81,10 @@ async def list_vms(request: web.Request) -> web.Response:
     view = await view_of(request)
     await _check_filters(view, query)
     fits = matcher(query.limit)
-    chosen = None if query == ListQuery() else lambda one: _chosen(one, query) and _named(one, query.limit, fits)
-    text = await request.app[SESSION].vm_list.text(chosen)
-    return web.Response(body=text, content_type="application/json", charset="utf-8")
+    shown = await request.app[SESSION].vm_list.shown()
+    if query != ListQuery():
+        shown = [one for one in shown if _chosen(one, query) and _named(one, query.limit, fits)]
+    return array(shown)
 
 
 async def _check_filters(view: View, query: ListQuery) -> None:
