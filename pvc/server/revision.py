@@ -23,21 +23,23 @@ _SAFE = frozenset(("GET", "HEAD"))
 
 @web.middleware
 async def name_revision(request: web.Request, handler: Handler) -> web.StreamResponse:
+    session = request.app[SESSION]
     if wanted := request.headers.get(HEADER):
-        await reach(request.app[SESSION].state.store, _number(wanted))
-    _note(request)
+        await reach(session.state.store, _number(wanted))
+    store = session.store
+    before = _revision(store)
     response = await handler(request)
-    if request.method not in _SAFE:
-        _note(request)
-    if REVISION in request and not response.prepared:
-        response.headers[HEADER] = str(request[REVISION])
+    has = request.get(REVISION, before) if request.method in _SAFE else _revision(store)
+    if has is not None and not response.prepared:
+        response.headers[HEADER] = str(has)
     return response
 
 
-def _note(request: web.Request) -> None:
-    """What the store has now: a reading that follows has it too, and so has it a change that was just made."""
-    with suppress(StoreUnavailable):  # an answer that needs no store, or a change that is done
-        request[REVISION] = request.app[SESSION].state.store.revision
+def _revision(store: Store | None) -> int | None:
+    """None where none can be named: of a session that is over, a later one may have come less far."""
+    with suppress(StoreUnavailable):
+        return store.revision if store is not None else None
+    return None
 
 
 def _number(text: str) -> int:

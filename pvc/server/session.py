@@ -13,7 +13,7 @@ from pvc.cluster.opening import open_state
 from pvc.cluster.state import MirrorView, State
 from pvc.errors import SessionLost, StoreUnavailable
 from pvc.server.vmlist import VMList
-from pvc.store.base import Source
+from pvc.store.base import Source, Store
 from pvc.store.mirror import mirrored
 
 log = logging.getLogger("pvc.server")
@@ -38,6 +38,10 @@ class Session:
     def state(self) -> State:
         """For decisions. Raises StoreUnavailable while there is no session."""
         return self._need().state
+
+    @property
+    def store(self) -> Store | None:
+        return self._present.state.store if self._present is not None else None
 
     @property
     def view(self) -> MirrorView:

@@ -117,6 +117,7 @@ def _race(runner: asyncio.Runner, state: State, api: API, count: int) -> None:
         Contender("GET /vm", listed),
         Contender("GET /vm after a change of one VM", changed),
         Contender("GET /vm?limit=^vm00012$", chosen),
+        Contender("GET /node", lambda: api.fetch("/node")),
     ]
     race(contenders, ROUNDS)
     report(f"A list of {count} VMs", contenders)
