@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import NamedTuple
 
 class KazooState:
     SUSPENDED: str
@@ -20,6 +21,7 @@ class ZnodeStat:
     version: int
     ephemeralOwner: int
 
-class Callback:
+class Callback(NamedTuple):
+    type: str
     func: Callable[..., object]
     args: tuple[object, ...]
