@@ -12,7 +12,7 @@ import msgspec
 
 from pvc.errors import Changed, Corrupt, NotFound
 from pvc.model import names
-from pvc.model.records import VM, Network, Node, NodeStatus, Observed, Task, decode, encode
+from pvc.model.records import VM, Network, Node, NodeStatus, Observed, Task, Waiting, decode, encode
 from pvc.store.base import Entry, Put, Reader, Store
 from pvc.store.mirror import Mirror
 from pvc.store.paths import Paths
@@ -59,9 +59,16 @@ class View:
         return await self._all(Node, self.paths.nodes)
 
     async def node(self, name: str) -> Held[Node]:
+        return _held(Node, await self.node_entry(name), name)
+
+    async def node_entry(self, name: str) -> Entry:
+        """The record as it is stored, readable or not. Raises NotFound."""
         if names.problem_with("node", name):
             raise NotFound(kind="node", name=name)
-        return await self._get(Node, self.paths.node(name), "node", name)
+        try:
+            return await self.reader.get(self.paths.node(name))
+        except NotFound as exc:
+            raise NotFound(kind="node", name=name) from exc
 
     async def node_status(self, name: str) -> NodeStatus:
         """What the node last said of itself; empty before it ever did. It writes over what is damaged."""
@@ -74,6 +81,14 @@ class View:
     async def node_alive(self, name: str) -> bool:
         [entry] = await self.reader.get_many([self.paths.node_alive(name)])
         return entry is not None
+
+    async def node_waiting(self, name: str) -> Waiting | None:
+        """An agent that bears the node's name and is not the node, or not yet."""
+        [entry] = await self.reader.get_many([self.paths.node_waiting(name)])
+        try:
+            return decode(Waiting, entry.value, name) if entry else None
+        except Corrupt as exc:
+            return Waiting(machine="", reason=str(exc))
 
     async def observed(self, vm: VM) -> Observed:
         return (await self.node_status(vm.node)).vms.get(vm.uuid, Observed())

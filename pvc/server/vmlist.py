@@ -12,7 +12,7 @@ from aiohttp import web
 
 from pvc.cluster import networks
 from pvc.cluster.state import Held, MirrorView, Unreadable
-from pvc.model.records import VM, Network, NodeStatus, Observed
+from pvc.model.records import VM, Network, NodeStatus
 from pvc.server.vmview import unreadable_object, vm_object
 
 # VMs encoded before other requests have their turn; one takes some 0.2 ms.
@@ -37,10 +37,10 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """What one VM's object is made of."""
+    """What one VM's object is made of. said: by its node, of this VM alone."""
 
     item: Item
-    observed: Observed
+    said: NodeStatus
 
 
 class VMList:
@@ -75,13 +75,19 @@ class VMList:
         found = {}
         for item in await self._view.vms():
             if isinstance(item, Unreadable):
-                found[item.key] = _Source(item, Observed())
+                found[item.key] = _Source(item, NodeStatus())
                 continue
             vm = item.record
             if vm.node not in statuses:
                 statuses[vm.node] = await self._view.node_status(vm.node)
-            found[vm.uuid] = _Source(item, statuses[vm.node].vms.get(vm.uuid, Observed()))
+            found[vm.uuid] = _Source(item, _of(statuses[vm.node], vm.uuid))
         return found
+
+
+def _of(status: NodeStatus, uuid: str) -> NodeStatus:
+    vms = {uuid: status.vms[uuid]} if uuid in status.vms else {}
+    use = {uuid: status.use[uuid]} if uuid in status.use else {}
+    return NodeStatus(vms=vms, use=use)
 
 
 async def _made(
@@ -90,7 +96,7 @@ async def _made(
     made, encoded = {}, 0
     for uuid, source in sources.items():
         kept = known.get(uuid)
-        if kept is None or kept[0].item is not source.item or kept[0].observed != source.observed:
+        if kept is None or kept[0].item is not source.item or kept[0].said != source.said:
             kept = source, _show(source, bridges)
             encoded += 1
             if encoded % _TURN == 0:
@@ -101,7 +107,7 @@ async def _made(
 
 def _show(source: _Source, bridges: Mapping[str, Network]) -> Shown:
     item = source.item
-    made = unreadable_object(item) if isinstance(item, Unreadable) else vm_object(item.record, source.observed, bridges)
+    made = unreadable_object(item) if isinstance(item, Unreadable) else vm_object(item.record, source.said, bridges)
     return _shown(made)
 
 
