@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pvc.cluster import nodes
-from pvc.model.records import VM, Node, NodeStatus, Observed, Power, encode
+from pvc.model.records import VM, DaemonState, Node, NodeStatus, Observed, Power, encode
 from pvc.server.revision import HEADER
 from pvc.server.session import SESSION
 from pvc.server.vmlist import Shown
@@ -109,12 +109,14 @@ async def test_a_revision_that_never_was_is_refused_at_once(pair: tuple[Site, Si
 async def test_nodes_and_what_they_see_are_as_new_as_the_list(pair: tuple[Site, Site]) -> None:
     here, there = pair
     uuid = (await define(here, "web1")).body["uuid"]
-    await nodes.publish(here.state, NODE, NodeStatus(cpu_count=4, vms={uuid: Observed(power=Power.RUNNING)}))
+    seen = {uuid: Observed(power=Power.RUNNING)}
+    await nodes.publish(here.state, NODE, NodeStatus(daemon=DaemonState.RUN, cpu_count=4, vms=seen))
     naming = {HEADER: str(here.state.store.revision)}
     assert (await there.ask("GET", "/vm", headers=naming)).body[0]["power"] == "running"
     [node] = (await there.ask("GET", "/node", headers=naming)).body
     assert (node["daemon_state"], node["cpu_count"], node["running_domains"]) == ("run", 4, ["web1"])
-    await nodes.publish(here.state, NODE, NodeStatus(vms={uuid: Observed(power=Power.OFF)}))
+    seen = {uuid: Observed(power=Power.OFF)}
+    await nodes.publish(here.state, NODE, NodeStatus(daemon=DaemonState.RUN, vms=seen))
     naming = {HEADER: str(here.state.store.revision)}
     assert (await there.ask("GET", "/vm", headers=naming)).body[0]["power"] == "off"
     await here.state.store.aclose()
