@@ -31,6 +31,7 @@ from pvc.server.auth import TOKENS, WHO, authenticate
 from pvc.server.errors import Handler, speak
 from pvc.server.parse import MAX_BODY, Nothing, parameters
 from pvc.server.parts import BASE, CEPH, CONFIG, POOLS, message
+from pvc.server.revision import name_revision
 from pvc.server.session import SESSION, Session
 from pvc.storage.administration import Administration
 from pvc.storage.base import Pool
@@ -67,7 +68,7 @@ async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
 def build_app(
     session: Session, pools: Mapping[str, Pool], config: Config, ceph: Administration | None = None
 ) -> web.Application:
-    app = web.Application(middlewares=[note, speak, authenticate], client_max_size=MAX_BODY)
+    app = web.Application(middlewares=[note, speak, authenticate, name_revision], client_max_size=MAX_BODY)
     app[SESSION] = session
     app[POOLS] = pools
     app[CEPH] = ceph

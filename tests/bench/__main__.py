@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import ceph, conversion, footprint, hotplug, startup, uploads
+from tests.bench import ceph, conversion, footprint, hotplug, lists, startup, uploads
 from tests.bench.ground import Ground, ground
 
 MIB = 1 << 20
@@ -20,6 +20,7 @@ def main() -> None:
         sys.exit("The benchmark needs root: it starts guests.")
     measurements: dict[str, Callable[[Ground], None]] = {
         "startup": startup.measure,
+        "lists": lambda on: lists.measure(on, options.vms),
         "hotplug": hotplug.measure,
         "uploads": lambda on: uploads.measure(on, options.size * MIB),
         "conversion": lambda on: conversion.measure(on, options.size * MIB),
@@ -42,6 +43,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=number("BENCH_MIB", 2048), help="MiB of the images")
     parser.add_argument("--footprint-size", type=int, default=number("BENCH_FOOTPRINT_MIB", 4096), help="MiB")
     parser.add_argument("--volumes", type=int, default=number("BENCH_VOLUMES", 2000), help="in the list of Ceph's")
+    parser.add_argument("--vms", type=int, default=number("BENCH_VMS", 10_000), help="of the list")
     parser.add_argument("--rounds", type=int, default=number("BENCH_ROUNDS", 3))
     return parser.parse_args()
 

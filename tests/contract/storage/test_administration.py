@@ -222,7 +222,7 @@ async def fail_in_time(calls: dict[str, Awaitable[object]], outlook: str = "") -
 async def test_silent_monitors_end_every_call_in_its_time(harness: RBDHarness) -> None:
     quick = settings(harness.ceph, op_timeout_s=1.0)
     admin, pools = await open_administration(quick), await open_pools({}, quick)
-    with harness.ceph.frozen("mon"):
+    with harness.ceph.mon.frozen():
         await fail_in_time({name: call(admin) for name, call in {**READS, **MARK}.items()})
         await fail_in_time({name: call(admin) for name, call in CHANGES.items()}, OUTLOOK)
         await fail_in_time({"pool_of": pool_of(pools, POOL)})
@@ -235,7 +235,7 @@ async def test_silent_monitors_end_every_call_in_its_time(harness: RBDHarness) -
 
 async def test_a_silent_manager_ends_what_needs_it_in_its_time(harness: RBDHarness) -> None:
     admin = await open_administration(settings(harness.ceph, op_timeout_s=1.0))
-    with harness.ceph.frozen("mgr"):
+    with harness.ceph.mgr.frozen():
         await fail_in_time({"osds": admin.osds()})
         assert await admin.osd_states()
     assert await admin.osds()
@@ -244,7 +244,7 @@ async def test_a_silent_manager_ends_what_needs_it_in_its_time(harness: RBDHarne
 
 async def test_monitors_that_are_silent_from_the_start_end_the_opening(harness: RBDHarness) -> None:
     quick = settings(harness.ceph, connect_timeout_s=1.0)
-    with harness.ceph.frozen("mon"):
+    with harness.ceph.mon.frozen():
         for opening in (open_administration(quick), open_pools({}, quick)):
             with pytest.raises(PVCError, match="in time"):
                 await opening
