@@ -11,10 +11,10 @@ from pathlib import Path
 
 from aiohttp import web
 
+from pvc.cluster import leftovers
 from pvc.cluster.state import State
 from pvc.config import API, Config
 from pvc.localsocket import private_listener
-from pvc.server import uploads
 from pvc.server.app import build_app
 from pvc.server.session import Session
 from pvc.storage.administration import Administration
@@ -38,9 +38,9 @@ async def run(
 
     def opened(state: State) -> None:
         first.set()
-        end = asyncio.create_task(uploads.end_abandoned(state, config.agent.node_name))
-        ends.add(end)
-        end.add_done_callback(ends.discard)
+        clearing = asyncio.create_task(leftovers.keep_clear(state, pools))
+        ends.add(clearing)
+        clearing.add_done_callback(ends.discard)
 
     async with AsyncExitStack() as stack:
         runner = web.AppRunner(build_app(session, pools, config, ceph), access_log=None, shutdown_timeout=5.0)

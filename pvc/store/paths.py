@@ -9,6 +9,10 @@ CURRENT = f"{BASE}/current"
 LOCKS = f"{BASE}/locks"
 
 
+def lock_path(name: str) -> str:
+    return f"{LOCKS}/{name}"
+
+
 @dataclass(frozen=True, slots=True)
 class Paths:
     """root: a generation, as "/pvc/1"."""
