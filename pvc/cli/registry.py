@@ -36,6 +36,7 @@ GROUPS = {
     "storage volume": "disk images of VMs",
     "storage snapshot": "states of volumes to come back to",
     "task": "long operations",
+    "token": "who may speak to pvc over the network",
 }
 
 COMMANDS = (
@@ -55,6 +56,7 @@ COMMANDS = (
     *("storage snapshot list", "storage snapshot add", "storage snapshot rename"),
     *("storage snapshot rollback", "storage snapshot remove"),
     *("task list", "task show", "task wait"),
+    *("token list", "token add", "token remove"),
 )
 
 
@@ -87,6 +89,12 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.task_show as module
         case "task wait":
             import pvc.cli.commands.task_wait as module
+        case "token list":
+            import pvc.cli.commands.token_list as module
+        case "token add":
+            import pvc.cli.commands.token_add as module
+        case "token remove":
+            import pvc.cli.commands.token_remove as module
         case _:
             raise LookupError(name)
     return module

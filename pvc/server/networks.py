@@ -13,12 +13,13 @@ from pvc.cluster import networks
 from pvc.cluster.state import Unreadable
 from pvc.errors import InvalidInput, NotBuilt, NotFound
 from pvc.model.records import Network
+from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.limits import matcher
-from pvc.server.parse import Nothing, need_name, parameters
-from pvc.server.parts import BASE, message
+from pvc.server.parse import Nothing, need_name
+from pvc.server.parts import message
 from pvc.server.session import state_of
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
 # What Linux takes as the name of a network interface, and no more.
 _BRIDGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
@@ -41,9 +42,9 @@ class Add(msgspec.Struct):
     bridge: str | None = None
 
 
-@routes.get(f"{BASE}/network")
-async def list_networks(request: web.Request) -> web.Response:
-    fits = matcher((await parameters(request, ListQuery)).limit)
+@endpoints.get("/network", "Networks.", ListQuery, answer=Answer.LIST)
+async def list_networks(request: web.Request, query: ListQuery) -> web.Response:
+    fits = matcher(query.limit)
     shown = [
         _unreadable(item) if isinstance(item, Unreadable) else _object(item.record)
         for item in await state_of(request).networks()
@@ -52,17 +53,15 @@ async def list_networks(request: web.Request) -> web.Response:
     return web.json_response([item for item in shown if fits(str(item["vni"])) or fits(item["description"])])
 
 
-@routes.get(f"{BASE}/network/{{vni}}")
-async def get_network(request: web.Request) -> web.Response:
+@endpoints.get("/network/{vni}", "One network, by VNI or description, as a list of one.", answer=Answer.LIST)
+async def get_network(request: web.Request, _given: Nothing) -> web.Response:
     """A list of one."""
-    await parameters(request, Nothing)
     network = await networks.find(state_of(request), request.match_info["vni"])
     return web.json_response([_object(network)])
 
 
-@routes.post(f"{BASE}/network")
-async def add_network(request: web.Request) -> web.Response:
-    given = await parameters(request, Add)
+@endpoints.post("/network", "Add a network.", Add)
+async def add_network(request: web.Request, given: Add) -> web.Response:
     if given.nettype is not NetType.BRIDGED:
         raise NotBuilt(what="A managed network")
     problems = dict(_problems(given))
@@ -86,9 +85,8 @@ def _problems(given: Add) -> list[tuple[str, str]]:
     return found
 
 
-@routes.delete(f"{BASE}/network/{{vni}}")
-async def remove_network(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
+@endpoints.delete("/network/{vni}", "Remove a network that no VM joins.")
+async def remove_network(request: web.Request, _given: Nothing) -> web.Response:
     text = request.match_info["vni"]
     if re.fullmatch(r"[0-9]{1,8}", text) is None:
         raise NotFound(kind="network", name=text)

@@ -15,13 +15,14 @@ from pvc.model import domain
 from pvc.model.observing import ALIVE
 from pvc.model.records import VM, Node, NodeStatus, Observed
 from pvc.model.states import api_state
+from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.limits import matcher
-from pvc.server.parse import Nothing, parameters
-from pvc.server.parts import BASE, CONFIG, POOLS
+from pvc.server.parse import Nothing
+from pvc.server.parts import CONFIG, POOLS
 from pvc.server.session import state_of
 from pvc.units import MIB
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
 
 class ListQuery(msgspec.Struct):
@@ -31,9 +32,8 @@ class ListQuery(msgspec.Struct):
     domain_state: str | None = None
 
 
-@routes.get(f"{BASE}/node")
-async def list_nodes(request: web.Request) -> web.Response:
-    query = await parameters(request, ListQuery)
+@endpoints.get("/node", "Nodes.", ListQuery, answer=Answer.LIST)
+async def list_nodes(request: web.Request, query: ListQuery) -> web.Response:
     fits = matcher(query.limit)
     shown = [item for item in await _objects(state_of(request)) if fits(item["name"])]
     wanted = [(key, getattr(query, key)) for key in ("daemon_state", "coordinator_state", "domain_state")]
@@ -41,10 +41,9 @@ async def list_nodes(request: web.Request) -> web.Response:
     return web.json_response([item for item in shown if not wanted or any(item[key] == word for key, word in wanted)])
 
 
-@routes.get(f"{BASE}/node/{{node}}")
-async def get_node(request: web.Request) -> web.Response:
+@endpoints.get("/node/{node}", "One node, as a list of one.", answer=Answer.LIST)
+async def get_node(request: web.Request, _given: Nothing) -> web.Response:
     """A list of one."""
-    await parameters(request, Nothing)
     state = state_of(request)
     held = await state.node(request.match_info["node"])
     return web.json_response([await _object(state, held.record, await _vms(state))])
@@ -116,9 +115,8 @@ def _size(vm: VM) -> tuple[int, int]:
     return described.memory, described.vcpu
 
 
-@routes.get(f"{BASE}/status")
-async def get_status(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
+@endpoints.get("/status", "How the cluster is.")
+async def get_status(request: web.Request, _given: Nothing) -> web.Response:
     state = state_of(request)
     nodes = await _objects(state)
     vms = await state.vms()

@@ -16,6 +16,7 @@ from tests.parts.readiness import Readiness
 CONFIG = """\
 [api]
 socket = "{folder}/pvc.sock"
+listen = "{listen}"
 
 [store]
 path = "{folder}/pvc.db"
@@ -33,7 +34,8 @@ socket = "{folder}/agent.sock"
 
 
 class Serve:
-    """folder: exists, with a short name. program: how to call pvc. extra: more configuration, appended.
+    """folder: exists, with a short name. program: how to call pvc. listen: ADDRESS:PORT, for tokens.
+    extra: more configuration, appended.
 
     Ctrl-C does not reach it.
     """
@@ -44,11 +46,12 @@ class Serve:
         libvirt_uri: str,
         *,
         program: Sequence[str] = (sys.executable, "-m", "pvc"),
+        listen: str = "",
         extra: str = "",
     ) -> None:
         self.folder, self._program = folder, tuple(program)
         self._process: subprocess.Popen[bytes] | None = None
-        self.config.write_text(CONFIG.format(folder=folder, libvirt_uri=libvirt_uri) + extra)
+        self.config.write_text(CONFIG.format(folder=folder, libvirt_uri=libvirt_uri, listen=listen) + extra)
 
     @property
     def config(self) -> Path:

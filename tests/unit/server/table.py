@@ -36,7 +36,7 @@ class Case:
     @property
     def parts(self) -> list[str]:
         """What the path names; a definition by path ignores the name there."""
-        names = ("vm", "pool", "volume", "snapshot", "vni", "node", "task")
+        names = ("vm", "pool", "volume", "snapshot", "vni", "node", "task", "token")
         return [part for part in names if f"{{{part}}}" in self.path and part not in self.there.get("new", "")]
 
 
@@ -49,11 +49,16 @@ THERE = {
     "vni": "100",
     "node": "hv1",
     "task": "t1",
+    "token": "read",
 }
 YES_NO = {"live": "perhaps", "restart": "2"}
 NO_TAGS = {"tag": "a b", "any_tag": "-a", "without_tag": "a/b"}
 
 CASES = [
+    Case("GET", "/openapi.json"),
+    Case("GET", "/tokens"),
+    Case("POST", "/tokens", {"name": "ops", "role": "read"}, {"name": "a/b", "role": "root"}),
+    Case("DELETE", "/tokens/{token}"),
     Case("GET", "/"),
     Case("GET", "/status"),
     Case("GET", "/node", wrong={"limit": "("}),
