@@ -42,14 +42,14 @@ GROUPS = {
 COMMANDS = (
     "status",
     *("node list", "node info"),
-    *("vm list", "vm info", "vm dump", "vm define", "vm modify", "vm rename"),
+    *("vm list", "vm info", "vm dump", "vm define", "vm modify", "vm rename", "vm meta"),
     *("vm start", "vm restart", "vm shutdown", "vm stop", "vm disable"),
     *("vm undefine", "vm remove", "vm log"),
     *("vm tag get", "vm tag add", "vm tag remove", "vm tag unprotect"),
     *("vm vcpu get", "vm vcpu set", "vm memory get", "vm memory set"),
     *("vm network get", "vm network add", "vm network remove"),
     *("vm volume get", "vm volume add", "vm volume remove"),
-    *("network list", "network info", "network add", "network remove"),
+    *("network list", "network info", "network add", "network modify", "network remove"),
     "storage pool list",
     *("storage volume list", "storage volume info", "storage volume add", "storage volume resize"),
     *("storage volume rename", "storage volume clone", "storage volume remove", "storage volume upload"),
@@ -81,6 +81,8 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.network_info as module
         case "network add":
             import pvc.cli.commands.network_add as module
+        case "network modify":
+            import pvc.cli.commands.network_modify as module
         case "network remove":
             import pvc.cli.commands.network_remove as module
         case "task list":
@@ -115,6 +117,8 @@ def _vm(name: str) -> ModuleType:
             import pvc.cli.commands.vm_modify as module
         case "vm rename":
             import pvc.cli.commands.vm_rename as module
+        case "vm meta":
+            import pvc.cli.commands.vm_meta as module
         case "vm start":
             import pvc.cli.commands.vm_start as module
         case "vm restart":

@@ -13,6 +13,7 @@ from pvc.config import Config
 from pvc.server import (
     consoles,
     devices,
+    meta,
     networks,
     nodes,
     power,
@@ -67,7 +68,7 @@ async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
-_PARTS = (vms, power, sizes, devices, tags, consoles, networks, volumes, snapshots, uploads, nodes, tasks, tokens)
+_PARTS = (vms, meta, power, sizes, devices, tags, consoles, networks, volumes, snapshots, uploads, nodes, tasks, tokens)
 
 
 def build_app(session: Session, book: TokenBook, pools: Mapping[str, Pool], config: Config) -> web.Application:

@@ -17,6 +17,7 @@ from pvc.model.records import VM, Desired, MigrationMethod, Network, NodeStatus,
 from pvc.model.states import api_state
 from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.limits import matcher
+from pvc.server.meta import node_limit
 from pvc.server.parse import Nothing, need_name
 from pvc.server.parts import CONFIG, POOLS, message
 from pvc.server.session import state_of
@@ -149,7 +150,7 @@ async def define_vm(request: web.Request, given: Define) -> web.Response:
         name=described.name,
         xml=xml,
         node=await _node(state, given.node),
-        node_limit=tuple(need_name("node", node, "limit") for node in given.limit),
+        node_limit=await node_limit(state, given.limit),
         node_selector=given.selector,
         node_autostart=given.autostart,
         migration_method=given.migration_method,
@@ -218,19 +219,6 @@ async def rename_vm(request: web.Request, given: Rename) -> web.Response:
     moves = await vms.rename(state, request.app[POOLS], old, given.new_name)
     along = "".join(f', and its volume "{before}" to "{after}"' for before, after in moves.items())
     return message(f'Renamed VM "{old}" to "{given.new_name}"{along}.')
-
-
-@endpoints.get("/vm/{vm}/meta", "Settings of a VM that its XML does not have.")
-async def get_meta(request: web.Request, _given: Nothing) -> web.Response:
-    vm = (await state_of(request).find_vm(request.match_info["vm"])).record
-    shown = {
-        "name": vm.name,
-        "node_limit": list(vm.node_limit) or None,
-        "node_selector": str(vm.node_selector),
-        "node_autostart": vm.node_autostart,
-        "migration_method": str(vm.migration_method),
-    }
-    return web.json_response(shown)
 
 
 @endpoints.get("/vm/{vm}/node", "The node of a VM.")

@@ -14,7 +14,6 @@ from pvc.config import Config, ConfigProblems
 from pvc.model.names import problem_with
 
 
-
 def problems_of(text: str) -> list[str]:
     with pytest.raises(ConfigProblems) as caught:
         config.parse(text)

@@ -129,6 +129,14 @@ CHANGES: list[tuple[str, str, str, Any]] = [
         "/network",
         {"vni": 100, "description": "servers", "nettype": "bridged", "bridge": "br0", "mtu": 9000},
     ),
+    ("network modify 100 -d lan -m 9000", "PUT", "/network/100", {"description": "lan", "mtu": 9000}),
+    ("vm meta web1 -m live", "POST", "/vm/web1/meta", {"migration_method": "live"}),
+    (
+        "vm meta web1 -l hv1 -l hv2 -s mem --no-autostart -p web",
+        "POST",
+        "/vm/web1/meta",
+        {"limit": ["hv1", "hv2"], "selector": "mem", "autostart": False, "profile": "web"},
+    ),
     ("network remove 100 -y", "DELETE", "/network/100", {}),
     ("token remove ops -y", "DELETE", "/tokens/ops", {}),
     (

@@ -77,6 +77,12 @@ CASES = [
     Case("DELETE", "/vm/{vm}", wrong={"delete_disks": "some"}),
     Case("POST", "/vm/{vm}/rename", {"new_name": "web9"}, {"new_name": "a/b"}),
     Case("GET", "/vm/{vm}/meta"),
+    Case(
+        "POST",
+        "/vm/{vm}/meta",
+        {"migration_method": "live"},
+        {"migration_method": "fly", "selector": "best", "limit": "absent", "autostart": "2", "profile": "a\n"},
+    ),
     Case("GET", "/vm/{vm}/node"),
     Case("GET", "/vm/{vm}/state"),
     Case(
@@ -114,6 +120,14 @@ CASES = [
     ),
     Case("GET", "/network/{vni}"),
     Case("DELETE", "/network/{vni}"),
+    Case(
+        "POST",
+        "/network/{vni}",
+        {"description": "dmz", "nettype": "bridged"},
+        {"mtu": "1", "bridge": "a/b", "nettype": "x", "description": "a b"},
+        there={"vni": "7", "new": "vni"},
+    ),
+    Case("PUT", "/network/{vni}", {"description": "servers"}, {"mtu": "1", "description": "a b"}),
     Case("GET", f"{STORAGE}/pool", wrong={"limit": "("}),
     Case("GET", f"{STORAGE}/pool/{{pool}}"),
     Case("GET", f"{STORAGE}/volume", wrong={"limit": "a{99999999999}"}),
