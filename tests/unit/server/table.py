@@ -153,23 +153,3 @@ CASES = [
     Case("GET", "/tasks", wrong={"status": "lost"}),
     Case("GET", "/tasks/{task}", wrong={"after": "x", "wait": "3600"}),
 ]
-
-UNBUILT = [
-    "/login",
-    "/logout",
-    "/initialize",
-    "/backup",
-    "/restore",
-    "/network/100/acl",
-    "/network/100/lease/x",
-    "/node/hv1/daemon-state",
-    "/vm/web1/locks",
-    "/sriov/pf",
-    "/storage/ceph/benchmark",
-    "/storage/ceph/option",
-    "/storage/ceph/osd/1",
-    "/storage/ceph/osddb",
-    "/storage/ceph/status",
-    "/storage/ceph/utilization",
-    "/provisioner/ova",
-]
