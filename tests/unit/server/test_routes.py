@@ -11,7 +11,7 @@ from pvc.model.records import Network, Task
 from pvc.server.endpoints import ENDPOINTS
 from pvc.units import MIB
 from tests.parts import documents
-from tests.unit.server.site import BASE, Answer, Site
+from tests.unit.server.site import Answer, Site
 from tests.unit.server.table import CASES, THERE, Case
 
 
@@ -153,7 +153,7 @@ async def test_an_unknown_path_is_not_found_in_json(site: Site, path: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "allow"), [("PATCH", "/vm", "GET, HEAD, POST"), ("PUT", "/status", "GET, HEAD")]
+    ("method", "path", "allow"), [("PATCH", "/vm", "GET, HEAD, POST"), ("PUT", "/status", "GET, HEAD, POST")]
 )
 async def test_a_wrong_method_is_told_the_right_ones(site: Site, method: str, path: str, allow: str) -> None:
     answer = await site.ask(method, path)
