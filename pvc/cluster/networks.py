@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from msgspec.structs import replace
@@ -81,16 +81,25 @@ async def macs(state: State, but: str = "") -> dict[str, str]:
     return found
 
 
+def of_vm(vm: VM) -> list[str]:
+    """Every MAC that the VM has."""
+    return [nic.mac for nic in domain.describe(vm.xml).nics]
+
+
 @asynccontextmanager
-async def claimed(state: State, vm: VM, mac: str) -> AsyncIterator[None]:
-    """Hold a MAC that `vm` is about to get. Raises Busy, Conflict when a VM has it."""
+async def claimed(state: State, vm: VM, added: Iterable[str]) -> AsyncIterator[None]:
+    """Hold MACs that `vm` is about to get. Raises Busy, Conflict for one that a VM has."""
     async with AsyncExitStack() as holding:
-        try:
-            lock = state.store.lock(f"mac.{mac.replace(':', '')}", f'a change of VM "{vm.name}"')
-            await holding.enter_async_context(lock)
-        except Busy as exc:
-            raise Busy(kind="MAC address", name=mac, holder=str(exc.fields["holder"])) from exc
-        check_unused(mac, await macs(state))
+        wanted = sorted(set(added))
+        for mac in wanted:
+            try:
+                lock = state.store.lock(f"mac.{mac.replace(':', '')}", f'a change of VM "{vm.name}"')
+                await holding.enter_async_context(lock)
+            except Busy as exc:
+                raise Busy(kind="MAC address", name=mac, holder=str(exc.fields["holder"])) from exc
+        taken = await macs(state) if wanted else {}
+        for mac in wanted:
+            check_unused(mac, taken)
         yield
 
 

@@ -95,7 +95,7 @@ CASES = [
     Case("POST", "/vm/{vm}/vcpu", {"vcpu": 2}, {"vcpu": "0", "topology": "1/3/1", "restart": "2"}),
     Case("GET", "/vm/{vm}/memory"),
     Case("POST", "/vm/{vm}/memory", {"memory": "1G"}, {"memory": "much", "restart": "2"}),
-    Case("POST", "/vm/{vm}/device", {"xml": documents.nic(MAC, "vmbr1")}, YES_NO),
+    Case("POST", "/vm/{vm}/device", {"xml": documents.nic(MAC, "vmbr100")}, YES_NO),
     Case("DELETE", "/vm/{vm}/device", {"xml": documents.nic("52:54:00:00:00:09")}, YES_NO),
     Case("GET", "/vm/{vm}/network"),
     Case("POST", "/vm/{vm}/network", {"net": "100"}, {**YES_NO, "mac": "52:54", "model": "a b"}),
@@ -119,7 +119,7 @@ CASES = [
         {"vni": "0", "mtu": "1", "bridge": "a/b", "nettype": "x", "description": "a b"},
     ),
     Case("GET", "/network/{vni}"),
-    Case("DELETE", "/network/{vni}"),
+    Case("DELETE", "/network/{vni}", there={"vni": "101"}),
     Case(
         "POST",
         "/network/{vni}",

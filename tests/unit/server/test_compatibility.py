@@ -88,7 +88,7 @@ SHOWN = {
 @pytest.fixture
 async def rich(site: Site) -> Site:
     """A VM that runs, with a tag, a disk and a NIC, a network, a snapshot."""
-    await site.ask("POST", "/network", {"vni": 100, "description": "lan", "nettype": "bridged", "bridge": "vmbr1"})
+    await site.ask("POST", "/network", {"vni": 100, "description": "lan", "nettype": "bridged", "bridge": "vmbr100"})
     await site.pool.create("disk0", 1 << 20)
     await site.pool.snapshot("disk0", "first")
     await site.define("web1", documents.disk("local/disk0"), documents.nic("52:54:00:00:00:09"))

@@ -30,7 +30,8 @@ async def furnished(site: Site) -> Site:
     for name in ("disk0", "own", "bare"):
         await site.pool.create(name, MIB)
     await site.pool.snapshot("disk0", "snap")
-    await networks.add(site.state, Network(vni=100, description="lan", bridge="vmbr1"))
+    await networks.add(site.state, Network(vni=100, description="lan", bridge="vmbr100"))
+    await networks.add(site.state, Network(vni=101, description="spare", bridge="vmbr101"))
     await site.define("web1", documents.disk("local/own"), documents.nic("52:54:00:00:00:09"))
     task = Task(id="t1", kind="upload", target=("volume", "local/disk0"), name="disk0")
     await site.state.store.commit(tasks.creation(site.state, task))
