@@ -139,6 +139,7 @@ CHANGES: list[tuple[str, str, str, Any]] = [
     ),
     ("network remove 100 -y", "DELETE", "/network/100", {}),
     ("token remove ops -y", "DELETE", "/tokens/ops", {}),
+    ("node remove hv3 -y", "DELETE", "/node/hv3", {}),
     (
         "storage volume add local web1 10G",
         "POST",

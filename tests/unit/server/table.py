@@ -63,6 +63,10 @@ CASES = [
     Case("GET", "/status"),
     Case("GET", "/node", wrong={"limit": "("}),
     Case("GET", "/node/{node}"),
+    Case("GET", "/node/{node}/daemon-state"),
+    Case("GET", "/node/{node}/coordinator-state"),
+    Case("GET", "/node/{node}/domain-state"),
+    Case("DELETE", "/node/{node}", there={"node": "left"}),
     Case("GET", "/vm", wrong={"limit": "(", "node": "absent", "state": "asleep", "negate": "perhaps", **NO_TAGS}),
     Case("POST", "/vm", {"xml": documents.vm("new1")}, {"selector": "best", "migration_method": "x", "autostart": "2"}),
     Case(

@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 import pytest
 
 from pvc.cluster import networks, tasks
-from pvc.model.records import Network, Task
+from pvc.model.records import Network, Node, Task, encode
 from pvc.server.endpoints import ENDPOINTS
+from pvc.store.base import Create
 from pvc.units import MIB
 from tests.parts import documents
 from tests.unit.server.site import Answer, Site
@@ -26,7 +27,7 @@ def assert_refusal(answer: Answer, status: int, code: str) -> None:
 
 @pytest.fixture
 async def furnished(site: Site) -> Site:
-    """What the table names: a stopped VM with a disk and a NIC, volumes, a snapshot, a network, a task."""
+    """What the table names: a stopped VM with a disk and a NIC, volumes, a snapshot, a network, a task, a dead node."""
     for name in ("disk0", "own", "bare"):
         await site.pool.create(name, MIB)
     await site.pool.snapshot("disk0", "snap")
@@ -34,7 +35,8 @@ async def furnished(site: Site) -> Site:
     await networks.add(site.state, Network(vni=101, description="spare", bridge="vmbr101"))
     await site.define("web1", documents.disk("local/own"), documents.nic("52:54:00:00:00:09"))
     task = Task(id="t1", kind="upload", target=("volume", "local/disk0"), name="disk0")
-    await site.state.store.commit(tasks.creation(site.state, task))
+    left = Create(site.state.paths.node("left"), encode(Node(name="left")))
+    await site.state.store.commit(tasks.creation(site.state, task), left)
     return site
 
 
@@ -146,6 +148,12 @@ async def test_an_unknown_object_is_not_found(furnished: Site, case: Case, part:
         answer = await furnished.ask(case.method, path, case.good, data=b"new" if path.endswith("/upload") else None)
         assert_refusal(answer, 404, "not_found")
     assert await furnished.everything() == before
+
+
+@pytest.mark.parametrize("what", ["coordinator", "domain"])
+async def test_what_a_node_cannot_be_asked_yet_is_told_in_one_sentence(site: Site, what: str) -> None:
+    answer = await site.ask("POST", f"/node/hv1/{what}-state", {"state": "flush"})
+    assert_refusal(answer, 501, "not_built")
 
 
 @pytest.mark.parametrize("path", ["/nonsense", "/vm/web1/nonsense", "/vm/", "/storage", "/storage/ceph/nonsense", "//"])
