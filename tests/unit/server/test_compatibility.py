@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import convert
 
+from pvc.cluster import nodes
+from pvc.model.records import DaemonState, Node, NodeStatus, Observed, Power, Use
 from pvc.server.endpoints import ENDPOINTS, Endpoint
 from tests.parts import documents
-from tests.unit.server.site import BASE, Site
+from tests.unit.server.site import BASE, NODE, Site
 from tests.unit.server.table import THERE
 
 _ROOT = Path(__file__).parents[3]
@@ -85,16 +88,27 @@ SHOWN = {
 }
 
 
+MAC = "52:54:00:00:00:09"
+# An array for each part of `Use`: every counter is told.
+USED = convert([[1] * 10, [1] * 3, {MAC: [1] * 8}, {"vda": [1] * 4}], Use)
+
+
 @pytest.fixture
-async def rich(site: Site) -> Site:
-    """A VM that runs, with a tag, a disk and a NIC, a network, a snapshot."""
-    await site.ask("POST", "/network", {"vni": 100, "description": "lan", "nettype": "bridged", "bridge": "vmbr100"})
-    await site.pool.create("disk0", 1 << 20)
-    await site.pool.snapshot("disk0", "first")
-    await site.define("web1", documents.disk("local/disk0"), documents.nic("52:54:00:00:00:09"))
-    await site.ask("POST", "/vm/web1/tags", {"action": "add", "tag": "keep"})
-    assert (await site.ask("POST", "/vm/web1/state", {"state": "start", "wait": "true"})).status == 200
-    return site
+async def rich(bare: Site) -> Site:
+    """A VM that runs, with a tag, a disk and a NIC, a network, a snapshot; its node tells all of it."""
+    await nodes.join(bare.state, Node(name=NODE))
+    await nodes.publish(
+        bare.state, NODE, NodeStatus(daemon=DaemonState.RUN, cpu_count=8, memory_total=1 << 34, memory_free=1 << 33)
+    )
+    await bare.ask("POST", "/network", {"vni": 100, "description": "lan", "nettype": "bridged"})
+    await bare.pool.create("disk0", 1 << 20)
+    await bare.pool.snapshot("disk0", "first")
+    devices = (documents.disk("local/disk0"), documents.nic(MAC), "<controller type='usb' model='none'/>")
+    uuid = await bare.define("web1", *devices)
+    await bare.ask("POST", "/vm/web1/tags", {"action": "add", "tag": "keep"})
+    seen = {uuid: Observed(power=Power.RUNNING)}
+    await nodes.publish(bare.state, NODE, NodeStatus(daemon=DaemonState.RUN, vms=seen, use={uuid: USED}))
+    return bare
 
 
 @pytest.mark.parametrize("kind", SHOWN)
