@@ -33,6 +33,7 @@ from pvc.server.errors import Handler, speak
 from pvc.server.openapi import document
 from pvc.server.parse import MAX_BODY, Nothing
 from pvc.server.parts import CONFIG, POOLS, WHO, message
+from pvc.server.revision import name_revision
 from pvc.server.session import SESSION, Session
 from pvc.storage.base import Pool
 
@@ -72,7 +73,7 @@ _PARTS = (vms, meta, power, sizes, devices, tags, consoles, networks, volumes, s
 
 
 def build_app(session: Session, book: TokenBook, pools: Mapping[str, Pool], config: Config) -> web.Application:
-    app = web.Application(middlewares=[note, speak, authenticate], client_max_size=MAX_BODY)
+    app = web.Application(middlewares=[note, speak, authenticate, name_revision], client_max_size=MAX_BODY)
     app[SESSION] = session
     app[POOLS] = pools
     app[CONFIG] = config

@@ -18,7 +18,7 @@ from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.limits import matcher
 from pvc.server.parse import Nothing, need_name
 from pvc.server.parts import message
-from pvc.server.session import state_of
+from pvc.server.session import state_of, view_of
 
 endpoints = Endpoints()
 
@@ -57,7 +57,7 @@ async def list_networks(request: web.Request, query: ListQuery) -> web.Response:
     fits = matcher(query.limit)
     shown = [
         _unreadable(item) if isinstance(item, Unreadable) else _object(item.record)
-        for item in await state_of(request).networks()
+        for item in await (await view_of(request)).networks()
     ]
     shown.sort(key=lambda item: int(item["vni"]))
     return web.json_response([item for item in shown if fits(str(item["vni"])) or fits(item["description"])])
@@ -66,7 +66,7 @@ async def list_networks(request: web.Request, query: ListQuery) -> web.Response:
 @endpoints.get("/network/{vni}", "One network, by VNI or description, as a list of one.", answer=Answer.LIST)
 async def get_network(request: web.Request, _given: Nothing) -> web.Response:
     """A list of one."""
-    network = await networks.find(state_of(request), request.match_info["vni"])
+    network = await networks.find(await view_of(request), request.match_info["vni"])
     return web.json_response([_object(network)])
 
 

@@ -44,9 +44,9 @@ def serve(libvirtd: Libvirtd, folder: Path, address: str) -> Iterator[Serve]:
 
 
 @pytest.fixture(scope="module")
-def token(serve: Serve, folder: Path) -> str:
+def token(serve: Serve) -> str:
     """Of an administrator of a machine that has something of each kind."""
-    shell = Shell(serve.url, folder)
+    shell = Shell(serve.url)
     shell.do("network", "add", "100", "-d", "lan", "-b", "lo")
     shell.do("storage", "volume", "add", "local", "web1", "4M")
     shell.do("storage", "snapshot", "add", "local", "web1", "first")

@@ -26,7 +26,7 @@ from pvc.server.app import build_app
 from pvc.server.auth import TokenBook
 from pvc.server.session import Session
 from pvc.storage.directory import DirectoryPool, open_directory
-from pvc.store.base import Put
+from pvc.store.base import Put, Source
 from pvc.store.embedded import EmbeddedSource
 from pvc.store.paths import TOKENS as TOKEN_FOLDER
 from pvc.units import KIB, MIB
@@ -121,8 +121,11 @@ class Site:
 
 
 @asynccontextmanager
-async def opened(folder: Path, hypervisor: Hypervisor | None = None) -> AsyncIterator[Site]:
-    source = await EmbeddedSource.open(str(folder / "pvc.db"))
+async def opened(
+    folder: Path, hypervisor: Hypervisor | None = None, source: Source | None = None
+) -> AsyncIterator[Site]:
+    """source: an embedded store of its own where none is given; closed in the end in either case."""
+    source = source or await EmbeddedSource.open(str(folder / "pvc.db"))
     pool = await open_directory("local", folder / "pool")
     session, book, first = Session(source), TokenBook(), asyncio.Event()
     config = Config(
