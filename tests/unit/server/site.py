@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,14 @@ from pvc.cluster.opening import open_state
 from pvc.cluster.state import Held, State
 from pvc.cluster.tokens import digest
 from pvc.config import Agent, Config, Hypervisor, Upload
+from pvc.errors import AlreadyExists
 from pvc.hypervisor.fake import FakeHypervisor
 from pvc.model.records import Node, Role, Task, Token, encode
 from pvc.server.app import build_app
 from pvc.server.auth import TokenBook
 from pvc.server.session import Session
 from pvc.storage.directory import DirectoryPool, open_directory
-from pvc.store.base import Put, Source
+from pvc.store.base import Create, Source
 from pvc.store.embedded import EmbeddedSource
 from pvc.store.paths import TOKENS as TOKEN_FOLDER
 from pvc.units import KIB, MIB
@@ -137,10 +138,11 @@ async def opened(
     keeping = asyncio.create_task(session.keep(lambda _state: first.set()))
     await first.wait()
     state = await open_state(source)
+    await state.store.ensure(TOKEN_FOLDER)
     for role in Role:
         record = Token(name=role, role=role, digest=digest(TOKENS[role]), created_by="root", created_at=0.0)
-        await state.store.ensure(f"{TOKEN_FOLDER}/{role}")
-        await state.store.commit(Put(f"{TOKEN_FOLDER}/{role}", encode(record), 0))
+        with suppress(AlreadyExists):  # another site on the same store was first
+            await state.store.commit(Create(f"{TOKEN_FOLDER}/{role}", encode(record)))
     await book.read(state.store)
     following = asyncio.create_task(book.follow(state.store))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
