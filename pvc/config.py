@@ -66,14 +66,45 @@ class Store:
     hosts: tuple[str, ...] = ()
     # ZooKeeper session timeout, seconds: a dead daemon's locks vanish this long after its last sign of life.
     session_timeout_s: float = 20.0
+    # Who this cluster is to ZooKeeper, the same on all its machines: every record is closed to all others. The
+    # password is one line in a file that only root can read.
+    user: str = ""
+    password_file: str = ""
+    # ZooKeeper without `user`: whoever reaches ZooKeeper's port reads, changes and deletes the whole cluster.
+    unprotected: bool = False
+    # File (PEM) with the CA that signed ZooKeeper's certificates; with it all connections are encrypted, and each
+    # server must show a certificate for the name or address that `hosts` has for it. Empty: no encryption.
+    tls_ca: str = ""
+    # Certificate and key files (PEM) to show, where ZooKeeper wants them.
+    tls_certificate: str = ""
+    tls_key: str = ""
 
     def problems(self) -> Iterator[str]:
         if self.kind not in ("embedded", "zookeeper"):
             yield 'store.kind must be "embedded" or "zookeeper".'
-        if self.kind == "zookeeper" and not self.hosts:
-            yield "store.hosts must name at least one ZooKeeper server."
+        if self.kind == "zookeeper":
+            yield from self._zookeeper_problems()
         if self.session_timeout_s < 2:
             yield "store.session_timeout_s must be at least 2."
+
+    def _zookeeper_problems(self) -> Iterator[str]:
+        if not self.hosts:
+            yield "store.hosts must name at least one ZooKeeper server."
+        if bool(self.user) != bool(self.password_file):
+            yield "store.user and store.password_file must be given together."
+        elif self.user and self.unprotected:
+            yield "store.unprotected must be false where store.user is given."
+        elif not self.user and not self.unprotected:
+            yield (
+                "store.user and store.password_file must be given, or store.unprotected = true, which leaves the whole "
+                "cluster to everybody who reaches ZooKeeper."
+            )
+        if self.user and not _NAME.fullmatch(self.user):
+            yield "store.user must have only letters, digits, dots, dashes or underscores."
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            yield "store.tls_certificate and store.tls_key must be given together."
+        if self.tls_certificate and not self.tls_ca:
+            yield "store.tls_certificate needs store.tls_ca."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,14 +17,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_CLASSPATH = "/etc/zookeeper/conf:/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar"
+# zookeeper.jar of Debian names the jars that it needs, but one too few of Netty's.
+_JARS = ("zookeeper", "slf4j-simple", "netty-codec")
+_CLASSPATH = ":".join(["/etc/zookeeper/conf", *(f"/usr/share/java/{jar}.jar" for jar in _JARS)])
 _READY_S = 60.0
+_TLS = """\
+secureClientPort={port}
+secureClientPortAddress=127.0.0.1
+serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory
+ssl.keyStore.location={tls}/server.pem
+ssl.keyStore.type=PEM
+ssl.trustStore.location={tls}/ca.pem
+ssl.trustStore.type=PEM
+ssl.hostnameVerification=false
+"""
 
 
 class ZooKeeper:
-    """All methods block. The data outlives `stop` and `kill`, the port stays the same; `close` removes all."""
+    """All methods block. The data outlives `stop` and `kill`, the port stays the same; `close` removes all.
 
-    def __init__(self) -> None:
+    tls: a folder with server.pem (key and certificate) and ca.pem; then `secure_port` speaks TLS to clients whose
+    certificate the CA signed.
+    """
+
+    def __init__(self, tls: Path | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="pvc-zookeeper-"))
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -33,6 +49,10 @@ class ZooKeeper:
             f"dataDir={self.folder}/data\nclientPort={self.port}\nclientPortAddress=127.0.0.1\n"
             f"admin.enableServer=false\n4lw.commands.whitelist=*\n"
         )
+        if tls is not None:
+            self.secure_port = _free_port()
+            with (self.folder / "zoo.cfg").open("a") as settings:
+                settings.write(_TLS.format(port=self.secure_port, tls=tls))
 
     @property
     def address(self) -> str:
@@ -49,6 +69,12 @@ class ZooKeeper:
             if self._process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"ZooKeeper did not start:\n{(self.folder / 'log').read_text()}")
             time.sleep(0.05)  # Java says nothing that one could wait for
+
+    def administer(self, *commands: str) -> str:
+        """What ZooKeeper's own shell says to these commands, which no argument list shows."""
+        shell = ["java", "-cp", _CLASSPATH, "org.apache.zookeeper.ZooKeeperMain", "-server", self.address]
+        lines = "".join(f"{command}\n" for command in (*commands, "quit"))
+        return subprocess.run(shell, input=lines, capture_output=True, text=True, timeout=60, check=True).stdout
 
     def stop(self) -> None:
         self._end(signal.SIGTERM)

@@ -17,3 +17,4 @@ class WatchedEvent:
 class ZnodeStat:
     version: int
     ephemeralOwner: int
+    mzxid: int
