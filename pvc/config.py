@@ -189,6 +189,12 @@ class Agent:
     node: str = ""
     # Where this agent answers `pvc serve`: a unix socket (standalone).
     socket: str = "/run/pvc/agent.sock"
+    # In a cluster, this machine's address for the servers, and a port, as "10.0.0.11:7371": consoles and this node's
+    # log are read through any server. It answers nobody but them. Empty: only on this machine, by the socket.
+    listen: str = ""
+    # File of this node's log, as `pvc node log` shows it, and the bytes that it may take.
+    log_path: str = "/var/log/pvc/agent.log"
+    log_bytes: int = 20 << 20
     # Seconds between two full looks at everything, besides those that events cause.
     interval_s: float = 10.0
     # Seconds a guest has to shut down before the plug is pulled, unless the request says otherwise.
@@ -199,6 +205,14 @@ class Agent:
     def problems(self) -> Iterator[str]:
         if self.node and not _NAME.fullmatch(self.node):
             yield "agent.node must have only letters, digits, dots, dashes or underscores."
+        if self.listen and not _host_port(self.listen):
+            yield 'agent.listen must be written as "ADDRESS:PORT".'
+        elif self.listen.rpartition(":")[0] in ("0.0.0.0", "[::]"):  # noqa: S104 (refused here)
+            yield "agent.listen must name the one address at which servers reach this machine."
+        if not self.log_path.startswith("/"):
+            yield "agent.log_path must be an absolute file name."
+        if self.log_bytes < 1 << 20:
+            yield "agent.log_bytes must be at least 1048576."
         for name in ("interval_s", "shutdown_timeout_s", "detach_timeout_s"):
             if getattr(self, name) <= 0:
                 yield f"agent.{name} must be more than 0."
@@ -251,6 +265,8 @@ class Config:
             yield 'log_level must be "debug", "info" or "warning".'
         for name in ("api", "store", "hypervisor", "agent", "upload"):
             yield from getattr(self, name).problems()
+        if self.agent.listen and self.standalone:
+            yield 'agent.listen is for a cluster (store.kind = "zookeeper").'
         for name, pool in self.pools.items():
             if not _NAME.fullmatch(name):
                 yield f'pools."{name}" must be named with letters, digits, dots, dashes or underscores.'

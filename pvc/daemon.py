@@ -135,13 +135,15 @@ async def _serve(settings: Config) -> None:
 
 
 async def _agent_in(settings: Config, source: Any, pools: Any, ready: Callable[[], None]) -> None:
+    from pvc.agent import logfile
     from pvc.agent import main as agent
-    from pvc.agent.settings import settings_from
+    from pvc.agent.settings import door_from, settings_from
     from pvc.hypervisor.libvirt import LibvirtHypervisor
 
     hypervisor = LibvirtHypervisor(settings.hypervisor.uri, settings.hypervisor.domain_type)
     try:
-        await agent.run(source, hypervisor, pools, settings_from(settings), settings.agent.socket, ready)
+        with logfile.kept(Path(settings.agent.log_path), settings.agent.log_bytes):
+            await agent.run(source, hypervisor, pools, settings_from(settings), door_from(settings), ready)
     finally:
         await hypervisor.aclose()
 

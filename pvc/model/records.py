@@ -128,10 +128,14 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """peer: where this node's agent answers other pvc daemons, as unix:PATH or https://HOST:PORT."""
+    """peer: where this node's agent answers other pvc daemons, as unix:PATH or https://HOST:PORT.
+
+    fingerprint: SHA-256 of the certificate that it shows at an https peer, in hexadecimal digits.
+    """
 
     name: str
     peer: str = ""
+    fingerprint: str = ""
     pvc_version: str = ""
 
 

@@ -10,8 +10,8 @@ from aiohttp import web
 
 from pvc.config import Config
 from pvc.server import (
-    consoles,
     devices,
+    logs,
     networks,
     nodes,
     power,
@@ -67,7 +67,7 @@ def build_app(session: Session, pools: Mapping[str, Pool], config: Config) -> we
     app[CONFIG] = config
     app[TOKENS] = config.api.tokens
     app[uploads.UNDER_WAY] = set()
-    parts = (vms, power, sizes, devices, tags, consoles, networks, volumes, snapshots, uploads, nodes, tasks)
+    parts = (vms, power, sizes, devices, tags, logs, networks, volumes, snapshots, uploads, nodes, tasks)
     app.add_routes(routes)
     for part in parts:
         app.add_routes(part.routes)

@@ -46,6 +46,7 @@ console_path = "{folder}/consoles"
 [agent]
 node = "hv1"
 socket = "{folder}/agent.sock"
+log_path = "{folder}/agent.log"
 """
 
 DOMAIN = """<domain><name>web1</name><memory unit='MiB'>128</memory><vcpu>1</vcpu><features><acpi/></features>

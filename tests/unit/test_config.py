@@ -18,6 +18,7 @@ CLUSTER = "store.kind = 'zookeeper'\n"
 BARE = f"{CLUSTER}store.unprotected = true\n"
 OPEN = f"{BARE}store.hosts = ['zk:1']\n"
 CLOSED = f"{CLUSTER}store.hosts = ['zk:1']\nstore.password_file = '/x'\n"
+ONE_ADDRESS = "agent.listen must name the one address at which servers reach this machine."
 TLS_TOGETHER = "store.tls_certificate and store.tls_key must be given together."
 
 
@@ -74,6 +75,12 @@ def test_the_keys_of_one_kind_of_pool_are_unknown_to_the_other() -> None:
         ("pools.local.path = 'here'", 'pools."local".path must be an absolute folder name.'),
         ("pools.'a/b'.path = '/x'", 'pools."a/b" must be named with letters, digits, dots, dashes or underscores.'),
         ("agent.node = 'a/b'", "agent.node must have only letters, digits, dots, dashes or underscores."),
+        ("agent.listen = '10.0.0.1:7371'", 'agent.listen is for a cluster (store.kind = "zookeeper").'),
+        (f"{OPEN}agent.listen = '10.0.0.1'", 'agent.listen must be written as "ADDRESS:PORT".'),
+        (f"{OPEN}agent.listen = '0.0.0.0:7371'", ONE_ADDRESS),
+        (f"{OPEN}agent.listen = '[::]:7371'", ONE_ADDRESS),
+        ("agent.log_path = 'here'", "agent.log_path must be an absolute file name."),
+        ("agent.log_bytes = 1", "agent.log_bytes must be at least 1048576."),
         ("agent.interval_s = 'soon'", "agent.interval_s must be a number."),
         ("agent.interval_s = true", "agent.interval_s must be a number."),
         ("agent.interval_s = nan", "agent.interval_s must be a number."),

@@ -58,6 +58,7 @@ CASES = [
     Case("GET", "/status"),
     Case("GET", "/node", wrong={"limit": "("}),
     Case("GET", "/node/{node}"),
+    Case("GET", "/node/{node}/log", wrong={"lines": "-1", "follow": "2"}),
     Case("GET", "/vm", wrong={"limit": "(", "node": "absent", "state": "asleep", "negate": "perhaps", **NO_TAGS}),
     Case("POST", "/vm", {"xml": documents.vm("new1")}, {"selector": "best", "migration_method": "x", "autostart": "2"}),
     Case(
