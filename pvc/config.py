@@ -20,6 +20,8 @@ DEFAULT_PATH = Path("/etc/pvc/pvc.toml")
 # A pool or a node: the rule of pvc.model.names, which a leaf cannot import.
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 
+_OR_UNPROTECTED = ", or store.unprotected = true, which leaves the whole cluster to everybody who reaches ZooKeeper."
+
 # What libvirt plugs into a running guest besides disks and NICs, and pvc can tell apart.
 _MORE_DEVICES = ("rng", "watchdog", "input", "channel", "vsock", "hostdev")
 
@@ -95,10 +97,7 @@ class Store:
         elif self.user and self.unprotected:
             yield "store.unprotected must be false where store.user is given."
         elif not self.user and not self.unprotected:
-            yield (
-                "store.user and store.password_file must be given, or store.unprotected = true, which leaves the whole "
-                "cluster to everybody who reaches ZooKeeper."
-            )
+            yield "store.user and store.password_file must be given" + _OR_UNPROTECTED
         if self.user and not _NAME.fullmatch(self.user):
             yield "store.user must have only letters, digits, dots, dashes or underscores."
         if bool(self.tls_certificate) != bool(self.tls_key):
@@ -189,8 +188,8 @@ class Agent:
     node: str = ""
     # Where this agent answers `pvc serve`: a unix socket (standalone).
     socket: str = "/run/pvc/agent.sock"
-    # In a cluster, this machine's address for the servers, and a port, as "10.0.0.11:7371": consoles and this node's
-    # log are read through any server. It answers nobody but them. Empty: only on this machine, by the socket.
+    # Address and port for the cluster's servers, and nobody else, to read consoles and this node's log, as
+    # "10.0.0.11:7371"; empty: on this machine only, by the socket.
     listen: str = ""
     # File of this node's log, as `pvc node log` shows it, and the bytes that it may take.
     log_path: str = "/var/log/pvc/agent.log"

@@ -151,6 +151,8 @@ async def _agent_in(settings: Config, source: Any, pools: Any, ready: Callable[[
 async def _agent(settings: Config) -> None:
     if settings.standalone:
         raise NotBuilt(what='An agent beside the embedded store (where "pvc serve" has its own)')
+    if not settings.agent.listen:
+        log.warning("Consoles and the log of this node are read on this machine only: no agent.listen is set")
     from pvc.storage.pools import open_pools
     from pvc.store.source import open_source
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -199,6 +201,19 @@ async def test_an_open_cluster_is_closed_as_the_refusal_says(own_zookeeper: ZooK
 
     assert await asyncio.to_thread(try_everything) == []
     assert "must be given" in await refusal(own_zookeeper, OPEN)
+
+
+async def test_the_password_is_changed_as_the_design_says(own_zookeeper: ZooKeeper, source: ClusteredSource) -> None:
+    await filled(source)
+    await source.aclose()
+    new = "opens-it-from-now-on"
+    digest = base64.b64encode(hashlib.sha1(f"{USER}:{new}".encode()).digest()).decode()
+    both = [f"addauth digest {USER}:{password}" for password in (PASSWORD, new)]
+    await asyncio.to_thread(own_zookeeper.administer, *both, f"setAcl -R {BASE} digest:{USER}:{digest}:cdrwa")
+    changed = ClusteredSource([own_zookeeper.address], 10.0, Access(USER, new))
+    await nodes.publish(await open_state(changed), "hv1", NodeStatus(cpu_count=5))
+    await changed.aclose()
+    assert "another password" in await refusal(own_zookeeper, Access(USER, PASSWORD))
 
 
 async def test_credentials_come_back_with_the_connection(own_zookeeper: ZooKeeper, source: ClusteredSource) -> None:
