@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import re
 import socket
 import tomllib
-import types
-import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from pvc import toml
 
 DEFAULT_PATH = Path("/etc/pvc/pvc.toml")
 
@@ -194,6 +192,11 @@ class Agent:
     # File of this node's log, as `pvc node log` shows it, and the bytes that it may take.
     log_path: str = "/var/log/pvc/agent.log"
     log_bytes: int = 20 << 20
+    # The machine whose place this one takes in the cluster, as `pvc node info` shows it: only after that one is off for
+    # good, for two that both run a node's guests destroy their disks.
+    replaces: str = ""
+    # Memory (MiB) that the machine keeps for itself: no VM is placed on the node that would need it.
+    memory_reserve_mib: int = 512
     # Seconds between two full looks at everything, besides those that events cause.
     interval_s: float = 10.0
     # Seconds a guest has to shut down before the plug is pulled, unless the request says otherwise.
@@ -212,6 +215,8 @@ class Agent:
             yield "agent.log_path must be an absolute file name."
         if self.log_bytes < 1 << 20:
             yield "agent.log_bytes must be at least 1048576."
+        if self.memory_reserve_mib < 0:
+            yield "agent.memory_reserve_mib must not be negative."
         for name in ("interval_s", "shutdown_timeout_s", "detach_timeout_s"):
             if getattr(self, name) <= 0:
                 yield f"agent.{name} must be more than 0."
@@ -239,6 +244,17 @@ class Upload:
                 yield f"upload.{item.name} must be more than 0."
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    # How a node is chosen for a VM that names neither node nor selector: "mem" (most memory free), "memprov" (least
+    # memory promised to VMs, running or not), "vcpus", "load", "vms" (fewest).
+    selector: str = "memprov"
+
+    def problems(self) -> Iterator[str]:
+        if self.selector not in ("mem", "memprov", "vcpus", "load", "vms"):
+            yield 'placement.selector must be "mem", "memprov", "vcpus", "load" or "vms".'
+
+
 def _default_pools() -> dict[str, AnyPool]:
     return {"local": DirectoryPool(path="/var/lib/pvc/pools/local")}
 
@@ -253,6 +269,7 @@ class Config:
     pools: dict[str, AnyPool] = field(default_factory=_default_pools)
     hypervisor: Hypervisor = field(default_factory=Hypervisor)
     agent: Agent = field(default_factory=Agent)
+    placement: Placement = field(default_factory=Placement)
     upload: Upload = field(default_factory=Upload)
 
     @property
@@ -262,7 +279,7 @@ class Config:
     def problems(self) -> Iterator[str]:
         if self.log_level not in ("debug", "info", "warning"):
             yield 'log_level must be "debug", "info" or "warning".'
-        for name in ("api", "store", "hypervisor", "agent", "upload"):
+        for name in ("api", "store", "hypervisor", "agent", "placement", "upload"):
             yield from getattr(self, name).problems()
         if self.agent.listen and self.standalone:
             yield 'agent.listen is for a cluster (store.kind = "zookeeper").'
@@ -296,7 +313,7 @@ def parse(text: str) -> Config:
     except tomllib.TOMLDecodeError as exc:
         raise ConfigProblems([f"The configuration is not TOML: {exc}"]) from exc
     problems: list[str] = []
-    config: Config = _build(Config, raw, "", problems)
+    config: Config = toml.build(Config, raw, "", problems)
     problems.extend(config.problems())
     if problems:
         raise ConfigProblems(problems)
@@ -305,88 +322,7 @@ def parse(text: str) -> Config:
 
 def show(config: Config) -> str:
     """The configuration in force as TOML that `parse` reads back."""
-    return "\n".join(_toml(dataclasses.asdict(config), ""))
-
-
-def _build(kind: Any, raw: dict[str, Any], prefix: str, problems: list[str]) -> Any:
-    hints = typing.get_type_hints(kind)
-    problems.extend(f"{prefix}{key} is not a known key." for key in raw if key not in hints)
-    values = {key: _value(hint, raw[key], f"{prefix}{key}", problems) for key, hint in hints.items() if key in raw}
-    return kind(**{key: value for key, value in values.items() if value is not _WRONG})
-
-
-_WRONG = object()
-
-
-def _value(hint: Any, value: Any, name: str, problems: list[str]) -> Any:
-    if typing.get_origin(hint) is types.UnionType:
-        return _one_of(typing.get_args(hint), value, name, problems)
-    if dataclasses.is_dataclass(hint):
-        if isinstance(value, dict):
-            return _build(hint, value, f"{name}.", problems)
-        problems.append(f"{name} must be a table.")
-    elif typing.get_origin(hint) is dict:
-        return _table(typing.get_args(hint)[1], value, name, problems)
-    elif typing.get_origin(hint) is tuple:
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            return tuple(value)
-        problems.append(f"{name} must be a list of texts.")
-    elif hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    elif type(value) is not hint or (hint is float and not math.isfinite(value)):
-        problems.append(f"{name} must be {_KINDS[hint]}.")
-    else:
-        return value
-    return _WRONG
-
-
-def _one_of(hints: Sequence[Any], value: Any, name: str, problems: list[str]) -> Any:
-    """Tables whose `kind` says which they are; the first is meant when it says nothing."""
-    kinds = {hint().kind: hint for hint in hints}
-    kind = value.get("kind", hints[0]().kind) if isinstance(value, dict) else hints[0]().kind
-    if isinstance(kind, str) and kind in kinds:
-        return _value(kinds[kind], value, name, problems)
-    problems.append(f"{name}.kind must be {' or '.join(map(_literal, kinds))}.")
-    return _WRONG
-
-
-_KINDS: dict[Any, str] = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
-
-
-def _table(item: Any, value: Any, name: str, problems: list[str]) -> Any:
-    if not isinstance(value, dict):
-        problems.append(f"{name} must be a table.")
-        return _WRONG
-    entries = {key: _value(item, entry, f'{name}."{key}"', problems) for key, entry in value.items()}
-    return {key: entry for key, entry in entries.items() if entry is not _WRONG}
-
-
-def _toml(values: dict[str, Any], prefix: str) -> Iterator[str]:
-    tables = {key: value for key, value in values.items() if isinstance(value, dict)}
-    for key, value in values.items():
-        if key not in tables:
-            yield f"{_key(key)} = {_literal(value)}"
-    for key, value in tables.items():
-        name = f"{prefix}{_key(key)}"
-        yield f"\n[{name}]"
-        yield from _toml(value, f"{name}.")
-
-
-def _key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else _literal(key)
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_literal(item) for item in value) + "]"
-    if isinstance(value, str):
-        return '"' + value.translate(_ESCAPES) + '"'
-    return str(value)
-
-
-_ESCAPES = {i: f"\\u{i:04x}" for i in range(32)} | {ord('"'): '\\"', ord("\\"): "\\\\", 127: "\\u007f"}
+    return "\n".join(toml.lines_of(dataclasses.asdict(config), ""))
 
 
 def _host_port(text: str) -> bool:

@@ -137,13 +137,15 @@ async def _serve(settings: Config) -> None:
 async def _agent_in(settings: Config, source: Any, pools: Any, ready: Callable[[], None]) -> None:
     from pvc.agent import logfile
     from pvc.agent import main as agent
+    from pvc.agent.machine import identity
     from pvc.agent.settings import door_from, settings_from
     from pvc.hypervisor.libvirt import LibvirtHypervisor
 
     hypervisor = LibvirtHypervisor(settings.hypervisor.uri, settings.hypervisor.domain_type)
+    told = settings_from(settings, await asyncio.to_thread(identity))
     try:
         with logfile.kept(Path(settings.agent.log_path), settings.agent.log_bytes):
-            await agent.run(source, hypervisor, pools, settings_from(settings), door_from(settings), ready)
+            await agent.run(source, hypervisor, pools, told, door_from(settings), ready)
     finally:
         await hypervisor.aclose()
 

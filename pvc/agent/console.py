@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -42,7 +42,7 @@ def _last_lines(file: BinaryIO, lines: int) -> bytes:
     return b"".join(b"".join(reversed(found)).splitlines(keepends=True)[-lines:]) if lines else b""
 
 
-async def follow(path: Path, lines: int) -> AsyncIterator[bytes]:
+async def follow(path: Path, lines: int) -> AsyncGenerator[bytes, None]:
     """The last lines, then everything new, for ever. A log that is replaced (rotated) is read on from its successor."""
     with Inotify() as inotify:
         inotify.add_watch(path.parent, _CHANGES)

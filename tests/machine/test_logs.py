@@ -67,7 +67,7 @@ def stage(folder: Path) -> Iterator[Stage]:
         servers = [Daemon("serve", folder, name, configs[name]) for name in ("one", "two")]
         with Daemon("agent", folder, "agent", configs["agent"]) as agent, servers[0], servers[1]:
             shells = [Shell(f"unix:{folder}/{name}.sock", folder) for name in ("one", "two")]
-            shells[0].do("vm", "define", "-", stdin=DOMAIN)
+            shells[0].do("vm", "define", "-", "-t", "hv1", stdin=DOMAIN)
             yield Stage(folder, zookeeper, agent, servers, shells)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 PVC = Path(__file__).parents[2] / "pvc"
 
-LEAVES = frozenset({"errors", "config", "units", "environment", "exits", "localsocket", "tcp"})
+LEAVES = frozenset({"errors", "config", "units", "environment", "exits", "localsocket", "tcp", "toml"})
 
 # What each room may import of pvc besides itself, by dotted prefix. server and agent meet in the store only.
 ROOMS: dict[str, frozenset[str]] = {

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pvc.agent import certificate, peer
 from pvc.agent.peer import Answering
 from pvc.cluster import nodes, peers
 from pvc.model.records import Node, encode
 from pvc.store.base import Put
+from tests.parts import documents
 from tests.parts.ports import free_port
 from tests.unit.server.site import BASE, NODE, TOKEN, Answer, Site, door
 
@@ -49,14 +51,15 @@ async def far(bare: Site) -> AsyncIterator[Far]:
         here = await life.enter_async_context(peer.answering(door(bare, f"127.0.0.1:{free_port()}")))
         here.key = await peers.key_of(bare.state.store)
         await nodes.join(bare.state, Node(name=NODE, peer=here.address, fingerprint=here.fingerprint))
-        yield Far(bare, here, await bare.define(), life)
+        given = await bare.ask("POST", "/vm", json={"xml": documents.vm("web1"), "node": NODE})
+        yield Far(bare, here, given.body["uuid"], life)
 
 
 async def say(site: Site, **changes: str) -> None:
     """Change what the node's record says of its agent."""
     held = await site.state.node(NODE)
-    said = {"name": NODE, "peer": held.record.peer, "fingerprint": held.record.fingerprint} | changes
-    await site.state.store.commit(Put(site.state.paths.node(NODE), encode(Node(**said)), held.version))
+    said = replace(held.record, **changes)
+    await site.state.store.commit(Put(site.state.paths.node(NODE), encode(said), held.version))
 
 
 async def refusal(site: Site, path: str = "/vm/web1/console", **query: str) -> str:
