@@ -2,13 +2,13 @@ SHELL := /bin/sh
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(VENV)/bin/pip install --quiet --quiet --disable-pip-version-check
-# The pvc that the demo and the benchmark run; PVC=dist/pvc is the one file, built when needed.
+# The pvc that the demo, the lab and the benchmark run; PVC=dist/pvc is the one file, built when needed.
 PVC ?= $(VENV)/bin/pvc
 FROZEN := $(filter dist/pvc,$(PVC))
 # What the one file is made of.
 SOURCES := $(shell find pvc packaging -type f -not -path '*/__pycache__/*')
 
-.PHONY: run demo test check lint real bench dist fmt lock clean
+.PHONY: run demo lab lab-down test test-lab check lint real bench dist fmt lock clean
 
 # This machine, standalone, with /etc/pvc/pvc.toml where there is one.
 run: $(VENV)/ready
@@ -17,6 +17,13 @@ run: $(VENV)/ready
 # KEEP=1 leaves it running.
 demo: $(VENV)/ready $(FROZEN)
 	@$(PY) -m tests.demo --pvc $(PVC)
+
+# A cluster on this machine: three nodes, two servers, ZooKeeper and Ceph. Says how to reach it.
+lab: $(VENV)/ready $(FROZEN)
+	@$(PY) -m tests.lab up --pvc $(PVC)
+
+lab-down: $(VENV)/ready
+	@$(PY) -m tests.lab down
 
 # Everything: style and types, the demo with the one file, then every test, those on real parts too.
 test: lint dist
@@ -35,6 +42,10 @@ lint: $(VENV)/ready
 # Only what needs real ZooKeeper, Ceph, libvirt or QEMU.
 real: $(VENV)/ready
 	$(PY) -m pytest -m real --ignore=tests/frozen tests
+
+# Only the tests of the cluster.
+test-lab: $(VENV)/ready
+	$(PY) -m pytest -m lab tests
 
 # Side by side with cat, qemu-img and virsh. BENCH_MIB and BENCH_ROUNDS make it smaller.
 bench: $(VENV)/ready $(FROZEN)

@@ -12,6 +12,7 @@ from blockbuster import blockbuster_ctx
 from tests.parts.libvirtd import Libvirtd
 
 if TYPE_CHECKING:
+    from tests.lab.lab import Lab
     from tests.parts.ceph import Ceph
 
 
@@ -43,3 +44,21 @@ def ceph() -> Iterator[Ceph]:
 
     with Ceph() as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """One cluster for all tests. `mended` puts it back as it was."""
+    from tests.lab.lab import Lab
+
+    with Lab() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def mended(lab: Lab) -> Iterator[Lab]:
+    """The lab, and afterwards everything in it runs again and nothing that the test made is left."""
+    from tests.lab.mending import mend
+
+    yield lab
+    mend(lab)

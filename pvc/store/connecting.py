@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kazoo.handlers.threading import SequentialThreadingHandler
+from kazoo.protocol.states import Callback
 
 _Sockets = Sequence[socket.socket]
 _Ready = tuple[_Sockets, _Sockets, _Sockets]
@@ -45,6 +46,10 @@ class OneSession(SequentialThreadingHandler):
             why = exc.verify_message if isinstance(exc, ssl.SSLCertVerificationError) else exc.strerror or exc
             self.distrust = f'TLS with ZooKeeper at "{hostname}:{address[1]}" failed: {why}'
             raise
+
+    def dispatch_callback(self, callback: Callback) -> None:
+        """At once, on the connection thread: a watch is told before any answer that came after it. Ours never block."""
+        callback.func(*callback.args)
 
     def select(self, reading: _Sockets, writing: _Sockets, failing: _Sockets, timeout: float) -> _Ready:
         """kazoo waits for one socket within a message or a greeting; between messages for the next of two."""

@@ -34,8 +34,8 @@ from kazoo.security import ACL, OPEN_ACL_UNSAFE, make_digest_acl
 
 from pvc.errors import AlreadyExists, Changed, Conflict, NotFound, NotPermitted, PVCError, SessionLost, StoreUnavailable
 from pvc.store.access import Access
-from pvc.store.base import Check, Create, Delete, Entry, Operation, Put
-from pvc.store.bells import About, Bells, Topic
+from pvc.store.base import About, Check, Create, Delete, Entry, Operation, Put, Topic
+from pvc.store.bells import Bells
 from pvc.store.connecting import OneSession
 
 # Seconds to wait for the first connection, and for the server to hear of an end.
@@ -69,8 +69,9 @@ class Request:
 class Link:
     """One session: kazoo's client, its sender thread, and what the event loop knows of its state.
 
-    up: set while requests may be sent, and for good once the session is lost. owner: who may use what this session
-    creates, and nobody else.
+    up: set while requests may be sent, and for good once the session is lost. revision: the newest zxid that an answer
+    came with; every watch that a change up to it triggered has rung. owner: who may use what this session creates, and
+    nobody else.
     """
 
     def __init__(self, hosts: Sequence[str], timeout_s: float, access: Access) -> None:
@@ -86,6 +87,7 @@ class Link:
         self._stopped: asyncio.Future[None] = self._loop.create_future()
         self._reason = ""
         self.session_id = 0
+        self.revision = 0
         self.bells = Bells()
         self.lost = asyncio.Event()
         self.up = asyncio.Event()
@@ -170,12 +172,13 @@ class Link:
             except BaseException:
                 self.tell(self._room.release)
                 raise
-            results[-1].rawlink(lambda _: self.tell(self._answered, answered))
+            results[-1].rawlink(lambda _: self.tell(self._answered, answered, self._client.last_zxid))
             return results
 
         return self._loop.run_in_executor(self._sender, send)
 
-    def _answered(self, answered: asyncio.Future[None]) -> None:
+    def _answered(self, answered: asyncio.Future[None], zxid: int) -> None:
+        self.revision = max(self.revision, zxid)
         self._room.release()
         _settle(answered)
 
@@ -274,9 +277,18 @@ def _settle(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def get(path: str) -> Request:
-    """Answers an Entry."""
-    return Request(path, lambda client: client.get_async(path), lambda answer: Entry(answer[0], answer[1].version))
+def get(path: str, watch: _Watcher | None = None) -> Request:
+    """Answers an Entry. The watch is set only where the record exists."""
+    return Request(path, lambda client: client.get_async(path, watch=watch), _read_entry)
+
+
+def _read_entry(answer: tuple[bytes, ZnodeStat]) -> Entry:
+    return Entry(answer[0], answer[1].version)
+
+
+def sync() -> Request:
+    """Answers when this server has what the leader has: its zxid is no less than that of any change answered before."""
+    return Request("/", lambda client: client.sync_async("/"))
 
 
 def exists(path: str, watch: _Watcher | None = None) -> Request:

@@ -21,7 +21,7 @@ DOMAIN = """<domain>
   <vcpu>1</vcpu>
   <features><acpi/></features>
   <devices>
-    <disk type='volume' device='disk'><source pool='local' volume='{name}'/><target dev='vda' bus='virtio'/></disk>
+    <disk type='volume' device='disk'><source pool='{pool}' volume='{name}'/><target dev='vda' bus='virtio'/></disk>
     {more}
   </devices>
 </domain>
@@ -36,9 +36,11 @@ class Said:
 
 
 class Shell:
-    def __init__(self, url: str, folder: Path) -> None:
+    """pool, node: where it makes volumes, and VMs; pvc chooses the node when it is empty."""
+
+    def __init__(self, url: str, pool: str = "local", node: str = "") -> None:
         self.environment = os.environ | {"PVC_URL": url}
-        self._folder = folder
+        self.url, self.pool, self.node = url, pool, node
 
     def run(self, *words: str, stdin: str | None = None) -> Said:
         done = subprocess.run(
@@ -59,11 +61,15 @@ class Shell:
         [shown] = [one for one in self.ask("vm", "list") if one["name"] == name]
         return dict(shown)
 
-    def make_vm(self, name: str, image: Path, *, more: str = "") -> None:
+    def make_vm(self, name: str, image: Path, *, more: str = "", node: str = "") -> None:
         """A stopped VM whose disk holds `image`."""
-        self.do("storage", "volume", "add", "local", name, "48M")
-        self.do("storage", "volume", "upload", "local", name, str(image), "-f", image.suffix[1:])
-        self.do("vm", "define", "-", stdin=DOMAIN.format(name=name, more=more))
+        self.do("storage", "volume", "add", self.pool, name, "48M")
+        self.do("storage", "volume", "upload", self.pool, name, str(image), "-f", image.suffix[1:])
+        self.define(DOMAIN.format(name=name, pool=self.pool, more=more), node=node)
+
+    def define(self, document: str, *, node: str = "") -> None:
+        placed = ["--node", node or self.node] if node or self.node else []
+        self.do("vm", "define", "-", *placed, stdin=document)
 
     def hear(self, name: str, sought: Callable[[str], bool]) -> str:
         """Follow the console of a VM until a line is the one sought; returns it."""

@@ -72,7 +72,7 @@ def seen(shell: Shell, name: str, expected: View) -> None:
 @pytest.fixture
 def lans(machine: Machine) -> Iterator[None]:
     """Three bridges and three networks."""
-    with ExitStack() as bridges:
+    with machine.libvirtd.place.network(), ExitStack() as bridges:
         for number, name in enumerate(BRIDGES, 1):
             bridges.enter_context(bridge(name))
             machine.shell.do("network", "add", str(number), "-d", f"lan{number}", "-b", name)
@@ -84,8 +84,8 @@ def lans(machine: Machine) -> Iterator[None]:
 def plug_everything(shell: Shell, name: str) -> None:
     """Three NICs and three disks besides the one it boots from."""
     for number in (1, 2, 3):
-        shell.do("storage", "volume", "add", "local", f"{name}_{number}", f"{8 * number}M")
-        shell.do("vm", "volume", "add", name, f"local/{name}_{number}")
+        shell.do("storage", "volume", "add", shell.pool, f"{name}_{number}", f"{8 * number}M")
+        shell.do("vm", "volume", "add", name, f"{shell.pool}/{name}_{number}")
         shell.do("vm", "network", "add", name, f"lan{number}", "-a", MACS[number - 1])
 
 
@@ -99,11 +99,11 @@ def test_each_nic_and_disk_is_removed_by_its_name_and_no_other_with_it(machine: 
     seen(shell, name, View(frozenset(disks), frozenset(macs)))
     for words, gone in (
         (("network", "remove", name, "-a", MACS[1]), MACS[1]),
-        (("volume", "remove", name, f"local/{name}_2"), "vdc"),
+        (("volume", "remove", name, f"{shell.pool}/{name}_2"), "vdc"),
         (("network", "remove", name, "1"), MACS[0]),
-        (("volume", "remove", name, f"local/{name}_1"), "vdb"),
+        (("volume", "remove", name, f"{shell.pool}/{name}_1"), "vdb"),
         (("network", "remove", name, "lan3", "-a", MACS[2]), MACS[2]),
-        (("volume", "remove", name, f"local/{name}_3"), "vdd"),
+        (("volume", "remove", name, f"{shell.pool}/{name}_3"), "vdd"),
     ):
         shell.do("vm", *words)
         disks -= {gone}
@@ -113,21 +113,21 @@ def test_each_nic_and_disk_is_removed_by_its_name_and_no_other_with_it(machine: 
         seen(shell, name, left)
     shell.do("vm", "remove", name, "-y")
     for number in (1, 2, 3):
-        shell.do("storage", "volume", "remove", "local", f"{name}_{number}", "-y")
+        shell.do("storage", "volume", "remove", shell.pool, f"{name}_{number}", "-y")
 
 
 def test_a_volume_that_grows_is_larger_in_the_running_guest(machine: Machine) -> None:
     shell, name = machine.shell, "growing"
     shell.make_vm(name, guest.build().qcow2)
-    shell.do("storage", "volume", "add", "local", "growing_data", "8M")
+    shell.do("storage", "volume", "add", shell.pool, "growing_data", "8M")
     shell.do("vm", "start", name)
-    shell.do("vm", "volume", "add", name, "local/growing_data")
+    shell.do("vm", "volume", "add", name, f"{shell.pool}/growing_data")
     shell.hear(name, lambda line: "vdb:8M" in line)
-    assert shell.do("storage", "volume", "resize", "local", "growing_data", "24M")
+    assert shell.do("storage", "volume", "resize", shell.pool, "growing_data", "24M")
     shell.hear(name, lambda line: "vdb:24M" in line)
     [volume] = shell.ask("storage", "volume", "list", "growing_data")
     assert volume["stats"]["size"] == "24M"
-    assert shell.run("storage", "volume", "resize", "local", "growing_data", "8M", "--force").code == 4
+    assert shell.run("storage", "volume", "resize", shell.pool, "growing_data", "8M", "--force").code == 4
     shell.hear(name, lambda line: "vdb:24M" in line)
     shell.do("vm", "remove", name, "-y")
 
@@ -162,7 +162,7 @@ def test_a_device_of_a_configured_kind_comes_and_goes_by_its_alias(folder: Path,
     more = '[hypervisor]\nmore_devices = ["rng"]\n'
     serve.config.write_text(serve.config.read_text().replace("[hypervisor]\n", more))
     with serve:
-        shell, api = Shell(serve.url, own), Client(serve.url)
+        shell, api = Shell(serve.url), Client(serve.url)
         shell.make_vm(name, guest.build().qcow2)
         shell.do("vm", "start", name)
         shell.hear(name, lambda line: line.startswith("tick "))
@@ -195,10 +195,10 @@ def test_forty_rounds_under_a_random_kill_leave_configuration_libvirt_and_guest_
     own.mkdir(mode=0o755)
     chance = random.Random(SEED)
     with bridge(BRIDGES[0]), Serve(own, libvirtd.uri, extra="interval_s = 1.0\n") as serve:
-        shell = Shell(serve.url, own)
+        shell = Shell(serve.url)
         shell.make_vm(name, guest.build().qcow2)
         shell.do("network", "add", "4", "-d", "lan4", "-b", BRIDGES[0])
-        shell.do("storage", "volume", "add", "local", "data", "8M")
+        shell.do("storage", "volume", "add", shell.pool, "data", "8M")
         shell.do("vm", "start", name)
         shell.hear(name, lambda line: line.startswith("tick "))
         outcomes = []

@@ -40,11 +40,11 @@ def test_a_kill_9_of_pvc_serve_leaves_the_guest_running_and_the_next_start_adopt
     shell.do("vm", "start", "survivor")
     shell.hear("survivor", is_tick)
     before = machine.libvirtd.guests()["survivor"]
-    machine.serve.kill()
+    machine.kill()
     assert machine.libvirtd.guests()["survivor"] == before
-    machine.serve.start()
+    machine.start()
     shown = shell.vm("survivor")
-    assert (shown["state"], shown["node"]) == ("start", shell.ask("node", "list")[0]["name"])
+    assert (shown["state"], shown["node"]) == ("start", machine.node)
     shell.do("vm", "start", "survivor")
     assert machine.libvirtd.guests()["survivor"] == before
     shell.do("vm", "stop", "survivor")
@@ -60,8 +60,8 @@ def test_a_guest_that_powers_itself_off_stays_off_and_is_shown_so(machine: Machi
     wait_for_state(shell, "tired", "stop")
     shown = shell.vm("tired")
     assert shown["failed_reason"] == "The guest powered itself off."
-    machine.serve.stop()
-    machine.serve.start()
+    machine.stop()
+    machine.start()
     assert shell.vm("tired")["state"] == "stop"
     assert "tired" not in machine.libvirtd.guests()
     shell.do("vm", "start", "tired")
@@ -107,7 +107,7 @@ def test_a_vm_that_cannot_start_is_fail_with_libvirts_reason_and_starts_once_it_
     shown = shell.vm("cabled")
     assert shown["state"] == "fail"
     assert "pvcnone0" in shown["failed_reason"]
-    with bridge("pvcnone0"):
+    with machine.libvirtd.place.network(), bridge("pvcnone0"):
         shell.do("vm", "start", "cabled")
         assert shell.vm("cabled")["state"] == "start"
         shell.do("vm", "stop", "cabled")
@@ -132,8 +132,8 @@ def test_a_restart_boots_the_guest_anew_with_the_configuration_of_now(machine: M
     names.append("again")
     shell.do("vm", "start", "again")
     shell.hear("again", is_tick)
-    shell.do("storage", "volume", "add", "local", "again_more", "8M")
-    shell.do("vm", "volume", "add", "again", "local/again_more", "--no-live")
+    shell.do("storage", "volume", "add", shell.pool, "again_more", "8M")
+    shell.do("vm", "volume", "add", "again", f"{shell.pool}/again_more", "--no-live")
     shell.do("vm", "restart", "again")
     assert "vdb:8M" in shell.hear("again", lambda line: "vdb" in line)
 
@@ -154,21 +154,21 @@ def test_a_snapshot_rolled_back_brings_the_old_content_back(machine: Machine, na
     shell = machine.shell
     shell.make_vm("timely", guest.build().qcow2)
     names.append("timely")
-    shell.do("storage", "snapshot", "add", "local", "timely", "good")
-    shell.do("storage", "volume", "upload", "local", "timely", str(guest.build(off=1).raw))
-    shell.do("storage", "snapshot", "rollback", "local", "timely", "good", "-y")
+    shell.do("storage", "snapshot", "add", shell.pool, "timely", "good")
+    shell.do("storage", "volume", "upload", shell.pool, "timely", str(guest.build(off=1).raw))
+    shell.do("storage", "snapshot", "rollback", shell.pool, "timely", "good", "-y")
     shell.do("vm", "start", "timely")
     shell.hear("timely", lambda line: line.startswith("tick 3 "))
-    assert shell.run("storage", "snapshot", "rollback", "local", "timely", "good", "-y").code == 4
+    assert shell.run("storage", "snapshot", "rollback", shell.pool, "timely", "good", "-y").code == 4
     shell.do("vm", "stop", "timely")
-    shell.do("storage", "snapshot", "remove", "local", "timely", "good", "-y")
+    shell.do("storage", "snapshot", "remove", shell.pool, "timely", "good", "-y")
 
 
 def test_libvirtd_killed_under_a_running_agent_is_never_taken_for_no_guests(folder: Path) -> None:
     own = folder / "own"
     own.mkdir(mode=0o755)
     with Libvirtd() as libvirtd, Serve(own, libvirtd.uri, extra="interval_s = 1.0\n") as serve:
-        shell = Shell(serve.url, own)
+        shell = Shell(serve.url)
         shell.make_vm("calm", guest.build().qcow2)
         shell.do("vm", "start", "calm")
         shell.hear("calm", is_tick)
@@ -191,7 +191,7 @@ def test_no_libvirt_at_all_is_shown_and_a_start_is_refused_at_once(folder: Path)
     own = folder / "alone"
     own.mkdir(mode=0o755)
     with Serve(own, f"qemu+unix:///system?socket={own}/none") as serve:
-        shell = Shell(serve.url, own)
+        shell = Shell(serve.url)
         for _ in range(100):
             if shell.ask("node", "list")[0]["problem"]:
                 break
@@ -209,7 +209,7 @@ def test_the_domain_type_is_found_out_and_can_be_forced(folder: Path, libvirtd: 
     config = Serve(own, libvirtd.uri)
     config.config.write_text(config.config.read_text().replace("[hypervisor]", '[hypervisor]\ndomain_type = "kvm"'))
     with config as serve:
-        shell = Shell(serve.url, own)
+        shell = Shell(serve.url)
         for _ in range(100):
             if shell.ask("node", "list")[0]["domain_type"]:
                 break
@@ -225,7 +225,7 @@ def test_a_guest_starts_where_qemu_runs_as_debians_own_user_and_pvc_made_every_f
             text = serve.config.read_text()
             serve.config.write_text(text.replace(f'"{own}/{place}"', f'"{own}/made/{place}"'))
         with serve:
-            shell = Shell(f"unix:{own}/made/pvc.sock", own)
+            shell = Shell(f"unix:{own}/made/pvc.sock")
             shell.make_vm("plain", guest.build().qcow2)
             shell.do("vm", "start", "plain")
             shell.hear("plain", is_tick)

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
+from tests.machine.member import member
 from tests.machine.shell import PROGRAM, Shell
-from tests.parts.daemon import Daemon
 from tests.parts.ports import free_port
+from tests.parts.serve import PVC
 from tests.parts.zookeeper import ZooKeeper
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -45,8 +46,8 @@ DOMAIN = "<domain><name>web1</name><memory unit='MiB'>64</memory><vcpu>1</vcpu><
 class Stage:
     folder: Path
     zookeeper: ZooKeeper
-    agent: Daemon
-    servers: list[Daemon]
+    agent: PVC
+    servers: list[PVC]
     shells: list[Shell]
 
     @property
@@ -64,11 +65,14 @@ def stage(folder: Path) -> Iterator[Stage]:
         configs = {
             name: CONFIG.format(folder=folder, name=name, zookeeper=zookeeper.address, port=port) for name in names
         }
-        servers = [Daemon("serve", folder, name, configs[name]) for name in ("one", "two")]
-        with Daemon("agent", folder, "agent", configs["agent"]) as agent, servers[0], servers[1]:
-            shells = [Shell(f"unix:{folder}/{name}.sock", folder) for name in ("one", "two")]
+        with (
+            member("agent", folder, "agent", configs["agent"]) as agent,
+            member("serve", folder, "one", configs["one"]) as one,
+            member("serve", folder, "two", configs["two"]) as two,
+        ):
+            shells = [Shell(f"unix:{folder}/{name}.sock") for name in ("one", "two")]
             shells[0].do("vm", "define", "-", "-t", "hv1", stdin=DOMAIN)
-            yield Stage(folder, zookeeper, agent, servers, shells)
+            yield Stage(folder, zookeeper, agent, [one, two], shells)
 
 
 def test_every_server_shows_the_log_of_the_node_and_the_console_of_its_guest(stage: Stage) -> None:
@@ -113,7 +117,7 @@ def test_the_cluster_s_key_is_in_no_log(stage: Stage) -> None:
     assert [path for path in files if key in path.read_bytes()] == []
 
 
-def peak_kib(daemon: Daemon) -> int:
+def peak_kib(daemon: PVC) -> int:
     lines = Path(f"/proc/{daemon.pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 

@@ -15,10 +15,11 @@ from kazoo.client import KazooClient
 
 from pvc.exits import EXIT
 from tests import guest
+from tests.machine.member import member
 from tests.machine.shell import PROGRAM, Shell
 from tests.parts.ceph import POOL, USER, Ceph
-from tests.parts.daemon import Daemon
 from tests.parts.libvirtd import Libvirtd
+from tests.parts.serve import PVC
 from tests.parts.zookeeper import ZooKeeper
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -59,8 +60,8 @@ class Stage:
     folder: Path
     zookeeper: ZooKeeper
     shell: Shell
-    agent: Daemon
-    serve: Daemon
+    agent: PVC
+    serve: PVC
 
 
 @pytest.fixture
@@ -73,9 +74,8 @@ def stage(folder: Path, libvirtd: Libvirtd, ceph: Ceph) -> Iterator[Stage]:
         config = CONFIG.format(
             folder=folder, zookeeper=zookeeper.address, ceph=ceph, libvirt=libvirtd.uri, pool=POOL, user=USER
         )
-        agent, serve = Daemon("agent", folder, "agent", config), Daemon("serve", folder, "serve", config)
-        with agent, serve:
-            shell = Shell(f"unix:{folder}/pvc.sock", folder)
+        with member("agent", folder, "agent", config) as agent, member("serve", folder, "serve", config) as serve:
+            shell = Shell(f"unix:{folder}/pvc.sock")
             yield Stage(folder, zookeeper, shell, agent, serve)
             shell.run(
                 "vm", "remove", "web1", "-y"
@@ -138,7 +138,7 @@ def test_the_key_of_ceph_and_the_password_of_the_store_are_nowhere_to_be_read(
     assert b"<auth username" in places["the domain's XML"][0]
     assert any(b"qemu-system" in line for line in places["the argument lists"])
     assert any(b"local/web1" in record or b"web1" in record for record in places["the store"])
-    assert any(path.endswith("agent.out") for path in places)
+    assert any(path.endswith("agent/agent.log") for path in places)
     texts = [(place, text) for place, texts in places.items() for text in texts]
     found = [f"{name} in {place}" for place, text in texts for name, secret in secrets.items() if secret in text]
     assert found == []

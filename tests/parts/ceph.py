@@ -8,13 +8,11 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
 import secrets
 import shutil
 import signal
 import socket
 import struct
-import subprocess
 import tempfile
 import time
 import uuid
@@ -24,6 +22,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import rados
+
+from tests.parts.daemon import Daemon
+from tests.parts.place import HERE, Place, call
 
 POOL, USER = "vms", "pvc"
 _READY_S = 60.0
@@ -36,7 +37,7 @@ mon_host = v1:{address}
 auth_cluster_required = cephx
 auth_service_required = cephx
 auth_client_required = cephx
-public_addr = 127.0.0.1
+public_addr = {host}
 ms_bind_ipv6 = false
 ms_bind_msgr2 = false
 osd_pool_default_size = 1
@@ -45,6 +46,7 @@ mon_allow_pool_size_one = true
 mon_allow_pool_delete = true
 mon_warn_on_pool_no_redundancy = false
 osd_crush_chooseleaf_type = 0
+osd_client_watch_timeout = 10
 osd_objectstore = bluestore
 bluestore_block_size = {osd_bytes}
 bluestore_cache_autotune = false
@@ -59,6 +61,8 @@ run_dir = {folder}
 log_file = {folder}/$name.log
 admin_socket =
 pid_file =
+[client.admin]
+keyring = {folder}/keyring
 [mon]
 mon_data = {folder}/mon
 keyring = {folder}/keyring
@@ -80,18 +84,38 @@ _ENTITIES = {
 }
 
 
-class Ceph:
-    """All methods block. `close` ends the daemons and removes all; it may be called at any time."""
+class CephDaemon(Daemon):
+    """One of mon, mgr and osd. It is not waited for: `Ceph.start` does, and clients do."""
 
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="pvc-ceph-"))
+    def __init__(self, kind: str, number: str, conf: Path, place: Place) -> None:
+        super().__init__(f"ceph-{kind}", conf.parent / f"{kind}.out", place)
+        self._words = [f"ceph-{kind}", "-f", "-c", str(conf), "-i", number]
+
+    def _launch(self) -> None:
+        self._run(self._words)
+
+
+class Ceph:
+    """All methods block. `close` ends the daemons and removes all; it may be called at any time.
+
+    folder: a new one by default. address: "IP:PORT" of the monitor.
+    """
+
+    def __init__(self, folder: Path | None = None, *, place: Place = HERE, address: str = "") -> None:
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="pvc-ceph-"))
+        self.place, self.address = place, address or f"127.0.0.1:{_free_port()}"
         self.conf, self.keyring = self.folder / "ceph.conf", self.folder / f"client.{USER}.keyring"
         self.fsid = str(uuid.uuid4())
-        self.address = f"127.0.0.1:{_free_port()}"
         self.keys = {name: _new_key() for name in _ENTITIES}
-        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self.mon, self.mgr, self.osd = self.daemons = tuple(
+            CephDaemon(kind, number, self.conf, place) for kind, number in (("mon", "a"), ("mgr", "x"), ("osd", "0"))
+        )
+        self._write_configuration()
+
+    def _write_configuration(self) -> None:
+        host = self.address.partition(":")[0]
         self.conf.write_text(
-            _CONF.format(fsid=self.fsid, address=self.address, folder=self.folder, osd_bytes=_OSD_BYTES)
+            _CONF.format(fsid=self.fsid, address=self.address, host=host, folder=self.folder, osd_bytes=_OSD_BYTES)
         )
         (self.folder / "keyring").write_text("".join(self._entry(name) for name in _ENTITIES))
         self.keyring.write_text(f"[client.{USER}]\n\tkey = {self.keys[f'client.{USER}']}\n")
@@ -99,13 +123,13 @@ class Ceph:
     def start(self) -> None:
         """Return when the pool takes writes and says how much room it has."""
         self._make_mon()
-        self._run("ceph-mon", "mon", "a")
-        self._run("ceph-mgr", "mgr", "x")
+        self.mon.start()
+        self.mgr.start()
         with self.admin() as cluster:
             osd = str(uuid.uuid4())
             command(cluster, "osd new", uuid=osd)
             self._call("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
-            self._run("ceph-osd", "osd", "0")
+            self.osd.start()
             self.make_pool(POOL)
             end = time.monotonic() + _READY_S
             while not _room(cluster, POOL):
@@ -124,34 +148,21 @@ class Ceph:
     def admin(self) -> Iterator[rados.Rados]:
         cluster = rados.Rados(conffile=str(self.conf), name="client.admin")
         for option, value in {
-            "keyring": str(self.folder / "keyring"),
             "client_mount_timeout": "30",
             "rados_mon_op_timeout": "30",
             "rados_osd_op_timeout": "60",
         }.items():
             cluster.conf_set(option, value)
         try:
-            cluster.connect()
+            with self.place.network():
+                cluster.connect()
             yield cluster
         finally:
             cluster.shutdown()
 
-    @contextlib.contextmanager
-    def frozen(self, daemon: str) -> Iterator[None]:
-        """daemon: "mon", "mgr" or "osd". On entry no thread of it runs any more."""
-        pid = self._daemons[daemon].pid
-        os.kill(pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, pid, os.WSTOPPED)
-        try:
-            yield
-        finally:
-            os.kill(pid, signal.SIGCONT)
-
     def close(self) -> None:
-        for process in self._daemons.values():
-            process.kill()
-        for process in self._daemons.values():
-            process.wait()
+        for daemon in self.daemons:
+            daemon.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _make_mon(self) -> None:
@@ -162,20 +173,13 @@ class Ceph:
         keyring = str(self.folder / "keyring")
         self._call("ceph-mon", "-i", "a", "--mkfs", "--monmap", map_file, "--keyring", keyring)
 
-    def _run(self, program: str, kind: str, name: str) -> None:
-        with (self.folder / f"{kind}.out").open("ab") as out:
-            line = [program, "-f", "-c", str(self.conf), "-i", name]
-            self._daemons[kind] = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-
     def _call(self, program: str, *arguments: str) -> None:
-        done = subprocess.run([program, "-c", str(self.conf), *arguments], capture_output=True, text=True)
-        if done.returncode != 0:
-            raise RuntimeError(f"{program} ended with {done.returncode}:\n{done.stderr}")
+        call(self.place, [program, "-c", str(self.conf), *arguments], self.folder / "making.out")
 
     def _check(self, end: float) -> None:
-        for kind, process in self._daemons.items():
-            if process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"Ceph did not start, {kind} says:\n{(self.folder / f'{kind}.out').read_text()}")
+        for daemon in self.daemons:
+            if not daemon.is_running or time.monotonic() > end:
+                raise RuntimeError(f"Ceph did not start, {daemon.name} says:\n{daemon.log.read_text()}")
 
     def _entry(self, name: str) -> str:
         caps = "".join(f'\tcaps {kind} = "{cap}"\n' for kind, cap in _ENTITIES[name].items())

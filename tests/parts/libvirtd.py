@@ -12,14 +12,15 @@ import os
 import select
 import shutil
 import signal
-import subprocess
 import tempfile
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.parts.readiness import Readiness
+from tests.parts.daemon import Daemon
+from tests.parts.place import HERE, Place, call
 
 # Folders that libvirtd has built in, and their private stand-ins.
 FOLDERS = {"etc": "/etc/libvirt", "run": "/run/libvirt", "lib": "/var/lib/libvirt", "log": "/var/log/libvirt"}
@@ -37,30 +38,44 @@ remember_owner = 0
 stdio_handler = "file"
 """
 
-START = """\
+LIBVIRTD_CONF = """\
+auth_unix_rw = "none"
+unix_sock_rw_perms = "0700"
+host_uuid = "{uuid}"
+log_level = 3
+"""
+
+TCP_CONF = """\
+listen_tls = 0
+listen_tcp = 1
+listen_addr = "{address}"
+auth_tcp = "none"
+"""
+
+MOUNT = """\
 set -e
-while IFS="	" read -r own place; do mkdir -p "$place"; mount --bind "$own" "$place"; done <"$1/mounts"
-[ -z "$2" ] || hostname "$2"
+while IFS="	" read -r own place; do mkdir -p "$place"; mount --bind "$own" "$place"; done <"$0/mounts"
 # A /dev/kvm that QEMU's user may open, as udev makes it. Without, libvirt asks QEMU anew at each question what it can.
-if [ -c /dev/kvm ] && { [ -e "$1/kvm" ] || mknod "$1/kvm" c 10 232; }; then
-    chmod 666 "$1/kvm"
-    mount --bind "$1/kvm" /dev/kvm
+if [ -c /dev/kvm ] && { [ -e "$0/kvm" ] || mknod "$0/kvm" c 10 232; }; then
+    chmod 666 "$0/kvm"
+    mount --bind "$0/kvm" /dev/kvm
 fi
-exec /usr/sbin/libvirtd --pid-file "$1/libvirtd.pid"
 """
 
 
-class Libvirtd:
-    """hostname: what the node is called inside, the machine's own by default. netns: name of an existing one.
+class Libvirtd(Daemon):
+    """folder: a new one with a short name is made by default. address: where it also answers anybody, over plain TCP.
 
     qemu_user: who QEMU runs as; Debian's own is "libvirt-qemu".
     """
 
-    def __init__(self, *, hostname: str = "", netns: str = "", qemu_user: str = "root") -> None:
-        self.hostname, self._netns, self._qemu_user = hostname, netns, qemu_user
-        self.folder = Path(tempfile.mkdtemp(prefix="pvc-"))  # short: sockets below it have 108 characters
+    def __init__(
+        self, folder: Path | None = None, *, place: Place = HERE, address: str = "", qemu_user: str = "root"
+    ) -> None:
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="pvc-"))  # short: sockets below it have 108 characters
+        super().__init__("libvirtd", self.folder / "libvirtd.log", place)
+        self._address, self._qemu_user, self._mounted = address, qemu_user, False
         self.folder.chmod(0o755)
-        self._process: subprocess.Popen[bytes] | None = None
         self._write_configuration()
 
     @property
@@ -71,67 +86,42 @@ class Libvirtd:
     def uri(self) -> str:
         return f"qemu+unix:///system?socket={self.socket}"
 
-    @property
-    def pid(self) -> int:
-        if self._process is None:
-            raise RuntimeError("This libvirtd is not running.")
-        return self._process.pid
-
-    def start(self) -> None:
-        """Return when it answers. Guests of an earlier start are found again."""
-        if self._process is not None:
-            raise RuntimeError("This libvirtd runs already.")
-        with Readiness(self.folder / "ready") as readiness, self.log.open("ab") as log:
-            process = subprocess.Popen(
-                self._command(),
-                env=os.environ | readiness.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C is for whoever uses it
-            )
-            self._process = process
-            readiness.wait(process)
-
-    def stop(self) -> None:
-        """End the daemon in order; its guests live on."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End the daemon as a crash would; its guests live on."""
-        self._end(signal.SIGKILL)
-
-    def restart(self) -> None:
-        self.stop()
-        self.start()
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "libvirtd.log"
+    def _launch(self) -> None:
+        """Guests of an earlier start are found again."""
+        self._run_until_ready(self._command(), self.folder / "ready")
 
     def guests(self) -> dict[str, int]:
         """Pids of the running QEMU processes by domain name."""
-        files = (self.folder / "run" / "qemu").glob("*.pid")
-        pids = {path.stem: int(path.read_text()) for path in files}
-        return {name: pid for name, pid in pids.items() if _is_qemu(pid)}
+        found = {path.stem: self._qemu(path) for path in (self.folder / "run" / "qemu").glob("*.pid")}
+        return {name: pid for name, pid in found.items() if pid is not None}
+
+    def _qemu(self, file: Path) -> int | None:
+        """A pid file may vanish, or outlive its process, and the number may be another's by now."""
+        with suppress(FileNotFoundError, ProcessLookupError):
+            pid = self.place.pid(int(file.read_text()))
+            if b"qemu-system" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return pid
+        return None
 
     def kill_guest(self, name: str) -> None:
-        """As if QEMU had crashed."""
-        os.kill(self.guests()[name], signal.SIGKILL)
+        """As if QEMU had crashed. Return when it is gone."""
+        end_now(self.guests()[name])
+
+    def kill_guests(self) -> None:
+        for pid in self.guests().values():
+            end_now(pid)
 
     def close(self) -> None:
         """End the daemon, then its guests, and leave nothing behind. In order, libvirtd may take two minutes."""
         self.kill()
-        for pid in self.guests().values():
-            _kill(pid)
+        self.kill_guests()
         shutil.rmtree(self.folder)
 
     def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException as exc:
-            if self.log.exists():
-                exc.add_note(self.log.read_text(errors="replace")[-4000:])
+            exc.add_note(self.log_tail())
             self.close()
             raise
         return self
@@ -139,17 +129,19 @@ class Libvirtd:
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait()
-            self._process = None
+    def mount(self) -> None:
+        """Put its folders where libvirt's are, for everybody in its place, which must be one with mounts of its own."""
+        call(self.place, ["sh", "-c", MOUNT, str(self.folder)], self.log)
+        self._mounted = True
 
     def _command(self) -> list[str]:
         """unshare, sh and libvirtd replace each other: the process keeps its pid."""
-        where = ["ip", "netns", "exec", self._netns] if self._netns else []
-        inside = ["unshare", "--mount", "--uts", "--propagation", "slave"]
-        return [*where, *inside, "sh", "-c", START, "libvirtd", str(self.folder), self.hostname]
+        daemon = ["/usr/sbin/libvirtd", "--pid-file", str(self.folder / "libvirtd.pid")]
+        daemon += ["--listen"] if self._address else []
+        if self._mounted:
+            return daemon
+        alone = ["unshare", "--mount", "--propagation", "slave"]
+        return [*alone, "sh", "-c", f'{MOUNT}exec "$@"', str(self.folder), *daemon]
 
     def _write_configuration(self) -> None:
         for name in FOLDERS:
@@ -157,21 +149,16 @@ class Libvirtd:
         CACHE.mkdir(parents=True, exist_ok=True)
         places = {self.folder / name: place for name, place in FOLDERS.items()} | {CACHE: "/var/cache/libvirt"}
         (self.folder / "mounts").write_text("".join(f"{own}\t{place}\n" for own, place in places.items()))
-        (self.folder / "etc" / "qemu.conf").write_text(QEMU_CONF.format(user=self._qemu_user))
-        (self.folder / "etc" / "libvirtd.conf").write_text(
-            f'auth_unix_rw = "none"\nunix_sock_rw_perms = "0700"\nhost_uuid = "{uuid.uuid4()}"\nlog_level = 3\n'
-        )
+        qemu = QEMU_CONF.format(user=self._qemu_user)
+        daemon = LIBVIRTD_CONF.format(uuid=uuid.uuid4())
+        if self._address:
+            qemu += f'migration_host = "{self._address}"\n'
+            daemon += TCP_CONF.format(address=self._address)
+        (self.folder / "etc" / "qemu.conf").write_text(qemu)
+        (self.folder / "etc" / "libvirtd.conf").write_text(daemon)
 
 
-def _is_qemu(pid: int) -> bool:
-    """A pid file may outlive its process, and the number may be another's by now."""
-    try:
-        return b"qemu-system" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:
-        return False
-
-
-def _kill(pid: int) -> None:
+def end_now(pid: int) -> None:
     """Return when the process is gone."""
     try:
         gone = os.pidfd_open(pid)

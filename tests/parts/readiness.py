@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import select
 import socket
-import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from tests.parts.place import Process
 
 
 class NotReady(Exception):
@@ -28,23 +28,19 @@ class Readiness:
     def environment(self) -> dict[str, str]:
         return {"NOTIFY_SOCKET": str(self.path)}
 
-    def wait(self, process: subprocess.Popen[bytes], timeout_s: float = 60) -> None:
-        """Raises NotReady when the process ends first, or says nothing in time."""
+    def wait(self, process: Process, name: str, timeout_s: float = 60) -> None:
+        """Raises NotReady when the process ends first, or says nothing in time. name: for people."""
         end = time.monotonic() + timeout_s
-        gone = os.pidfd_open(process.pid)
-        try:
-            while not self._ready(process, gone, end - time.monotonic()):
-                pass
-        finally:
-            os.close(gone)
+        while not self._ready(process, name, end - time.monotonic()):
+            pass
 
-    def _ready(self, process: subprocess.Popen[bytes], gone: int, left_s: float) -> bool:
-        waiting, _, _ = select.select([self._socket.fileno(), gone], [], [], max(left_s, 0))
+    def _ready(self, process: Process, name: str, left_s: float) -> bool:
+        waiting, _, _ = select.select([self._socket.fileno(), process.fileno()], [], [], max(left_s, 0))
         if self._socket.fileno() in waiting:
             return b"READY=1" in self._socket.recv(4096).split(b"\n")
-        if gone in waiting:
-            raise NotReady(f"{process.args!r} ended with {process.wait()} before it was ready.")
-        raise NotReady(f"{process.args!r} was not ready in time.")
+        if process.fileno() in waiting:
+            raise NotReady(f"{name} ended with {process.wait()} before it was ready.")
+        raise NotReady(f"{name} was not ready in time.")
 
     def __enter__(self) -> Self:
         return self

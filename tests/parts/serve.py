@@ -1,24 +1,24 @@
-"""A `pvc serve` with a folder of its own: store, pool, sockets and console logs, nothing outside of it."""
+"""The daemons of pvc; a `pvc serve` with a folder of its own: store, pool, sockets and console logs."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.parts.readiness import Readiness
+from tests.parts.daemon import Daemon
+from tests.parts.place import HERE, Place
 
 CONFIG = """\
 [api]
 socket = "{folder}/pvc.sock"
 
 [store]
-path = "{folder}/pvc.db"
+{store}
 
 [pools.local]
 path = "{folder}/pool"
@@ -33,10 +33,41 @@ log_path = "{folder}/agent.log"
 """
 
 
-class Serve:
-    """folder: exists, with a short name. program: how to call pvc. extra: more configuration, appended.
+class PVC(Daemon):
+    """A `pvc serve` or `pvc agent`; its guests outlive it.
 
-    Ctrl-C does not reach it.
+    config: in an existing folder with a short name. program: how to call pvc.
+    """
+
+    def __init__(
+        self,
+        mode: str,
+        config: Path,
+        *,
+        place: Place = HERE,
+        program: Sequence[str] = (sys.executable, "-m", "pvc"),
+    ) -> None:
+        super().__init__(f"pvc {mode}", config.parent / f"{mode}.log", place)
+        self.config, self._words = config, [*program, mode]
+
+    @property
+    def pid(self) -> int:
+        """Of the process that works: the one file unpacks itself and starts what it holds as its child."""
+        started = super().pid
+        children = map(int, Path(f"/proc/{started}/task/{started}/children").read_text().split())
+        return next((child for child in children if _program(child) == _program(started)), started)
+
+    def _launch(self) -> None:
+        self._run_until_ready(self._words, self.config.with_suffix(".ready"), {"PVC_CONFIG": str(self.config)})
+
+    def _signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+
+class Serve(PVC):
+    """`pvc serve`, standalone. folder: exists, with a short name. extra: more configuration, appended.
+
+    store: lines of its section; a file in the folder where nothing is said.
     """
 
     def __init__(
@@ -46,14 +77,12 @@ class Serve:
         *,
         program: Sequence[str] = (sys.executable, "-m", "pvc"),
         extra: str = "",
+        store: str = "",
     ) -> None:
-        self.folder, self._program = folder, tuple(program)
-        self._process: subprocess.Popen[bytes] | None = None
-        self.config.write_text(CONFIG.format(folder=folder, libvirt_uri=libvirt_uri) + extra)
-
-    @property
-    def config(self) -> Path:
-        return self.folder / "pvc.toml"
+        super().__init__("serve", folder / "pvc.toml", program=program)
+        self.folder = folder
+        store = store or f'path = "{folder}/pvc.db"'
+        self.config.write_text(CONFIG.format(folder=folder, libvirt_uri=libvirt_uri, store=store) + extra)
 
     @property
     def url(self) -> str:
@@ -63,46 +92,6 @@ class Serve:
     @property
     def pool(self) -> Path:
         return self.folder / "pool"
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "serve.log"
-
-    @property
-    def pid(self) -> int:
-        """Of the process that serves: the one file unpacks itself and starts what it holds as its child."""
-        if self._process is None:
-            raise RuntimeError("This pvc serve is not running.")
-        started = self._process.pid
-        children = map(int, Path(f"/proc/{started}/task/{started}/children").read_text().split())
-        return next((child for child in children if _program(child) == _program(started)), started)
-
-    def start(self, timeout_s: float = 60) -> None:
-        """Return when it is ready."""
-        if self._process is not None:
-            raise RuntimeError("This pvc serve runs already.")
-        with Readiness(self.folder / "ready") as readiness, self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*self._program, "serve"],
-                env=os.environ | {"PVC_CONFIG": str(self.config)} | readiness.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-            readiness.wait(self._process, timeout_s)
-
-    def stop(self) -> int:
-        """End it in order and return its exit code; its guests live on."""
-        return self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End it as a crash would, with all that it started but its guests."""
-        self._end(signal.SIGKILL)
-
-    def log_tail(self, lines: int = 30) -> str:
-        text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        return "\n".join(text.splitlines()[-lines:])
 
     def __enter__(self) -> Self:
         try:
@@ -115,15 +104,6 @@ class Serve:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
-
-    def _end(self, number: signal.Signals) -> int:
-        if self._process is None:
-            return 0
-        if self._process.poll() is None:
-            os.kill(self.pid, number)
-        code = self._process.wait()
-        self._process = None
-        return code
 
 
 def _program(pid: int) -> str:

@@ -6,21 +6,38 @@ By hand: `python -m tests.parts.zookeeper` runs one until Ctrl-C.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.parts.daemon import Daemon
+from tests.parts.place import HERE, Place
+
 # zookeeper.jar of Debian names the jars that it needs, but one too few of Netty's.
 _JARS = ("zookeeper", "slf4j-simple", "netty-codec")
 _CLASSPATH = ":".join(["/etc/zookeeper/conf", *(f"/usr/share/java/{jar}.jar" for jar in _JARS)])
+_OPTIONS = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+_MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 _READY_S = 60.0
+
+_CONFIG = """\
+tickTime=500
+minSessionTimeout=1000
+maxSessionTimeout=60000
+maxClientCnxns=0
+dataDir={folder}/data
+clientPort={port}
+clientPortAddress={host}
+admin.enableServer=false
+4lw.commands.whitelist=*
+"""
 _TLS = """\
 secureClientPort={port}
 secureClientPortAddress=127.0.0.1
@@ -33,41 +50,49 @@ ssl.hostnameVerification=false
 """
 
 
-class ZooKeeper:
+class ZooKeeper(Daemon):
     """All methods block. The data outlives `stop` and `kill`, the port stays the same; `close` removes all.
 
+    folder: a new one by default. ensemble: hosts of all the servers that form one, `host` among them.
     tls: a folder with server.pem (key and certificate) and ca.pem; then `secure_port` speaks TLS to clients whose
     certificate the CA signed.
     """
 
-    def __init__(self, tls: Path | None = None) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="pvc-zookeeper-"))
-        self.port = _free_port()
-        self._process: subprocess.Popen[bytes] | None = None
-        (self.folder / "zoo.cfg").write_text(
-            f"tickTime=500\nminSessionTimeout=1000\nmaxSessionTimeout=60000\nmaxClientCnxns=0\n"
-            f"dataDir={self.folder}/data\nclientPort={self.port}\nclientPortAddress=127.0.0.1\n"
-            f"admin.enableServer=false\n4lw.commands.whitelist=*\n"
-        )
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        place: Place = HERE,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        ensemble: Sequence[str] = (),
+        tls: Path | None = None,
+    ) -> None:
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="pvc-zookeeper-"))
+        super().__init__("ZooKeeper", self.folder / "log", place)
+        self.host, self.port = host, port or _free_port()
+        (self.folder / "data").mkdir()
+        config = _CONFIG.format(folder=self.folder, host=self.host, port=self.port)
+        if ensemble:
+            config += "initLimit=20\nsyncLimit=10\n"
+            config += "".join(f"server.{number}={peer}:2888:3888\n" for number, peer in enumerate(ensemble, 1))
+            (self.folder / "data" / "myid").write_text(str(ensemble.index(host) + 1))
         if tls is not None:
             self.secure_port = _free_port()
-            with (self.folder / "zoo.cfg").open("a") as settings:
-                settings.write(_TLS.format(port=self.secure_port, tls=tls))
+            config += _TLS.format(port=self.secure_port, tls=tls)
+        (self.folder / "zoo.cfg").write_text(config)
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
-    def start(self) -> None:
-        """Return when it serves."""
-        options = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-        main = ["org.apache.zookeeper.server.quorum.QuorumPeerMain", str(self.folder / "zoo.cfg")]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(["java", "-cp", _CLASSPATH, *options, *main], stdout=log, stderr=log)
+    def _launch(self) -> None:
+        """Return when it serves; in an ensemble that needs most of the others."""
+        process = self._run(["java", "-cp", _CLASSPATH, *_OPTIONS, _MAIN, str(self.folder / "zoo.cfg")])
         end = time.monotonic() + _READY_S
         while not self._serves():
-            if self._process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"ZooKeeper did not start:\n{(self.folder / 'log').read_text()}")
+            if not process.is_alive() or time.monotonic() > end:
+                raise RuntimeError(f"ZooKeeper did not start:\n{self.log.read_text()}")
             time.sleep(0.05)  # Java says nothing that one could wait for
 
     def administer(self, *commands: str) -> str:
@@ -76,42 +101,15 @@ class ZooKeeper:
         lines = "".join(f"{command}\n" for command in (*commands, "quit"))
         return subprocess.run(shell, input=lines, capture_output=True, text=True, timeout=60, check=True).stdout
 
-    def stop(self) -> None:
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        self._end(signal.SIGKILL)
-
-    def freeze(self) -> None:
-        """Return when no thread of it runs any more."""
-        pid = self._running.pid
-        os.kill(pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, pid, os.WSTOPPED)
-
-    def thaw(self) -> None:
-        os.kill(self._running.pid, signal.SIGCONT)
-
     def close(self) -> None:
-        if self._process is not None:
-            self.kill()
+        self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    @property
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            raise RuntimeError("ZooKeeper is not running")
-        return self._process
-
-    def _end(self, number: signal.Signals) -> None:
-        self._running.send_signal(number)
-        self._running.wait()
-        self._process = None
 
     def _serves(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=0.5) as connection:
+            with self.place.network(), socket.create_connection((self.host, self.port), timeout=0.5) as connection:
                 connection.sendall(b"srvr")
-                return b"Mode: standalone" in connection.makefile("rb").read()
+                return b"Mode: " in connection.makefile("rb").read()
         except OSError:
             return False
 

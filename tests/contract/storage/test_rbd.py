@@ -124,7 +124,7 @@ async def test_a_silent_osd_ends_every_request_in_its_time_and_nothing_else(harn
     pool = await harness.open(op_timeout_s=1.0)
     await pool.create("disk0", SIZE)
     await pool.snapshot("disk0", "snap")
-    with harness.ceph.frozen("osd"):
+    with harness.ceph.osd.frozen():
         for name, request in SILENT.items():
             with pytest.raises(PoolUnavailable, match='Pool "local" is not available: Ceph did not answer in time'):
                 await request(pool)
@@ -143,7 +143,7 @@ async def test_an_osd_that_falls_silent_during_an_upload_ends_it_and_the_volume_
         async with pool.draft("disk0") as draft:
             await draft.write(b"new" * MIB)
             await draft.flush()
-            with harness.ceph.frozen("osd"):
+            with harness.ceph.osd.frozen():
                 for _ in range(60):
                     await draft.write(b"new!" * MIB)
                 await draft.commit()
@@ -152,7 +152,7 @@ async def test_an_osd_that_falls_silent_during_an_upload_ends_it_and_the_volume_
 
 
 async def test_silent_monitors_end_the_opening_in_its_time(harness: RBDHarness) -> None:
-    with harness.ceph.frozen("mon"), pytest.raises(PoolUnavailable, match="in time"):
+    with harness.ceph.mon.frozen(), pytest.raises(PoolUnavailable, match="in time"):
         await harness.open(connect_timeout_s=1.0)
 
 

@@ -26,7 +26,7 @@ async def source(own_zookeeper: ZooKeeper) -> ClusteredSource:
     return clustered([own_zookeeper.address], 30.0)
 
 
-async def restart(server: ZooKeeper, end: Callable[[ZooKeeper], None]) -> None:
+async def restart(server: ZooKeeper, end: Callable[[ZooKeeper], object]) -> None:
     await asyncio.to_thread(end, server)
     await asyncio.to_thread(server.start)
 
@@ -78,7 +78,7 @@ class Stream:
 
 @pytest.mark.parametrize("end", [ZooKeeper.stop, ZooKeeper.kill], ids=["stopped", "killed"])
 async def test_a_restart_loses_no_acknowledged_write_and_repeats_none(
-    own_zookeeper: ZooKeeper, source: ClusteredSource, end: Callable[[ZooKeeper], None]
+    own_zookeeper: ZooKeeper, source: ClusteredSource, end: Callable[[ZooKeeper], object]
 ) -> None:
     sessions = [await source.session() for _ in range(WRITERS)]
     await sessions[0].commit(Create(COUNTER, b"0"), Create(RECORDS))

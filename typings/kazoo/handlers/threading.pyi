@@ -2,6 +2,8 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
+from kazoo.protocol.states import Callback
+
 _Sockets = Sequence[socket.socket]
 
 class SequentialThreadingHandler:
@@ -11,3 +13,4 @@ class SequentialThreadingHandler:
     def select(
         self, rlist: _Sockets, wlist: _Sockets, xlist: _Sockets, timeout: float, /
     ) -> tuple[_Sockets, _Sockets, _Sockets]: ...
+    def dispatch_callback(self, callback: Callback) -> None: ...

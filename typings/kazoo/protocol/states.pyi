@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import NamedTuple
+
 class KazooState:
     SUSPENDED: str
     CONNECTED: str
@@ -18,3 +21,8 @@ class ZnodeStat:
     version: int
     ephemeralOwner: int
     mzxid: int
+
+class Callback(NamedTuple):
+    type: str
+    func: Callable[..., object]
+    args: tuple[object, ...]
