@@ -138,15 +138,17 @@ async def _serve(settings: Config) -> None:
 
 
 async def _agent_in(settings: Config, source: Any, pools: Any, ready: Callable[[], None]) -> None:
+    from pvc.agent import logfile
     from pvc.agent import main as agent
     from pvc.agent.machine import identity
-    from pvc.agent.settings import settings_from
+    from pvc.agent.settings import door_from, settings_from
     from pvc.hypervisor.libvirt import LibvirtHypervisor
 
     hypervisor = LibvirtHypervisor(settings.hypervisor.uri, settings.hypervisor.domain_type)
     told = settings_from(settings, await asyncio.to_thread(identity))
     try:
-        await agent.run(source, hypervisor, pools, told, settings.agent.socket, ready)
+        with logfile.kept(Path(settings.agent.log_path), settings.agent.log_bytes):
+            await agent.run(source, hypervisor, pools, told, door_from(settings), ready)
     finally:
         await hypervisor.aclose()
 
@@ -154,6 +156,8 @@ async def _agent_in(settings: Config, source: Any, pools: Any, ready: Callable[[
 async def _agent(settings: Config) -> None:
     if settings.standalone:
         raise NotBuilt(what='An agent beside the embedded store (where "pvc serve" has its own)')
+    if not settings.agent.listen:
+        log.warning("Consoles and the log of this node are read on this machine only: no agent.listen is set")
     from pvc.storage.pools import open_pools
     from pvc.store.source import open_source
 

@@ -12,8 +12,8 @@ from pvc.config import Config
 from pvc.server import (
     cephpools,
     cephstatus,
-    consoles,
     devices,
+    logs,
     networks,
     nodes,
     osds,
@@ -75,7 +75,7 @@ def build_app(
     app[CONFIG] = config
     app[TOKENS] = config.api.tokens
     app[uploads.UNDER_WAY] = set()
-    parts = [vms, power, sizes, devices, tags, consoles, networks, volumes, snapshots, uploads, nodes, tasks]
+    parts = [vms, power, sizes, devices, tags, logs, networks, volumes, snapshots, uploads, nodes, tasks]
     parts += [cephstatus, cephpools, osds]
     app.add_routes(routes)
     for part in parts:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 BASE = "/pvc"
 CURRENT = f"{BASE}/current"
 LOCKS = f"{BASE}/locks"
+PEER_KEY = f"{BASE}/peer-key"
 
 
 @dataclass(frozen=True, slots=True)

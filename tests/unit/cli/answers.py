@@ -190,6 +190,7 @@ READS: dict[str, Any] = {
     "/vm": [WEB1, BROKEN],
     "/vm/web1": [WEB1],
     "/vm/db": [BROKEN],
+    "/node/hv1/log": {"name": "hv1", "data": "one\ntwo\n"},
     "/vm/web1/console": {"name": "web1", "data": "tick 1\ntick 2\n"},
     "/vm/web1/tags": {"name": "web1", "tags": TAGS, "unprotected": LIFTED},
     "/vm/web1/vcpu": {"name": "web1", "vcpu": 2, "vcpu_topology": "1/2/1"},

@@ -70,6 +70,7 @@ MACHINES: list[tuple[str, Any]] = [
     ("vm dump web1", {"name": "web1", "xml": WEB1["xml"]}),
     ("node info hv1", NODE),
     ("vm log web1", READS["/vm/web1/console"]),
+    ("node log hv1", READS["/node/hv1/log"]),
     ("task list", [TASK]),
     ("vm tag add web1 a", {"message": "Done."}),
     ("vm start web1 web2", [{"name": "web1", "message": "Done."}, {"name": "web2", "message": "Done."}]),

@@ -19,6 +19,8 @@ READS: list[tuple[str, str, dict[str, str]]] = [
     ("node list", "/node", {}),
     ("node list hv.", "/node", {"limit": "hv."}),
     ("node info hv1", "/node/hv1", {}),
+    ("node log hv1", "/node/hv1/log", {}),
+    ("node log hv1 -l 20 -f", "/node/hv1/log", {"lines": "20", "follow": "true"}),
     ("vm list", "/vm", {}),
     (
         "vm list ^web -t hv1 -s start -g a -n",

@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from pvc.agent.reconcile import Reconciler
-from pvc.agent.settings import Settings
+from pvc.agent.settings import Door, Settings
 from pvc.cluster import nodes, power
 from pvc.cluster.opening import open_state
 from pvc.cluster.state import Held, State
@@ -150,6 +150,12 @@ async def opened(
     await asyncio.gather(keeping, return_exceptions=True)
     await pools.aclose()
     await source.aclose()
+
+
+def door(site: Site, listen: str = "") -> Door:
+    """Where an agent of this site answers."""
+    here = {name: str(site.folder / name) for name in ("agent.sock", "consoles", "agent.log")}
+    return Door(socket=here["agent.sock"], listen=listen, console_path=here["consoles"], log_path=here["agent.log"])
 
 
 @asynccontextmanager

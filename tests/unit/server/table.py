@@ -62,6 +62,7 @@ CASES = [
     Case("GET", "/status"),
     Case("GET", "/node", wrong={"limit": "("}),
     Case("GET", "/node/{node}"),
+    Case("GET", "/node/{node}/log", wrong={"lines": "-1", "follow": "2"}),
     Case("GET", "/node/{node}/daemon-state"),
     Case("GET", "/node/{node}/coordinator-state"),
     Case("GET", "/node/{node}/domain-state"),
