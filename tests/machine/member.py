@@ -13,7 +13,7 @@ from tests.parts.serve import PVC
 def member(mode: str, folder: Path, name: str, config: str) -> Iterator[PVC]:
     """Runs while the context lasts. name: of its folder in `folder`."""
     home = folder / name
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     (home / "pvc.toml").write_text(config)
     daemon = PVC(mode, home / "pvc.toml")
     try:
