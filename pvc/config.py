@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import socket
 import tomllib
-import types
-import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from pvc import toml
 from pvc.cephconfig import NAME, Ceph, RBDPool
 
 DEFAULT_PATH = Path("/etc/pvc/pvc.toml")
+
+_OR_UNPROTECTED = ", or store.unprotected = true, which leaves the whole cluster to everybody who reaches ZooKeeper."
 
 # What libvirt plugs into a running guest besides disks and NICs, and pvc can tell apart.
 _MORE_DEVICES = ("rng", "watchdog", "input", "channel", "vsock", "hostdev")
@@ -35,23 +34,17 @@ class API:
     # Unix socket that root reaches without a token. Its folder is made when missing.
     socket: str = "/run/pvc/pvc.sock"
     # Address and port for clients on the network, as "127.0.0.1:7370" or "[::]:7370"; empty: the unix socket only.
+    # They need a token: `pvc token add`.
     listen: str = ""
     # Certificate and key files (PEM) for `listen`; both empty: plain HTTP.
     tls_certificate: str = ""
     tls_key: str = ""
-    # Name = "sha256:HEX" of each token that may speak on `listen`. `pvc serve --new-token NAME` makes one.
-    tokens: dict[str, str] = field(default_factory=dict)
 
     def problems(self) -> Iterator[str]:
         if self.listen and not _host_port(self.listen):
             yield 'api.listen must be written as "ADDRESS:PORT".'
         if bool(self.tls_certificate) != bool(self.tls_key):
             yield "api.tls_certificate and api.tls_key must be given together."
-        if self.listen and not self.tokens:
-            yield "api.listen needs at least one token in api.tokens."
-        for name, value in self.tokens.items():
-            if not _is_hash(value):
-                yield f'api.tokens."{name}" must be "sha256:" and 64 hexadecimal digits.'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +57,42 @@ class Store:
     hosts: tuple[str, ...] = ()
     # ZooKeeper session timeout, seconds: a dead daemon's locks vanish this long after its last sign of life.
     session_timeout_s: float = 20.0
+    # Who this cluster is to ZooKeeper, the same on all its machines: every record is closed to all others. The
+    # password is one line in a file that only root can read.
+    user: str = ""
+    password_file: str = ""
+    # ZooKeeper without `user`: whoever reaches ZooKeeper's port reads, changes and deletes the whole cluster.
+    unprotected: bool = False
+    # File (PEM) with the CA that signed ZooKeeper's certificates; with it all connections are encrypted, and each
+    # server must show a certificate for the name or address that `hosts` has for it. Empty: no encryption.
+    tls_ca: str = ""
+    # Certificate and key files (PEM) to show, where ZooKeeper wants them.
+    tls_certificate: str = ""
+    tls_key: str = ""
 
     def problems(self) -> Iterator[str]:
         if self.kind not in ("embedded", "zookeeper"):
             yield 'store.kind must be "embedded" or "zookeeper".'
-        if self.kind == "zookeeper" and not self.hosts:
-            yield "store.hosts must name at least one ZooKeeper server."
+        if self.kind == "zookeeper":
+            yield from self._zookeeper_problems()
         if self.session_timeout_s < 2:
             yield "store.session_timeout_s must be at least 2."
+
+    def _zookeeper_problems(self) -> Iterator[str]:
+        if not self.hosts:
+            yield "store.hosts must name at least one ZooKeeper server."
+        if bool(self.user) != bool(self.password_file):
+            yield "store.user and store.password_file must be given together."
+        elif self.user and self.unprotected:
+            yield "store.unprotected must be false where store.user is given."
+        elif not self.user and not self.unprotected:
+            yield "store.user and store.password_file must be given" + _OR_UNPROTECTED
+        if self.user and not NAME.fullmatch(self.user):
+            yield "store.user must have only letters, digits, dots, dashes or underscores."
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            yield "store.tls_certificate and store.tls_key must be given together."
+        if self.tls_certificate and not self.tls_ca:
+            yield "store.tls_certificate needs store.tls_ca."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +145,12 @@ class Agent:
     node: str = ""
     # Where this agent answers `pvc serve`: a unix socket (standalone).
     socket: str = "/run/pvc/agent.sock"
+    # Address and port for the cluster's servers, and nobody else, to read consoles and this node's log, as
+    # "10.0.0.11:7371"; empty: on this machine only, by the socket.
+    listen: str = ""
+    # File of this node's log, as `pvc node log` shows it, and the bytes that it may take.
+    log_path: str = "/var/log/pvc/agent.log"
+    log_bytes: int = 20 << 20
     # The machine whose place this one takes in the cluster, as `pvc node info` shows it: only after that one is off for
     # good, for two that both run a node's guests destroy their disks.
     replaces: str = ""
@@ -139,6 +166,14 @@ class Agent:
     def problems(self) -> Iterator[str]:
         if self.node and not NAME.fullmatch(self.node):
             yield "agent.node must have only letters, digits, dots, dashes or underscores."
+        if self.listen and not _host_port(self.listen):
+            yield 'agent.listen must be written as "ADDRESS:PORT".'
+        elif self.listen.rpartition(":")[0] in ("0.0.0.0", "[::]"):  # noqa: S104 (refused here)
+            yield "agent.listen must name the one address at which servers reach this machine."
+        if not self.log_path.startswith("/"):
+            yield "agent.log_path must be an absolute file name."
+        if self.log_bytes < 1 << 20:
+            yield "agent.log_bytes must be at least 1048576."
         if self.memory_reserve_mib < 0:
             yield "agent.memory_reserve_mib must not be negative."
         for name in ("interval_s", "shutdown_timeout_s", "detach_timeout_s"):
@@ -206,6 +241,8 @@ class Config:
             yield 'log_level must be "debug", "info" or "warning".'
         for name in ("api", "store", "ceph", "hypervisor", "agent", "placement", "upload"):
             yield from getattr(self, name).problems()
+        if self.agent.listen and self.standalone:
+            yield 'agent.listen is for a cluster (store.kind = "zookeeper").'
         for name, pool in self.pools.items():
             if not NAME.fullmatch(name):
                 yield f'pools."{name}" must be named with letters, digits, dots, dashes or underscores.'
@@ -238,7 +275,7 @@ def parse(text: str) -> Config:
     except tomllib.TOMLDecodeError as exc:
         raise ConfigProblems([f"The configuration is not TOML: {exc}"]) from exc
     problems: list[str] = []
-    config: Config = _build(Config, raw, "", problems)
+    config: Config = toml.build(Config, raw, "", problems)
     problems.extend(config.problems())
     if problems:
         raise ConfigProblems(problems)
@@ -247,95 +284,9 @@ def parse(text: str) -> Config:
 
 def show(config: Config) -> str:
     """The configuration in force as TOML that `parse` reads back."""
-    return "\n".join(_toml(dataclasses.asdict(config), ""))
-
-
-def _build(kind: Any, raw: dict[str, Any], prefix: str, problems: list[str]) -> Any:
-    hints = typing.get_type_hints(kind)
-    problems.extend(f"{prefix}{key} is not a known key." for key in raw if key not in hints)
-    values = {key: _value(hint, raw[key], f"{prefix}{key}", problems) for key, hint in hints.items() if key in raw}
-    return kind(**{key: value for key, value in values.items() if value is not _WRONG})
-
-
-_WRONG = object()
-
-
-def _value(hint: Any, value: Any, name: str, problems: list[str]) -> Any:
-    if typing.get_origin(hint) is types.UnionType:
-        return _one_of(typing.get_args(hint), value, name, problems)
-    if dataclasses.is_dataclass(hint):
-        if isinstance(value, dict):
-            return _build(hint, value, f"{name}.", problems)
-        problems.append(f"{name} must be a table.")
-    elif typing.get_origin(hint) is dict:
-        return _table(typing.get_args(hint)[1], value, name, problems)
-    elif typing.get_origin(hint) is tuple:
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            return tuple(value)
-        problems.append(f"{name} must be a list of texts.")
-    elif hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    elif type(value) is not hint or (hint is float and not math.isfinite(value)):
-        problems.append(f"{name} must be {_KINDS[hint]}.")
-    else:
-        return value
-    return _WRONG
-
-
-def _one_of(hints: Sequence[Any], value: Any, name: str, problems: list[str]) -> Any:
-    """Tables whose `kind` says which they are; the first is meant when it says nothing."""
-    kinds = {hint().kind: hint for hint in hints}
-    kind = value.get("kind", hints[0]().kind) if isinstance(value, dict) else hints[0]().kind
-    if isinstance(kind, str) and kind in kinds:
-        return _value(kinds[kind], value, name, problems)
-    problems.append(f"{name}.kind must be {' or '.join(map(_literal, kinds))}.")
-    return _WRONG
-
-
-_KINDS: dict[Any, str] = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
-
-
-def _table(item: Any, value: Any, name: str, problems: list[str]) -> Any:
-    if not isinstance(value, dict):
-        problems.append(f"{name} must be a table.")
-        return _WRONG
-    entries = {key: _value(item, entry, f'{name}."{key}"', problems) for key, entry in value.items()}
-    return {key: entry for key, entry in entries.items() if entry is not _WRONG}
-
-
-def _toml(values: dict[str, Any], prefix: str) -> Iterator[str]:
-    tables = {key: value for key, value in values.items() if isinstance(value, dict)}
-    for key, value in values.items():
-        if key not in tables:
-            yield f"{_key(key)} = {_literal(value)}"
-    for key, value in tables.items():
-        name = f"{prefix}{_key(key)}"
-        yield f"\n[{name}]"
-        yield from _toml(value, f"{name}.")
-
-
-def _key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else _literal(key)
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_literal(item) for item in value) + "]"
-    if isinstance(value, str):
-        return '"' + value.translate(_ESCAPES) + '"'
-    return str(value)
-
-
-_ESCAPES = {i: f"\\u{i:04x}" for i in range(32)} | {ord('"'): '\\"', ord("\\"): "\\\\", 127: "\\u007f"}
+    return "\n".join(toml.lines_of(dataclasses.asdict(config), ""))
 
 
 def _host_port(text: str) -> bool:
     host, colon, port = text.rpartition(":")
     return bool(host and colon and port.isdigit() and 0 < int(port) < 65536)
-
-
-def _is_hash(text: str) -> bool:
-    kind, _, digits = text.partition(":")
-    return kind == "sha256" and len(digits) == 64 and set(digits) <= set("0123456789abcdef")

@@ -35,8 +35,6 @@ def main(mode: str, argv: list[str]) -> int:
         if asked.show_config:
             print(config.show(settings))
             return 0
-        if asked.new_token:
-            return _new_token(asked.new_token)
         return _run(mode, settings)
     except ConfigProblems as exc:
         print("\n".join(exc.problems), file=sys.stderr)
@@ -51,18 +49,7 @@ def _arguments(mode: str, argv: list[str]) -> Namespace:
     parser = ArgumentParser(prog=f"pvc {mode}", description=f"Run {what} until it is told to stop.")
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"default: {config.DEFAULT_PATH} where it exists")
     parser.add_argument("--show-config", action="store_true", help="print the configuration in force and end")
-    parser.add_argument("--new-token", metavar="NAME", help="make a token for NAME, say what to configure, and end")
     return parser.parse_args(argv)
-
-
-def _new_token(name: str) -> int:
-    from pvc.server.auth import new_token
-
-    token, kept = new_token()
-    print(token)
-    print(f'Give this token to "{name}"; it is shown only now. Put into the configuration:', file=sys.stderr)
-    print(f'[api.tokens]\n"{name}" = "{kept}"', file=sys.stderr)
-    return 0
 
 
 def _run(mode: str, settings: Config) -> int:
@@ -139,15 +126,17 @@ async def _serve(settings: Config) -> None:
 
 
 async def _agent_in(settings: Config, source: Any, pools: Any, ready: Callable[[], None]) -> None:
+    from pvc.agent import logfile
     from pvc.agent import main as agent
     from pvc.agent.machine import identity
-    from pvc.agent.settings import settings_from
+    from pvc.agent.settings import door_from, settings_from
     from pvc.hypervisor.libvirt import LibvirtHypervisor
 
     hypervisor = LibvirtHypervisor(settings.hypervisor.uri, settings.hypervisor.domain_type)
     told = settings_from(settings, await asyncio.to_thread(identity))
     try:
-        await agent.run(source, hypervisor, pools, told, settings.agent.socket, ready)
+        with logfile.kept(Path(settings.agent.log_path), settings.agent.log_bytes):
+            await agent.run(source, hypervisor, pools, told, door_from(settings), ready)
     finally:
         await hypervisor.aclose()
 
@@ -155,6 +144,8 @@ async def _agent_in(settings: Config, source: Any, pools: Any, ready: Callable[[
 async def _agent(settings: Config) -> None:
     if settings.standalone:
         raise NotBuilt(what='An agent beside the embedded store (where "pvc serve" has its own)')
+    if not settings.agent.listen:
+        log.warning("Consoles and the log of this node are read on this machine only: no agent.listen is set")
     from pvc.storage.pools import open_pools
     from pvc.store.source import open_source
 

@@ -37,19 +37,20 @@ GROUPS = {
     "storage volume": "disk images of VMs",
     "storage snapshot": "states of volumes to come back to",
     "task": "long operations",
+    "token": "who may speak to pvc over the network",
 }
 
 COMMANDS = (
     "status",
-    *("node list", "node info", "node remove"),
-    *("vm list", "vm info", "vm dump", "vm define", "vm modify", "vm rename"),
+    *("node list", "node info", "node log", "node remove"),
+    *("vm list", "vm info", "vm dump", "vm define", "vm modify", "vm rename", "vm meta"),
     *("vm start", "vm restart", "vm shutdown", "vm stop", "vm disable"),
     *("vm undefine", "vm remove", "vm log"),
     *("vm tag get", "vm tag add", "vm tag remove", "vm tag unprotect"),
     *("vm vcpu get", "vm vcpu set", "vm memory get", "vm memory set"),
     *("vm network get", "vm network add", "vm network remove"),
     *("vm volume get", "vm volume add", "vm volume remove"),
-    *("network list", "network info", "network add", "network remove"),
+    *("network list", "network info", "network add", "network modify", "network remove"),
     *("storage status", "storage util"),
     *("storage osd list", "storage osd in", "storage osd out", "storage osd set", "storage osd unset"),
     *("storage pool list", "storage pool add", "storage pool set-pgs", "storage pool remove"),
@@ -58,6 +59,7 @@ COMMANDS = (
     *("storage snapshot list", "storage snapshot add", "storage snapshot rename"),
     *("storage snapshot rollback", "storage snapshot remove"),
     *("task list", "task show", "task wait"),
+    *("token list", "token add", "token remove"),
 )
 
 
@@ -76,6 +78,8 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.node_list as module
         case "node info":
             import pvc.cli.commands.node_info as module
+        case "node log":
+            import pvc.cli.commands.node_log as module
         case "node remove":
             import pvc.cli.commands.node_remove as module
         case "network list":
@@ -84,6 +88,8 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.network_info as module
         case "network add":
             import pvc.cli.commands.network_add as module
+        case "network modify":
+            import pvc.cli.commands.network_modify as module
         case "network remove":
             import pvc.cli.commands.network_remove as module
         case "task list":
@@ -92,6 +98,12 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.task_show as module
         case "task wait":
             import pvc.cli.commands.task_wait as module
+        case "token list":
+            import pvc.cli.commands.token_list as module
+        case "token add":
+            import pvc.cli.commands.token_add as module
+        case "token remove":
+            import pvc.cli.commands.token_remove as module
         case _:
             raise LookupError(name)
     return module
@@ -112,6 +124,8 @@ def _vm(name: str) -> ModuleType:
             import pvc.cli.commands.vm_modify as module
         case "vm rename":
             import pvc.cli.commands.vm_rename as module
+        case "vm meta":
+            import pvc.cli.commands.vm_meta as module
         case "vm start":
             import pvc.cli.commands.vm_start as module
         case "vm restart":

@@ -61,6 +61,18 @@ class Selector(StrEnum):
     NONE = "none"
 
 
+class Role(StrEnum):
+    """What a caller may do; each includes those before it."""
+
+    READ = "read"  # see everything
+    OPERATE = "operate"  # change VMs, their volumes and networks
+    ADMIN = "admin"  # change the cluster: tokens, nodes, pools, initialise, back up, restore
+
+    def includes(self, other: Role) -> bool:
+        order = list(Role)
+        return order.index(self) >= order.index(other)
+
+
 class DaemonState(StrEnum):
     """What a node's agent last said of itself; "dead" is said by nobody."""
 
@@ -204,11 +216,13 @@ class Use(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """peer: where this node's agent answers other pvc daemons, as unix:PATH or https://HOST:PORT.
 
-    machine: which machine bears the name; "" where there can be no other.
+    fingerprint: SHA-256 of the certificate that it shows at an https peer, in hexadecimal digits. machine:
+    which machine bears the name; "" where there can be no other.
     """
 
     name: str
     peer: str = ""
+    fingerprint: str = ""
     pvc_version: str = ""
     machine: str = ""
     domain_state: DomainState = DomainState.READY
@@ -281,6 +295,16 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     problem: dict[str, str] = {}
     created_at: float = 0.0
     updated_at: float = 0.0
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """Who holds it may call the API. digest: "sha256:" and 64 hexadecimal digits; the token itself is kept nowhere."""
+
+    name: str
+    role: Role
+    digest: str
+    created_by: str
+    created_at: float
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):

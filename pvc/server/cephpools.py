@@ -12,16 +12,18 @@ from aiohttp import web
 
 from pvc.cluster import volumes
 from pvc.errors import AlreadyExists, Conflict, InvalidInput, PoolUnavailable
+from pvc.model.records import Role
 from pvc.server.cephstatus import ceph_of
+from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.limits import matcher
-from pvc.server.parse import Nothing, need_name, parameters
-from pvc.server.parts import BASE, CONFIG, POOLS, message
+from pvc.server.parse import Nothing, need_name
+from pvc.server.parts import CONFIG, POOLS, message
 from pvc.server.session import state_of
 from pvc.server.volumes import pool_in
 from pvc.storage.administration import Layout
 from pvc.storage.base import Pool, Statistics, Usage
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
 _REPLICATION = re.compile(r"copies=([0-9]{1,2}),mincopies=([0-9]{1,2})")
 _MOST_COPIES = 10  # Ceph's own limit
@@ -59,17 +61,16 @@ class Removal(msgspec.Struct):
     dry_run: bool = False
 
 
-@routes.get(f"{BASE}/storage/ceph/pool")
-async def list_pools(request: web.Request) -> web.Response:
-    fits = matcher((await parameters(request, Limit)).limit)
+@endpoints.get("/storage/ceph/pool", "Pools.", Limit, answer=Answer.LIST)
+async def list_pools(request: web.Request, query: Limit) -> web.Response:
+    fits = matcher(query.limit)
     pools = await volumes.all_pools(request.app[POOLS])
     return web.json_response([await _object(pool) for pool in pools if fits(pool.name)])
 
 
-@routes.get(f"{BASE}/storage/ceph/pool/{{pool}}")
-async def get_pool(request: web.Request) -> web.Response:
+@endpoints.get("/storage/ceph/pool/{pool}", "One pool, as a list of one.", answer=Answer.LIST)
+async def get_pool(request: web.Request, _given: Nothing) -> web.Response:
     """A list of one."""
-    await parameters(request, Nothing)
     return web.json_response([await _object(await pool_in(request))])
 
 
@@ -98,15 +99,14 @@ async def _object(pool: Pool) -> dict[str, Any]:
     }
 
 
-@routes.post(f"{BASE}/storage/ceph/pool")
-async def add_pool(request: web.Request) -> web.Response:
-    given = await parameters(request, Add)
+@endpoints.post("/storage/ceph/pool", "Make a pool in Ceph.", Add, role=Role.ADMIN)
+async def add_pool(request: web.Request, given: Add) -> web.Response:
     return await _add(request, given.pool, given)
 
 
-@routes.post(f"{BASE}/storage/ceph/pool/{{pool}}")
-async def add_pool_by_path(request: web.Request) -> web.Response:
-    return await _add(request, request.match_info["pool"], await parameters(request, New))
+@endpoints.post("/storage/ceph/pool/{pool}", "Make a pool in Ceph.", New, role=Role.ADMIN)
+async def add_pool_by_path(request: web.Request, given: New) -> web.Response:
+    return await _add(request, request.match_info["pool"], given)
 
 
 async def _add(request: web.Request, name: str, given: New) -> web.Response:
@@ -137,18 +137,17 @@ def _checked(pgs: int) -> int:
     return pgs
 
 
-@routes.put(f"{BASE}/storage/ceph/pool/{{pool}}")
-async def change_pool(request: web.Request) -> web.Response:
-    pgs = _checked((await parameters(request, Change)).pgs)
+@endpoints.put("/storage/ceph/pool/{pool}", "Set the placement groups of a pool.", Change, role=Role.ADMIN)
+async def change_pool(request: web.Request, given: Change) -> web.Response:
+    pgs = _checked(given.pgs)
     pool = await _ceph_pool_in(request)
     await ceph_of(request).set_pgs(pool.name, pgs)
     return message(f'Set PGs count to {pgs} for RBD pool "{pool.name}".')
 
 
-@routes.delete(f"{BASE}/storage/ceph/pool/{{pool}}")
-async def remove_pool(request: web.Request) -> web.Response:
+@endpoints.delete("/storage/ceph/pool/{pool}", "Remove a pool with its volumes.", Removal, role=Role.ADMIN)
+async def remove_pool(request: web.Request, given: Removal) -> web.Response:
     """Refused while a VM has a volume of it, or anybody else has one open or busy."""
-    given = await parameters(request, Removal)
     if not given.dry_run and given.confirmed != "yes":
         raise InvalidInput({"yes-i-really-mean-it": 'must be "yes"'})
     pool = await _ceph_pool_in(request)

@@ -8,11 +8,13 @@ import msgspec
 from aiohttp import web
 
 from pvc.errors import Conflict, InvalidInput
-from pvc.server.parse import Nothing, parameters
-from pvc.server.parts import BASE, CEPH, CONFIG, message
+from pvc.model.records import Role
+from pvc.server.endpoints import Endpoints
+from pvc.server.parse import Nothing
+from pvc.server.parts import CEPH, CONFIG, message
 from pvc.storage.administration import FLAGS, Administration
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
 
 class Action(StrEnum):
@@ -34,15 +36,13 @@ def ceph_of(request: web.Request) -> Administration:
     return ceph
 
 
-@routes.get(f"{BASE}/storage/ceph/status")
-async def get_status(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
+@endpoints.get("/storage/ceph/status", "How Ceph is, in its own words.")
+async def get_status(request: web.Request, _given: Nothing) -> web.Response:
     return _text(request, "status", await ceph_of(request).status())
 
 
-@routes.get(f"{BASE}/storage/ceph/utilization")
-async def get_utilization(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
+@endpoints.get("/storage/ceph/utilization", "What Ceph's pools take, in its own words.")
+async def get_utilization(request: web.Request, _given: Nothing) -> web.Response:
     return _text(request, "utilization", await ceph_of(request).utilization())
 
 
@@ -51,9 +51,8 @@ def _text(request: web.Request, kind: str, text: str) -> web.Response:
     return web.json_response({"type": kind, "primary_node": request.app[CONFIG].agent.node_name, "ceph_data": text})
 
 
-@routes.post(f"{BASE}/storage/ceph/option")
-async def set_option(request: web.Request) -> web.Response:
-    given = await parameters(request, Option)
+@endpoints.post("/storage/ceph/option", "Set or unset a flag of all OSDs.", Option, role=Role.ADMIN)
+async def set_option(request: web.Request, given: Option) -> web.Response:
     if given.option not in FLAGS:
         raise InvalidInput({"option": f"must be one of {', '.join(sorted(FLAGS))}"})
     await ceph_of(request).flag(given.option, on=given.action is Action.SET)

@@ -16,6 +16,7 @@ from pvc.cluster.state import State
 from pvc.config import API, Config
 from pvc.localsocket import private_listener
 from pvc.server.app import build_app
+from pvc.server.auth import TokenBook
 from pvc.server.session import Session
 from pvc.storage.administration import Administration
 from pvc.storage.base import Pool
@@ -32,18 +33,19 @@ async def run(
     ceph: Administration | None = None,
 ) -> None:
     """Until cancelled. ready: called when requests are answered and the store has been reached."""
-    session = Session(source)
+    session, book = Session(source), TokenBook()
     first = asyncio.Event()
-    ends: set[asyncio.Task[None]] = set()
+    begun: set[asyncio.Task[None]] = set()
 
     def opened(state: State) -> None:
         first.set()
-        clearing = asyncio.create_task(leftovers.keep_clear(state, pools))
-        ends.add(clearing)
-        clearing.add_done_callback(ends.discard)
+        for work in (leftovers.keep_clear(state, pools), book.follow(state.store)):
+            task = asyncio.create_task(work)
+            begun.add(task)
+            task.add_done_callback(begun.discard)
 
     async with AsyncExitStack() as stack:
-        runner = web.AppRunner(build_app(session, pools, config, ceph), access_log=None, shutdown_timeout=5.0)
+        runner = web.AppRunner(build_app(session, book, pools, config, ceph), access_log=None, shutdown_timeout=5.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await _listen(runner, config.api)

@@ -10,13 +10,15 @@ import msgspec
 from aiohttp import web
 
 from pvc.errors import NotFound, Unavailable
+from pvc.model.records import Role
 from pvc.server.cephstatus import ceph_of
+from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.limits import matcher
-from pvc.server.parse import Nothing, parameters
-from pvc.server.parts import BASE, CEPH, message
+from pvc.server.parse import Nothing
+from pvc.server.parts import CEPH, message
 from pvc.storage.administration import OSD
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
 
 class ListQuery(msgspec.Struct):
@@ -32,19 +34,18 @@ class State(msgspec.Struct):
     state: Place
 
 
-@routes.get(f"{BASE}/storage/ceph/osd")
-async def list_osds(request: web.Request) -> web.Response:
+@endpoints.get("/storage/ceph/osd", "OSDs.", ListQuery, answer=Answer.LIST)
+async def list_osds(request: web.Request, query: ListQuery) -> web.Response:
     """Without Ceph there are none."""
-    fits = matcher((await parameters(request, ListQuery)).limit)
+    fits = matcher(query.limit)
     ceph = request.app[CEPH]
     found = [] if ceph is None else await ceph.osds()
     return web.json_response([_object(osd) for osd in found if fits(str(osd.id))])
 
 
-@routes.get(f"{BASE}/storage/ceph/osd/{{osd}}")
-async def get_osd(request: web.Request) -> web.Response:
+@endpoints.get("/storage/ceph/osd/{osd}", "One OSD, as a list of one.", answer=Answer.LIST)
+async def get_osd(request: web.Request, _given: Nothing) -> web.Response:
     """A list of one."""
-    await parameters(request, Nothing)
     ceph = ceph_of(request)
     number = _number_in(request)
     found = [_object(osd) for osd in await ceph.osds() if osd.id == number]
@@ -63,9 +64,8 @@ def _object(osd: OSD) -> dict[str, Any]:
     }
 
 
-@routes.get(f"{BASE}/storage/ceph/osd/{{osd}}/state")
-async def get_state(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
+@endpoints.get("/storage/ceph/osd/{osd}/state", "Whether an OSD is up and in.")
+async def get_state(request: web.Request, _given: Nothing) -> web.Response:
     ceph = ceph_of(request)
     number = _number_in(request)
     states = await ceph.osd_states()
@@ -74,9 +74,8 @@ async def get_state(request: web.Request) -> web.Response:
     return web.json_response({"id": str(number), "in": int(states[number].within), "up": int(states[number].up)})
 
 
-@routes.post(f"{BASE}/storage/ceph/osd/{{osd}}/state")
-async def set_state(request: web.Request) -> web.Response:
-    given = await parameters(request, State)
+@endpoints.post("/storage/ceph/osd/{osd}/state", "Take an OSD in or out.", State, role=Role.ADMIN)
+async def set_state(request: web.Request, given: State) -> web.Response:
     ceph = ceph_of(request)
     number = _number_in(request)
     await ceph.mark(number, within=given.state is Place.IN)

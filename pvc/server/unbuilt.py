@@ -8,30 +8,32 @@ from pvc.errors import NotBuilt
 from pvc.server.parts import BASE
 
 _UNBUILT = (
-    ("/login", "Logging in with a session"),
-    ("/logout", "Logging in with a session"),
-    ("/initialize", "Initialising the cluster"),
-    ("/backup", "Backing up the cluster"),
-    ("/restore", "Restoring the cluster"),
-    ("/network/{vni}/acl{tail:.*}", "A network's access list"),
-    ("/network/{vni}/lease{tail:.*}", "A network's DHCP lease list"),
-    ("/node/{node}/coordinator-state", "Electing a coordinator (all servers are equal)"),
-    ("/node/{node}/domain-state", "Flushing a node and making it ready again"),
-    ("/node/{node}/{what}", "Changing or reading this part of a node"),
-    ("/vm/{vm}/locks", "Flushing a VM's locks"),
-    ("/sriov{tail:.*}", "SR-IOV"),
-    ("/storage/ceph/benchmark", "The storage benchmark"),
-    ("/storage/ceph/osddb", "An OSD database"),
-    ("/storage/ceph/osd", "Making an OSD"),
-    ("/storage/ceph/osd/{osd}", "Replacing, refreshing or removing an OSD"),
-    ("/provisioner{tail:.*}", "The provisioner"),
+    ("POST", "/login", "Logging in with a session"),
+    ("POST", "/logout", "Logging in with a session"),
+    ("POST", "/initialize", "Initialising the cluster"),
+    ("GET", "/backup", "Backing up the cluster"),
+    ("POST", "/restore", "Restoring the cluster"),
+    ("POST", "/status", "Maintenance of the cluster"),
+    ("*", "/network/{vni}/acl{tail:.*}", "A network's access list"),
+    ("*", "/network/{vni}/lease{tail:.*}", "A network's DHCP lease list"),
+    ("POST", "/node/{node}/coordinator-state", "Electing a coordinator (all servers are equal)"),
+    ("POST", "/node/{node}/domain-state", "Flushing a node and making it ready again"),
+    ("POST", "/vm/{vm}/node", "Migration"),
+    ("POST", "/vm/{vm}/locks", "Flushing a VM's locks"),
+    ("*", "/sriov{tail:.*}", "SR-IOV"),
+    ("*", "/storage/ceph/benchmark", "The storage benchmark"),
+    ("POST", "/storage/ceph/osddb", "An OSD database"),
+    ("POST", "/storage/ceph/osd", "Making an OSD"),
+    ("POST|PUT|DELETE", "/storage/ceph/osd/{osd}", "Replacing, refreshing or removing an OSD"),
+    ("*", "/provisioner{tail:.*}", "The provisioner"),
 )
 
 
 def add_unbuilt(app: web.Application) -> None:
     """Call last: a path that is built is found first."""
-    for path, what in _UNBUILT:
-        app.router.add_route("*", BASE + path, _sayer(what))
+    for methods, path, what in _UNBUILT:
+        for method in methods.split("|"):
+            app.router.add_route(method, BASE + path, _sayer(what))
 
 
 def _sayer(what: str):  # type: ignore[no-untyped-def]

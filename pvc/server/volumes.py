@@ -11,14 +11,15 @@ from aiohttp import web
 from pvc.cluster import growth, volumes
 from pvc.errors import InvalidInput, NotFound
 from pvc.model.names import problem_with
+from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.limits import matcher
-from pvc.server.parse import Nothing, need_name, parameters
-from pvc.server.parts import BASE, POOLS, message, who
+from pvc.server.parse import Nothing, need_name
+from pvc.server.parts import POOLS, message, who
 from pvc.server.session import state_of
 from pvc.storage.base import Pool, Volume
 from pvc.units import format_size, parse_size
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
 # What a running guest's node may take to grow a volume before the one who asked is told that it goes on without him.
 _RESIZE_S = 60.0
@@ -71,9 +72,8 @@ def size_of(text: str, argument: str) -> int:
         raise InvalidInput({argument: str(exc)}) from exc
 
 
-@routes.get(f"{BASE}/storage/ceph/volume")
-async def list_volumes(request: web.Request) -> web.Response:
-    query = await parameters(request, ListQuery)
+@endpoints.get("/storage/ceph/volume", "Volumes.", ListQuery, answer=Answer.LIST)
+async def list_volumes(request: web.Request, query: ListQuery) -> web.Response:
     pools = request.app[POOLS]
     chosen = [await volumes.pool_of(pools, query.pool)] if query.pool is not None else await volumes.all_pools(pools)
     fits = matcher(query.limit)
@@ -83,10 +83,9 @@ async def list_volumes(request: web.Request) -> web.Response:
     return web.json_response(shown)
 
 
-@routes.get(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}")
-async def get_volume(request: web.Request) -> web.Response:
+@endpoints.get("/storage/ceph/volume/{pool}/{volume}", "One volume, as a list of one.", answer=Answer.LIST)
+async def get_volume(request: web.Request, _given: Nothing) -> web.Response:
     """A list of one."""
-    await parameters(request, Nothing)
     pool = await pool_in(request)
     return web.json_response([volume_object(pool.name, await pool.volume(volume_in(request)))])
 
@@ -109,16 +108,14 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds") if seconds else ""
 
 
-@routes.post(f"{BASE}/storage/ceph/volume")
-async def add_volume(request: web.Request) -> web.Response:
-    given = await parameters(request, Add)
+@endpoints.post("/storage/ceph/volume", "Add an empty volume.", Add)
+async def add_volume(request: web.Request, given: Add) -> web.Response:
     pool = await volumes.pool_of(request.app[POOLS], given.pool)
     return await _add(pool, need_name("volume", given.volume), given.size)
 
 
-@routes.post(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}")
-async def add_volume_by_path(request: web.Request) -> web.Response:
-    given = await parameters(request, Size)
+@endpoints.post("/storage/ceph/volume/{pool}/{volume}", "Add an empty volume.", Size)
+async def add_volume_by_path(request: web.Request, given: Size) -> web.Response:
     return await _add(await pool_in(request), need_name("volume", request.match_info["volume"]), given.size)
 
 
@@ -127,9 +124,8 @@ async def _add(pool: Pool, name: str, size: str) -> web.Response:
     return message(f'Created volume "{name}" of size "{format_size(volume.size)}" in pool "{pool.name}".')
 
 
-@routes.put(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}")
-async def change_volume(request: web.Request) -> web.Response:
-    given = await parameters(request, Change)
+@endpoints.put("/storage/ceph/volume/{pool}/{volume}", "Resize or rename a volume.", Change)
+async def change_volume(request: web.Request, given: Change) -> web.Response:
     pool, name = await pool_in(request), volume_in(request)
     if (given.new_size is None) == (given.new_name is None):
         raise InvalidInput({"new_size": 'or "new_name" must be given, and not both'})
@@ -148,9 +144,8 @@ async def _resize(request: web.Request, pool: Pool, name: str, size: int, force:
     return message(f'Resized volume "{name}" to size "{format_size(size)}" in pool "{pool.name}".')
 
 
-@routes.delete(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}")
-async def remove_volume(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
+@endpoints.delete("/storage/ceph/volume/{pool}/{volume}", "Remove a volume with its content.")
+async def remove_volume(request: web.Request, _given: Nothing) -> web.Response:
     pool, name = await pool_in(request), volume_in(request)
     state = state_of(request)
     async with volumes.reserved(state, pool.name, name, "the removal of the volume"):
@@ -159,9 +154,8 @@ async def remove_volume(request: web.Request) -> web.Response:
     return message(f'Removed volume "{name}" in pool "{pool.name}".')
 
 
-@routes.post(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}/clone")
-async def clone_volume(request: web.Request) -> web.Response:
-    given = await parameters(request, Clone)
+@endpoints.post("/storage/ceph/volume/{pool}/{volume}/clone", "Copy a volume.", Clone)
+async def clone_volume(request: web.Request, given: Clone) -> web.Response:
     pool, name = await pool_in(request), volume_in(request)
     new_name = need_name("volume", given.new_volume, "new_volume")
     async with volumes.reserved(state_of(request), pool.name, name, "a clone of the volume"):

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 BASE = "/pvc"
 CURRENT = f"{BASE}/current"
 LOCKS = f"{BASE}/locks"
+# Beside the generations: restoring a backup changes nobody's right to speak.
+TOKENS = f"{BASE}/tokens"
+PEER_KEY = f"{BASE}/peer-key"
 
 
 def lock_path(name: str) -> str:

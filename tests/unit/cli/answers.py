@@ -22,6 +22,7 @@ TAGS = [
     {"name": "web", "type": "user", "protected": False},
     {"name": "keep", "type": "user", "protected": True},
 ]
+TOKEN_OF_OPS = {"name": "ops", "role": "operate", "created_by": "root", "created_at": 1736078400.5, "problem": ""}
 LIFTED = [{"tag": "old", "who": 'token "ops"', "at": 1736078400.5}]
 WEB1: dict[str, Any] = {
     "name": "web1",
@@ -190,6 +191,7 @@ READS: dict[str, Any] = {
     "/vm": [WEB1, BROKEN],
     "/vm/web1": [WEB1],
     "/vm/db": [BROKEN],
+    "/node/hv1/log": {"name": "hv1", "data": "one\ntwo\n"},
     "/vm/web1/console": {"name": "web1", "data": "tick 1\ntick 2\n"},
     "/vm/web1/tags": {"name": "web1", "tags": TAGS, "unprotected": LIFTED},
     "/vm/web1/vcpu": {"name": "web1", "vcpu": 2, "vcpu_topology": "1/2/1"},
@@ -206,6 +208,7 @@ READS: dict[str, Any] = {
     "/storage/ceph/volume/local/web1": [VOLUME],
     "/storage/ceph/snapshot": [SNAPSHOT],
     "/tasks": [TASK],
+    "/tokens": [TOKEN_OF_OPS],
     f"/tasks/{TASK_ID}": DONE,
 }
 

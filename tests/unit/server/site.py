@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,30 @@ import aiohttp
 from aiohttp import web
 
 from pvc.agent.reconcile import Reconciler
-from pvc.agent.settings import Settings
+from pvc.agent.settings import Door, Settings
 from pvc.cluster import nodes, power
 from pvc.cluster.opening import open_state
 from pvc.cluster.state import Held, State
-from pvc.config import API, Agent, Config, Hypervisor, Upload
+from pvc.cluster.tokens import digest
+from pvc.config import Agent, Config, Hypervisor, Upload
+from pvc.errors import AlreadyExists
 from pvc.hypervisor.fake import FakeHypervisor
-from pvc.model.records import Node, Task
+from pvc.model.records import Node, Role, Task, Token, encode
 from pvc.server.app import build_app
-from pvc.server.auth import hashed
+from pvc.server.auth import TokenBook
 from pvc.server.session import Session
 from pvc.storage.base import Pools
 from pvc.storage.directory import DirectoryPool, open_directory
-from pvc.store.base import Source
+from pvc.store.base import Create, Source
 from pvc.store.embedded import EmbeddedSource
+from pvc.store.paths import TOKENS as TOKEN_FOLDER
 from pvc.units import KIB, MIB
 from tests.parts import documents
 from tests.unit.server.ceph import FakeCeph
 
-NODE, TOKEN = "hv1", "a token that only a test knows"
+NODE = "hv1"
+TOKENS = {role: f"a {role} token that only a test knows" for role in Role}
+TOKEN = TOKENS[Role.OPERATE]
 BASE = "/api/v1"
 UPLOADS = Upload(most_at_once=2, largest_bytes=64 * MIB, idle_timeout_s=5.0)
 
@@ -126,30 +131,44 @@ async def opened(
     """source: an embedded store of its own where none is given; closed in the end in either case."""
     source = source or await EmbeddedSource.open(str(folder / "pvc.db"))
     pool = await open_directory("local", folder / "pool")
-    session, first = Session(source), asyncio.Event()
+    session, book, first = Session(source), TokenBook(), asyncio.Event()
     config = Config(
-        api=API(tokens={"me": hashed(TOKEN)}),
         agent=Agent(node=NODE, detach_timeout_s=0.05),
         upload=UPLOADS,
         hypervisor=hypervisor or Hypervisor(),
     )
     pools = Pools({"local": pool})
     ceph = FakeCeph(folder, pools)
-    app = build_app(session, pools, config, ceph if with_ceph else None)
+    app = build_app(session, book, pools, config, ceph if with_ceph else None)
     keeping = asyncio.create_task(session.keep(lambda _state: first.set()))
     await first.wait()
+    state = await open_state(source)
+    await state.store.ensure(TOKEN_FOLDER)
+    for role in Role:
+        record = Token(name=role, role=role, digest=digest(TOKENS[role]), created_by="root", created_at=0.0)
+        with suppress(AlreadyExists):  # another site on the same store was first
+            await state.store.commit(Create(f"{TOKEN_FOLDER}/{role}", encode(record)))
+    await book.read(state.store)
+    following = asyncio.create_task(book.follow(state.store))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     await web.UnixSite(runner, str(folder / "pvc.sock")).start()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     local = aiohttp.UnixConnector(str(folder / "pvc.sock"))
     async with aiohttp.ClientSession(connector=local) as client, aiohttp.ClientSession() as network:
-        yield Site(folder, await open_state(source), pool, app, client, network, ceph, port=runner.addresses[1][1])
+        yield Site(folder, state, pool, app, client, network, ceph, port=runner.addresses[1][1])
     await runner.cleanup()
     keeping.cancel()
-    await asyncio.gather(keeping, return_exceptions=True)
+    following.cancel()
+    await asyncio.gather(keeping, following, return_exceptions=True)
     await pools.aclose()
     await source.aclose()
+
+
+def door(site: Site, listen: str = "") -> Door:
+    """Where an agent of this site answers."""
+    here = {name: str(site.folder / name) for name in ("agent.sock", "consoles", "agent.log")}
+    return Door(socket=here["agent.sock"], listen=listen, console_path=here["consoles"], log_path=here["agent.log"])
 
 
 @asynccontextmanager
