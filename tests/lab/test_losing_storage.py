@@ -43,7 +43,7 @@ def task(shell: Shell) -> dict[str, object]:
 def images(ceph: Ceph) -> list[str]:
     """What there really is in Ceph."""
     with ceph.admin() as cluster, closing(cluster.open_ioctx(POOL)) as pool:
-        return [str(name) for name in rbd.RBD().list(pool)]
+        return [str(entry["name"]) for entry in rbd.RBD().list2(pool)]
 
 
 def beginning(ceph: Ceph, image: str, length: int) -> bytes:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
+from typing import cast
 
 import pytest
 
 from pvc.cluster import leftovers, tasks, volumes
-from pvc.errors import SessionLost
+from pvc.errors import InUse, NotFound, SessionLost
 from pvc.model.records import Task, TaskStatus
+from pvc.storage.base import Pool
 from pvc.store.base import Create
 from pvc.store.paths import lock_path
 from tests.unit.cluster.house import House
@@ -78,3 +81,62 @@ async def test_a_deadline_inside_is_still_its_own(house: House) -> None:
         async with volumes.reserved(house.state, "local", "web1", "an upload"):
             async with asyncio.timeout(0):
                 await asyncio.Event().wait()
+
+
+class Shared:
+    """A pool with images that are no volumes. open: those that Ceph believes open."""
+
+    name = "vms"
+
+    def __init__(self, *unfinished: str, open_: Collection[str] = ()) -> None:
+        self.left, self.open = list(unfinished), open_
+
+    async def unfinished(self) -> dict[str, str]:
+        return {name: name.partition(".")[0] for name in self.left}
+
+    async def remove_orphans(self, among: Collection[str]) -> list[str]:
+        removed = [name for name in self.left if name in among and name not in self.open]
+        self.left = [name for name in self.left if name not in removed]
+        return removed
+
+
+async def sweep(house: House, pool: Shared) -> bool:
+    return await leftovers.sweep(house.other, cast(Pool, pool))
+
+
+async def test_what_a_dead_server_left_is_removed_and_what_is_held_is_not(house: House) -> None:
+    pool = Shared("web1.draft", "web2.draft")
+    async with volumes.reserved(house.state, "vms", "web2", "an upload"):
+        assert await sweep(house, pool) is False
+        assert pool.left == ["web2.draft"]
+    assert await sweep(house, pool) is False
+    assert pool.left == []
+
+
+async def test_what_ceph_believes_open_is_looked_at_again(house: House) -> None:
+    pool = Shared("web1.draft", open_=["web1.draft"])
+    assert await sweep(house, pool) is True
+    assert pool.left == ["web1.draft"]
+
+
+class Opened:
+    """A pool whose volume is open so many more times."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    async def is_open(self, name: str) -> bool:
+        if name != "web1":
+            raise NotFound(kind="volume", name=name)
+        self.times -= 1
+        return self.times >= 0
+
+
+async def test_a_volume_that_is_let_go_of_in_time_is_waited_for(house: House) -> None:
+    pools = cast(dict[str, Pool], {"vms": Opened(2)})
+    await volumes.closed(pools, ["vms/web1", "vms/gone"], 60)
+
+
+async def test_a_volume_that_somebody_keeps_open_is_in_use(house: House) -> None:
+    with pytest.raises(InUse, match="did not let go of it within 0 s"):
+        await volumes.closed(cast(dict[str, Pool], {"vms": Opened(9)}), ["vms/web1"], 0)
