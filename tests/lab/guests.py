@@ -31,9 +31,9 @@ def is_tick(line: str) -> bool:
 
 def goes_on(node: Node, uuid: str) -> None:
     """Return when the guest has said something new, which its node's disk tells without pvc."""
-    words = ["tail", "--lines=0", "--follow", str(node.host.folder / "consoles" / f"{uuid}.log")]
+    words = ["timeout", "60", "tail", "--lines=0", "--follow", str(node.host.folder / "consoles" / f"{uuid}.log")]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as tail:
-        assert any(map(is_tick, iter(tail.stdout.readline, "") if tail.stdout else ()))
+        assert any(map(is_tick, iter(tail.stdout.readline, "") if tail.stdout else ())), "The guest is silent."
         tail.terminate()
 
 

@@ -23,7 +23,7 @@ from tests.lab.lab import Lab, Node
 from tests.lab.mending import until_well
 from tests.parts.zookeeper import ZooKeeper
 
-pytestmark = [pytest.mark.real, pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.lab, pytest.mark.timeout(100)]
 
 
 def leader_and_follower(lab: Lab) -> tuple[ZooKeeper, ZooKeeper]:
@@ -87,7 +87,7 @@ def test_a_node_that_was_cut_off_is_in_doubt_and_comes_back_with_its_guests(lab:
             until(lambda: states(lab) == ["dead", "dead"])
             for server in lab.servers:
                 shown = server.shell.vm("web")
-                assert (shown["power"], shown["doubt"][:22]) == ("unknown", f'Node "{HOME}" does not')
+                assert (shown["power"], "does not answer" in shown["doubt"]) == ("unknown", True)
                 refused(server.shell, "vm", "start", "spare")
             goes_on(node, web)
             assert running(lab) == {web: [HOME]}
@@ -108,6 +108,7 @@ def test_a_host_that_dies_is_in_doubt_and_starts_its_guests_when_it_is_back(lab:
     assert running(lab) == {}
     node.libvirtd.start()
     node.agent.start()
+    until(lambda: node.libvirtd.guests().get("web"))
     with unharmed(lab, node, web):
         until_well(lab)
 

@@ -12,13 +12,13 @@ import rbd
 
 from tests import guest
 from tests.lab import faults
-from tests.lab.guests import goes_on, refusal, taken, unharmed, until
+from tests.lab.guests import refusal, taken, unharmed, until
 from tests.lab.invariants import running
 from tests.lab.lab import Lab, Node
 from tests.machine.shell import PROGRAM, Shell
 from tests.parts.ceph import POOL, Ceph
 
-pytestmark = [pytest.mark.real, pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.lab, pytest.mark.timeout(100)]
 
 OLD = b"old content " * (1 << 20)
 
@@ -77,7 +77,7 @@ def test_an_upload_whose_server_dies_has_failed_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("part", ["osd", "mon"])
-def test_a_ceph_that_hangs_is_said_to_and_guests_and_lists_go_on(lab: Lab, node: Node, web: str, part: str) -> None:
+def test_a_ceph_that_hangs_is_told_and_afterwards_guests_go_on(lab: Lab, node: Node, web: str, part: str) -> None:
     first, second = (server.shell for server in lab.servers)
     with unharmed(lab, node, web):
         with faults.frozen(getattr(lab.ceph, part)):
@@ -86,7 +86,6 @@ def test_a_ceph_that_hangs_is_said_to_and_guests_and_lists_go_on(lab: Lab, node:
                     first.run("storage", "volume", "add", POOL, "late", "8M")
                 )
                 assert second.vm("web")["power"] == "running"
-            goes_on(node, web)
             assert running(lab) == {web: [node.name]}
         taken(first, "storage", "volume", "add", POOL, "late", "8M")
         second.do("vm", "volume", "add", "web", f"{POOL}/late")
