@@ -6,13 +6,14 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rbd
 
 from tests import guest
 from tests.lab import faults
-from tests.lab.guests import refusal, taken, unharmed, until
+from tests.lab.guests import goes_on, refusal, taken, unharmed, until
 from tests.lab.lab import Lab, Node
 from tests.machine.shell import PROGRAM, Shell
 from tests.parts.ceph import POOL, Ceph
@@ -34,9 +35,9 @@ def half_uploaded(shell: Shell, volume: str, image: Path) -> Iterator[None]:
         client.kill()
 
 
-def task(shell: Shell) -> dict[str, object]:
-    """The newest upload."""
-    return dict(shell.ask("task", "list", "--kind", "upload")[-1])
+def newest(shell: Shell) -> list[dict[str, Any]]:
+    """The two newest uploads."""
+    return list(shell.ask("task", "list", "--kind", "upload")[-2:])
 
 
 def images(ceph: Ceph) -> list[str]:
@@ -54,37 +55,42 @@ def beginning(ceph: Ceph, image: str, length: int) -> bytes:
         return bytes(opened.read(0, length))
 
 
-@pytest.mark.parametrize("kind", ["raw", "qcow2"])
-def test_an_upload_whose_server_dies_has_failed_and_leaves_nothing(
-    lab: Lab, node: Node, web: str, tmp_path: Path, kind: str
+def test_uploads_whose_server_dies_have_failed_and_leave_nothing(
+    lab: Lab, node: Node, web: str, tmp_path: Path
 ) -> None:
     living, dying = lab.servers
-    living.shell.do("storage", "volume", "add", POOL, kind, "48M")
     (tmp_path / "old.raw").write_bytes(OLD)
-    living.shell.do("storage", "volume", "upload", POOL, kind, str(tmp_path / "old.raw"))
+    for volume in ("raw", "qcow2"):
+        living.shell.do("storage", "volume", "add", POOL, volume, "48M")
+        living.shell.do("storage", "volume", "upload", POOL, volume, str(tmp_path / "old.raw"))
     with unharmed(lab, node, web):
-        with half_uploaded(dying.shell, kind, getattr(guest.build(), kind)):
-            until(lambda: task(living.shell)["status"] == "running" and task(living.shell)["done"])
-            assert len(images(lab.ceph)) > 2
+        with (
+            half_uploaded(dying.shell, "raw", guest.build().raw),
+            half_uploaded(dying.shell, "qcow2", guest.build().qcow2),
+        ):
+            until(lambda: all(task["status"] == "running" and task["done"] for task in newest(living.shell)))
+            until(lambda: len(images(lab.ceph)) == 6)  # a draft each, and what qcow2 is received into
             dying.serve.kill()
-        until(lambda: task(living.shell)["status"] == "failed")
-        assert "ended, or lost the cluster store" in str(task(living.shell)["problem"])
-        until(lambda: sorted(images(lab.ceph)) == sorted(["web", kind]))
-        assert beginning(lab.ceph, kind, len(OLD)) == OLD
+        until(lambda: all(task["status"] == "failed" for task in newest(living.shell)))
+        for task in newest(living.shell):
+            assert "ended, or lost the cluster store" in task["problem"]["message"]
+        until(lambda: sorted(images(lab.ceph)) == ["qcow2", "raw", "web"])
+        assert [beginning(lab.ceph, volume, len(OLD)) == OLD for volume in ("raw", "qcow2")] == [True, True]
         dying.serve.start()
-        dying.shell.do("storage", "volume", "remove", POOL, kind, "-y")
+        for volume in ("raw", "qcow2"):
+            dying.shell.do("storage", "volume", "remove", POOL, volume, "-y")
 
 
-@pytest.mark.parametrize("part", ["osd", "mon"])
-def test_a_ceph_that_hangs_is_told_and_afterwards_guests_go_on(lab: Lab, node: Node, web: str, part: str) -> None:
+def test_a_ceph_that_hangs_is_told_and_afterwards_guests_go_on(lab: Lab, node: Node, web: str) -> None:
     first, second = (server.shell for server in lab.servers)
     with unharmed(lab, node, web):
-        with faults.frozen(getattr(lab.ceph, part)):
-            for _ in range(2):  # together longer than Ceph waits for a dead client
-                assert "Ceph did not answer in time" in refusal(
-                    first.run("storage", "volume", "add", POOL, "late", "8M")
-                )
-                assert second.vm("web")["power"] == "running"
+        for hanging, questions in ((lab.ceph.osd, 2), (lab.ceph.mon, 1)):
+            with faults.frozen(hanging):
+                for _ in range(questions):  # two last longer than Ceph waits for a dead client
+                    said = first.run("storage", "volume", "add", POOL, "late", "8M")
+                    assert "Ceph did not answer in time" in refusal(said)
+                    assert second.vm("web")["power"] == "running"
+            goes_on(node, web)
         taken(first, "storage", "volume", "add", POOL, "late", "8M")
         second.do("vm", "volume", "add", "web", f"{POOL}/late")
         first.hear("web", lambda line: "disks=vda:48M,vdb:8M" in line)
