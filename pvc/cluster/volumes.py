@@ -118,9 +118,22 @@ async def removable(state: State, pools: Mapping[str, Pool], vm: VM) -> list[str
 @asynccontextmanager
 async def reserved(state: State, pool: str, name: str, holder: str) -> AsyncIterator[None]:
     """Hold a volume for an upload or another change of its content. Raises Busy with the present holder."""
+    async with _held(state, f"volume.{pool}.{name}", "volume", f"{pool}/{name}", holder):
+        yield
+
+
+@asynccontextmanager
+async def pool_reserved(state: State, name: str, holder: str) -> AsyncIterator[None]:
+    """Hold the name of a pool that is made or removed. Raises Busy with the present holder."""
+    async with _held(state, f"pool.{name}", "pool", name, holder):
+        yield
+
+
+@asynccontextmanager
+async def _held(state: State, lock: str, kind: str, name: str, holder: str) -> AsyncIterator[None]:
     async with AsyncExitStack() as holding:
         try:
-            await holding.enter_async_context(state.store.lock(f"volume.{pool}.{name}", holder))
+            await holding.enter_async_context(state.store.lock(lock, holder))
         except Busy as exc:
-            raise Busy(kind="volume", name=f"{pool}/{name}", holder=str(exc.fields["holder"])) from exc
+            raise Busy(kind=kind, name=name, holder=str(exc.fields["holder"])) from exc
         yield
