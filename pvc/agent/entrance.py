@@ -10,7 +10,6 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import cast
 
 from aiohttp import web
 
@@ -108,10 +107,9 @@ async def _admit(connection: socket.socket, guest: _Guest, context: ssl.SSLConte
     """Until it is over."""
     handshake_s = patience_s if context is not None else None
     with suppress(OSError):  # the handshake came to nothing
-        made, _ = await asyncio.get_running_loop().connect_accepted_socket(
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
             lambda: guest, connection, ssl=context, ssl_handshake_timeout=handshake_s
         )
-        transport = cast(asyncio.Transport, made)
         with suppress(TimeoutError):
             async with asyncio.timeout(patience_s):
                 await guest.gone.wait()

@@ -66,7 +66,7 @@ async def answering(door: Door) -> AsyncIterator[Answering]:
         await runner.cleanup()
 
 
-def _server(runner: web.AppRunner) -> web.Server[web.Request]:
+def _server(runner: web.AppRunner) -> web.Server:
     if runner.server is None:
         raise RuntimeError("The runner is not set up.")
     return runner.server

@@ -14,6 +14,7 @@ from pvc.errors import InvalidInput
 
 # Without a meaning of their own in an expression.
 _WORD = re.compile(r"[\w-]+", re.ASCII)
+_LONGEST = 200
 
 _OPTIONS = re2.Options()
 # Bytes that an expression may be made into: bounds what one name costs to some ten microseconds.
@@ -23,11 +24,13 @@ _OPTIONS.log_errors = False
 
 
 def matcher(limit: str | None) -> Callable[[str], bool]:
-    """Raises InvalidInput when `limit` is not a regular expression."""
+    """Raises InvalidInput when `limit` is not a regular expression, or a large one."""
     if not limit:
         return lambda _text: True
     if _WORD.fullmatch(limit):
         return lambda text: limit in text
+    if len(limit) > _LONGEST:
+        raise InvalidInput({"limit": f"must be at most {_LONGEST} characters"})
     try:
         pattern = re2.compile(_bytes(limit), _OPTIONS)
     except re2.error as exc:

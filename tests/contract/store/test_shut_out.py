@@ -70,7 +70,7 @@ async def test_a_watch_waits_for_what_it_may_not_see(own_zookeeper: ZooKeeper, s
     async with store.watch(children=[FOLDER]) as watch:
         waiting = asyncio.create_task(watch.wait())
         with client(own_zookeeper, *US) as owner:
-            owner.create(f"{FOLDER}/b", acl=[make_digest_acl(*US, all=True)])
+            owner.create(f"{FOLDER}/b")
             owner.set_acls(FOLDER, [make_digest_acl(*OTHERS, all=True)])
         await asyncio.to_thread(give, own_zookeeper, OTHERS, US, (FOLDER,))
         await waiting
