@@ -222,6 +222,7 @@ async def test_what_a_guest_uses_is_shown_with_what_it_has(bare: Site, tmp_path:
 
 async def test_a_vm_is_in_doubt_while_its_node_cannot_tell_how_it_is(bare: Site) -> None:
     await nodes.join(bare.state, Node(name=NODE))
+    await nodes.publish(bare.state, NODE, RUNS)
     uuid = await bare.define("web1")
     seen = {uuid: Observed(power=Power.RUNNING)}
 
