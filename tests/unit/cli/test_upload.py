@@ -87,6 +87,18 @@ def test_holes_are_left_out_from_where_stdin_stands(pvc: PVC, api: FakeAPI, spar
     assert api.request.body == framed(7 * MIB // 2, [(0, (b"x" * (MIB // 2 - 1)).ljust(MIB // 2, b"\0"))])
 
 
+def test_holes_are_left_out_between_runs_and_short_ones_are_sent(pvc: PVC, api: FakeAPI, tmp_path: Path) -> None:
+    with (tmp_path / "runs").open("wb") as file:
+        file.truncate(6 * MIB)
+        for start in (0, 32 << 10, 96 << 10, 2 * MIB, 5 * MIB):
+            file.seek(start)
+            file.write(b"x" * 4096)
+    assert pvc(*LINE, str(tmp_path / "runs")).returncode == 0
+    image = (tmp_path / "runs").read_bytes()
+    ends = [(0, 128 << 10), (2 * MIB, 2 * MIB + (64 << 10)), (5 * MIB, 5 * MIB + (64 << 10))]
+    assert api.request.body == framed(6 * MIB, [(start, image[start:end]) for start, end in ends])
+
+
 def test_a_file_that_is_one_hole_is_sent_as_that(pvc: PVC, api: FakeAPI, tmp_path: Path) -> None:
     with (tmp_path / "hole").open("wb") as file:
         file.truncate(1 << 40)
