@@ -158,6 +158,11 @@ class Agent:
     node: str = ""
     # Where this agent answers `pvc serve`: a unix socket (standalone).
     socket: str = "/run/pvc/agent.sock"
+    # The machine whose place this one takes in the cluster, as `pvc node info` shows it: only after that one is off for
+    # good, for two that both run a node's guests destroy their disks.
+    replaces: str = ""
+    # Memory (MiB) that the machine keeps for itself: no VM is placed on the node that would need it.
+    memory_reserve_mib: int = 512
     # Seconds between two full looks at everything, besides those that events cause.
     interval_s: float = 10.0
     # Seconds a guest has to shut down before the plug is pulled, unless the request says otherwise.
@@ -168,6 +173,8 @@ class Agent:
     def problems(self) -> Iterator[str]:
         if self.node and not _NAME.fullmatch(self.node):
             yield "agent.node must have only letters, digits, dots, dashes or underscores."
+        if self.memory_reserve_mib < 0:
+            yield "agent.memory_reserve_mib must not be negative."
         for name in ("interval_s", "shutdown_timeout_s", "detach_timeout_s"):
             if getattr(self, name) <= 0:
                 yield f"agent.{name} must be more than 0."
@@ -195,6 +202,17 @@ class Upload:
                 yield f"upload.{item.name} must be more than 0."
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    # How a node is chosen for a VM that names neither node nor selector: "mem" (most memory free), "memprov" (least
+    # memory promised to VMs, running or not), "vcpus", "load", "vms" (fewest).
+    selector: str = "memprov"
+
+    def problems(self) -> Iterator[str]:
+        if self.selector not in ("mem", "memprov", "vcpus", "load", "vms"):
+            yield 'placement.selector must be "mem", "memprov", "vcpus", "load" or "vms".'
+
+
 def _default_pools() -> dict[str, AnyPool]:
     return {"local": DirectoryPool(path="/var/lib/pvc/pools/local")}
 
@@ -209,6 +227,7 @@ class Config:
     pools: dict[str, AnyPool] = field(default_factory=_default_pools)
     hypervisor: Hypervisor = field(default_factory=Hypervisor)
     agent: Agent = field(default_factory=Agent)
+    placement: Placement = field(default_factory=Placement)
     upload: Upload = field(default_factory=Upload)
 
     @property
@@ -218,7 +237,7 @@ class Config:
     def problems(self) -> Iterator[str]:
         if self.log_level not in ("debug", "info", "warning"):
             yield 'log_level must be "debug", "info" or "warning".'
-        for name in ("api", "store", "hypervisor", "agent", "upload"):
+        for name in ("api", "store", "hypervisor", "agent", "placement", "upload"):
             yield from getattr(self, name).problems()
         for name, pool in self.pools.items():
             if not _NAME.fullmatch(name):

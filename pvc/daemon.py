@@ -136,12 +136,14 @@ async def _serve(settings: Config) -> None:
 
 async def _agent_in(settings: Config, source: Any, pools: Any, ready: Callable[[], None]) -> None:
     from pvc.agent import main as agent
+    from pvc.agent.machine import identity
     from pvc.agent.settings import settings_from
     from pvc.hypervisor.libvirt import LibvirtHypervisor
 
     hypervisor = LibvirtHypervisor(settings.hypervisor.uri, settings.hypervisor.domain_type)
+    told = settings_from(settings, await asyncio.to_thread(identity))
     try:
-        await agent.run(source, hypervisor, pools, settings_from(settings), settings.agent.socket, ready)
+        await agent.run(source, hypervisor, pools, told, settings.agent.socket, ready)
     finally:
         await hypervisor.aclose()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pvc.hypervisor.base import Event, Seen
 from pvc.model import observing
+from pvc.model.observing import Live
 from pvc.model.records import Ending, Observed, Power
 from pvc.model.states import Situation, backoff_s
 
@@ -52,12 +53,12 @@ class Memory:
             for uuid in known.keys() - kept:
                 del known[uuid]
 
-    def look(self, uuid: str, seen: Seen | None, free_slots: int | None) -> Situation:
+    def look(self, uuid: str, seen: Seen | None, live: Live | None) -> Situation:
         """Take in what a complete list of domains shows of one VM: `seen` is None when it is not on it."""
         now, before = self._clock(), self.of(uuid)
         if seen is not None and seen.power is not Power.OFF:
             self._took_note_alive(uuid, now)
-            self._observed[uuid] = observing.alive(before, seen.power, seen.run, free_slots)
+            self._observed[uuid] = observing.alive(before, seen.power, seen.run, live)
             return Situation(power=seen.power, run=seen.run)
         if self._may_still_hear(uuid, before, now):
             return Situation(power=Power.UNKNOWN)

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 
 from pvc import __version__
 from pvc.agent import peer
-from pvc.agent.reconcile import Reconciler
+from pvc.agent.reconcile import FAREWELL_S, Reconciler
 from pvc.agent.settings import Settings
 from pvc.cluster import nodes
 from pvc.cluster.opening import open_state
-from pvc.errors import StoreUnavailable
+from pvc.cluster.state import State
+from pvc.errors import PVCError, StoreUnavailable
 from pvc.hypervisor.base import Hypervisor
 from pvc.model.records import Node
 from pvc.storage.base import Pool
@@ -34,21 +35,36 @@ async def run(
 ) -> None:
     """Until cancelled. ready: called when the node is recorded and its guests are adopted."""
     async with peer.answering(socket, settings.console_path) as address:
-        node = Node(name=settings.node, peer=address, pvc_version=__version__)
+        node = Node(name=settings.node, peer=address, pvc_version=__version__, machine=settings.machine)
         reconciler = Reconciler(hypervisor, pools, settings)
         while True:
             try:
-                await _one_session(source, reconciler, node, ready)
+                await _one_session(source, reconciler, node, settings.replaces, ready)
             except StoreUnavailable as exc:
                 log.warning("%s; VMs stay as they are", exc)
             await asyncio.sleep(_RETRY_S)
 
 
-async def _one_session(source: Source, reconciler: Reconciler, node: Node, ready: Callable[[], None]) -> None:
+async def _one_session(
+    source: Source, reconciler: Reconciler, node: Node, replaces: str, ready: Callable[[], None]
+) -> None:
     state = await open_state(source)
     try:
-        await nodes.join(state, node)
+        await nodes.join(state, node, replaces)
         log.info('Node "%s" joined', node.name)
-        await reconciler.run(state, ready)
+        await _until_told(state, reconciler, node.name, ready)
     finally:
         await state.store.aclose()
+
+
+async def _until_told(state: State, reconciler: Reconciler, name: str, ready: Callable[[], None]) -> None:
+    """An agent that is told to end says that it ended in order: so it is told from one that died."""
+    try:
+        await reconciler.run(state, ready)
+    except asyncio.CancelledError:
+        try:
+            async with asyncio.timeout(FAREWELL_S):
+                await nodes.leave(state, name)
+        except (PVCError, TimeoutError) as exc:
+            log.warning("The cluster is not told that this agent ended: %s", exc or "its store does not answer")
+        raise

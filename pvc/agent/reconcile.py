@@ -12,7 +12,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
+from msgspec.structs import replace
+
 from pvc.agent import steps
+from pvc.agent.gather import Gatherer, by_mac, fitted
 from pvc.agent.look import Memory
 from pvc.agent.settings import Settings
 from pvc.agent.shutdowns import Shutdowns
@@ -29,11 +32,16 @@ from pvc.errors import (
 )
 from pvc.hypervisor import domxml
 from pvc.hypervisor.base import Event, Facts, Hypervisor, Seen
-from pvc.model.records import VM, NodeStatus, Power
+from pvc.model.observing import Live
+from pvc.model.records import VM, DaemonState, NodeStatus, Power, Use
 from pvc.model.states import Situation, Step, plan
 from pvc.storage.base import Pool
+from pvc.store.base import MAX_VALUE
 
 log = logging.getLogger("pvc.agent")
+
+# How long an agent that ends tries to say so.
+FAREWELL_S = 3.0
 
 
 class Reconciler:
@@ -59,8 +67,12 @@ class Reconciler:
         self._shutdowns = Shutdowns(clock, settings.ask_again_s, settings.shutdown_timeout_s)
         self._wake = asyncio.Event()
         self._steps: dict[str, asyncio.Task[None]] = {}
-        self._slots: dict[tuple[str, int | None], int] = {}
+        self._lives: dict[tuple[str, int | None], Live] = {}
+        self._gatherer = Gatherer(hypervisor, settings.use_patience_s)
         self._facts: Facts | None = None
+        self._looked_at = 0.0
+        self._use: dict[str, Use] = {}
+        self._use_problem = ""
         self._facts_due = 0.0
         self._published: NodeStatus | None = None
         hypervisor.subscribe(self._hear)
@@ -83,8 +95,12 @@ class Reconciler:
                 if listener.done():
                     listener.result()
                 await self._sleep(began)
+        except asyncio.CancelledError:
+            await self._say_goodbye()
+            raise
         finally:
             await _cancel(listener, *self._steps.values())
+            await self._gatherer.aclose()
 
     async def _try_cycle(self) -> None:
         try:
@@ -141,31 +157,40 @@ class Reconciler:
         uuids = {held.record.uuid for held in mine}
         self._memory.forget_but(uuids)
         self._shutdowns.forget_but(uuids)
+        self._lives = {key: live for key, live in self._lives.items() if key[0] in uuids}
         known = uuids | {item.key for item in records if not isinstance(item, Held)}
         strays = sorted(one.name for uuid, one in seen.items() if uuid not in known)
         await self._publish(self._status(facts, tuple(strays)))
 
     async def _fresh_facts(self) -> Facts:
+        """Facts, and what guests use, are of the last regular look: a counter that moved is no reason to write."""
         if self._facts is None or self._clock() >= self._facts_due:
             self._facts = await self._hypervisor.facts()
+            self._use, self._use_problem = await self._gatherer.use()
+            self._looked_at = self._state.now()
             self._facts_due = self._clock() + self._settings.interval_s
         return self._facts
 
     async def _look(self, uuid: str, seen: Seen | None) -> Situation:
-        slots = await self._free_slots(seen) if seen is not None else None
-        situation = self._memory.look(uuid, seen, slots)
+        live = await self._live(seen) if seen is not None else None
+        situation = self._memory.look(uuid, seen, live)
         if situation.power is Power.OFF:
             self._shutdowns.forget(uuid)
+            self._use.pop(uuid, None)
+            self._forget_live(uuid)
         return situation
 
-    async def _free_slots(self, seen: Seen) -> int | None:
+    def _forget_live(self, uuid: str) -> None:
+        self._lives = {key: live for key, live in self._lives.items() if key[0] != uuid}
+
+    async def _live(self, seen: Seen) -> Live | None:
         key = (seen.uuid, seen.run)
-        if key not in self._slots:
+        if key not in self._lives:
             try:
-                self._slots[key] = domxml.free_slots(await self._hypervisor.xml(seen.uuid))
+                self._lives[key] = domxml.live(await self._hypervisor.xml(seen.uuid))
             except NotFound:
                 return None
-        return self._slots[key]
+        return self._lives[key]
 
     def _begin(self, held: Held[VM], step: Step | None, now: Situation) -> None:
         vm = held.record
@@ -206,7 +231,7 @@ class Reconciler:
         try:
             await steps.run_task(hands, held, power)
         finally:
-            self._slots = {key: slots for key, slots in self._slots.items() if key[0] != held.record.uuid}
+            self._forget_live(held.record.uuid)
 
     def _launch(self, vm: VM, step: Step, work: Coroutine[Any, Any, None]) -> None:
         log.info('VM "%s": %s', vm.name, step)
@@ -230,6 +255,9 @@ class Reconciler:
 
     def _status(self, facts: Facts, strays: tuple[str, ...]) -> NodeStatus:
         return NodeStatus(
+            daemon=DaemonState.RUN,
+            looked_at=self._looked_at,
+            os=facts.os,
             domain_type=facts.domain_type,
             domain_type_reason=facts.reason,
             arch=facts.arch,
@@ -237,18 +265,41 @@ class Reconciler:
             cpu_count=facts.cpu_count,
             memory_total=facts.memory_total,
             memory_free=facts.memory_free,
+            memory_reserve=self._settings.memory_reserve,
             load=facts.load,
             libvirt_version=facts.libvirt_version,
             qemu_version=facts.qemu_version,
             strays=strays,
             vms=self._memory.all(),
+            use=self._own_use(),
+            use_problem=self._use_problem,
         )
 
+    def _own_use(self) -> dict[str, Use]:
+        """By UUID, of guests that run; NICs by MAC."""
+        seen = self._memory.all()
+        lives = {uuid: live for (uuid, run), live in self._lives.items() if uuid in seen and seen[uuid].run == run}
+        return {uuid: by_mac(self._use[uuid], live) for uuid, live in lives.items() if uuid in self._use}
+
     async def _publish_problem(self, problem: str) -> None:
+        """Facts of the last look that succeeded stay: the machine is the same."""
         with suppress(StoreUnavailable):
-            await self._publish(NodeStatus(problem=problem, vms=self._memory.all()))
+            last = self._published or await self._state.node_status(self._settings.node)
+            await self._publish(
+                replace(last, daemon=DaemonState.RUN, problem=problem, vms=self._memory.all(), use={}, use_problem="")
+            )
+
+    async def _say_goodbye(self) -> None:
+        """The store may be away, and who ends must not wait for it."""
+        try:
+            async with asyncio.timeout(FAREWELL_S):
+                last = self._published or await self._state.node_status(self._settings.node)
+                await self._publish(replace(last, daemon=DaemonState.SHUTDOWN))
+        except (PVCError, TimeoutError) as exc:
+            log.warning("The cluster is not told that this agent ends: %s", exc or "its store does not answer")
 
     async def _publish(self, status: NodeStatus) -> None:
+        status = fitted(status, MAX_VALUE)
         if status != self._published:
             await nodes.publish(self._state, self._settings.node, status)
             self._published = status

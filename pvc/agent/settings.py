@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pvc.config import Config
+from pvc.units import MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +14,10 @@ class Settings:
 
     node: str
     console_path: str
+    # "" where no other machine can bear the node's name.
+    machine: str = ""
+    replaces: str = ""
+    memory_reserve: int = 0
     hotplug_slots: int = 8
     interval_s: float = 10.0
     shutdown_timeout_s: float = 180.0
@@ -21,11 +26,16 @@ class Settings:
     ask_again_s: float = 10.0
     # How long after a guest vanished its event may still come.
     event_grace_s: float = 2.0
+    # How long a look waits for what guests use.
+    use_patience_s: float = 2.0
 
 
-def settings_from(config: Config) -> Settings:
+def settings_from(config: Config, machine: str) -> Settings:
     return Settings(
         node=config.agent.node_name,
+        machine="" if config.standalone else machine,
+        replaces=config.agent.replaces,
+        memory_reserve=config.agent.memory_reserve_mib * MIB,
         console_path=config.hypervisor.console_path,
         hotplug_slots=config.hypervisor.hotplug_slots,
         interval_s=config.agent.interval_s,

@@ -40,7 +40,7 @@ GROUPS = {
 
 COMMANDS = (
     "status",
-    *("node list", "node info"),
+    *("node list", "node info", "node remove"),
     *("vm list", "vm info", "vm dump", "vm define", "vm modify", "vm rename"),
     *("vm start", "vm restart", "vm shutdown", "vm stop", "vm disable"),
     *("vm undefine", "vm remove", "vm log"),
@@ -73,6 +73,8 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.node_list as module
         case "node info":
             import pvc.cli.commands.node_info as module
+        case "node remove":
+            import pvc.cli.commands.node_remove as module
         case "network list":
             import pvc.cli.commands.network_list as module
         case "network info":

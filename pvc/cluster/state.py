@@ -12,7 +12,7 @@ import msgspec
 
 from pvc.errors import Changed, Corrupt, NotFound
 from pvc.model import names
-from pvc.model.records import VM, Network, Node, NodeStatus, Observed, Task, decode, encode
+from pvc.model.records import VM, Network, Node, NodeStatus, Observed, Task, Waiting, decode, encode
 from pvc.store.base import Entry, Put, Store
 from pvc.store.paths import Paths
 
@@ -87,10 +87,14 @@ class State:
         return await self._all(Node, self.paths.nodes)
 
     async def node(self, name: str) -> Held[Node]:
+        return _held(Node, await self.node_entry(name), name)
+
+    async def node_entry(self, name: str) -> Entry:
+        """The record as it is stored, readable or not. Raises NotFound."""
         if names.problem_with("node", name):
             raise NotFound(kind="node", name=name)
         try:
-            return _held(Node, await self.store.get(self.paths.node(name)), name)
+            return await self.store.get(self.paths.node(name))
         except NotFound as exc:
             raise NotFound(kind="node", name=name) from exc
 
@@ -105,6 +109,14 @@ class State:
     async def node_alive(self, name: str) -> bool:
         [entry] = await self.store.get_many([self.paths.node_alive(name)])
         return entry is not None
+
+    async def node_waiting(self, name: str) -> Waiting | None:
+        """An agent that bears the node's name and is not the node, or not yet."""
+        [entry] = await self.store.get_many([self.paths.node_waiting(name)])
+        try:
+            return decode(Waiting, entry.value, name) if entry else None
+        except Corrupt as exc:
+            return Waiting(machine="", reason=str(exc))
 
     async def observed(self, vm: VM) -> Observed:
         return (await self.node_status(vm.node)).vms.get(vm.uuid, Observed())

@@ -11,13 +11,23 @@ from msgspec.structs import replace
 
 from pvc.cluster import networks, power, volumes
 from pvc.cluster.state import Held, State
-from pvc.errors import AlreadyExists, Busy, Changed, Conflict, InvalidInput, NotPermitted, PVCError
+from pvc.errors import (
+    AlreadyExists,
+    Busy,
+    Changed,
+    Conflict,
+    InvalidInput,
+    NodeUnavailable,
+    NotFound,
+    NotPermitted,
+    PVCError,
+)
 from pvc.model import domain, names
 from pvc.model.foreign import foreign_parts
 from pvc.model.records import VM, Desired, Power, encode
 from pvc.model.states import is_over
 from pvc.storage.base import Pool
-from pvc.store.base import Create, Delete
+from pvc.store.base import Check, Create, Delete
 
 HOW_INSTEAD = (
     'a disk is written as <disk type="volume"> with <source pool="POOL" volume="VOLUME"/>, a NIC as '
@@ -61,19 +71,25 @@ async def check_xml(state: State, xml: str, uuid: str, *, allow_host_devices: bo
 
 
 async def define(state: State, pools: Mapping[str, Pool], vm: VM) -> None:
-    """Raises AlreadyExists for a name or UUID that is taken, NotFound or InUse for a volume."""
+    """Raises AlreadyExists for a name or UUID that is taken, NotFound or InUse for a volume, NotFound for a node."""
     if await _name_taken(state, vm.name):
         raise AlreadyExists(kind="VM", name=vm.name)
+    node, path = await state.node_entry(vm.node), state.paths.node(vm.node)
     try:
         async with volumes.claimed(state, vm, volumes.of_vm(vm)):
             await volumes.check_present(pools, vm)
             await state.store.commit(
+                Check(path, node.version),
                 Create(state.paths.vm(vm.uuid), encode(vm)),
                 Create(state.paths.vm_name(vm.name), vm.uuid.encode()),
             )
     except AlreadyExists as exc:
         taken = vm.uuid if exc.fields["name"] == state.paths.vm(vm.uuid) else vm.name
         raise AlreadyExists(kind="VM", name=taken) from exc
+    except (Changed, NotFound) as exc:
+        if exc.fields["name"] != path:
+            raise
+        raise NodeUnavailable(name=vm.node, reason="it was changed or removed meanwhile") from exc
 
 
 def diff(old: str, new: str) -> str:

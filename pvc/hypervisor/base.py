@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from pvc.model.records import Ending, Power
+from pvc.model.records import Ending, Power, Use
 from pvc.storage.base import Secret
 
 
@@ -35,6 +35,7 @@ class Facts:
     hostname: str
     domain_type: str  # "kvm" or "qemu"
     arch: str
+    os: str
     kernel: str
     cpu_count: int
     memory_total: int
@@ -63,6 +64,13 @@ class Hypervisor(Protocol):
         ...
 
     async def facts(self) -> Facts: ...
+
+    async def use(self) -> dict[str, Use]:
+        """What every domain has used, by UUID, in one call; NICs are named as the host names them, not by MAC.
+
+        It asks QEMU: one that hangs holds up the answer, which says nothing of others then.
+        """
+        ...
 
     async def keep_secret(self, secret: Secret) -> None:
         """Keep it for the disks that name it, in place of what was kept before; nobody reads it out again."""

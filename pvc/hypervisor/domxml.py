@@ -9,6 +9,7 @@ from lxml import etree
 from pvc.errors import InvalidXML
 from pvc.model import domain
 from pvc.model.domain import Element
+from pvc.model.observing import Live
 from pvc.storage.base import FileSource, RBDSource, Secret, Source
 
 NAMESPACE = "urn:pvc:run"
@@ -183,9 +184,21 @@ def alias_of(device_xml: str) -> str:
     return alias.get("name", "")
 
 
-def free_slots(live: str) -> int:
-    """PCI ports of the running guest that a device can still be plugged into."""
-    root = etree.fromstring(live.encode())
+def live(text: str) -> Live:
+    """What the running guest's own XML tells."""
+    root = etree.fromstring(text.encode())
+    console = root.find("devices/console")
+    named = ((node.find("target"), domain.nic(node).mac) for node in root.iterfind("devices/interface"))
+    return Live(
+        free_slots=_free_slots(root),
+        console=console.get("type", "") if console is not None else "",
+        vnc=domain.vnc(root),
+        macs={target.get("dev", ""): mac for target, mac in named if target is not None},
+    )
+
+
+def _free_slots(root: Element) -> int:
+    """PCI ports that a device can still be plugged into."""
     used = {address.get("bus") for address in root.iterfind(".//devices//address[@type='pci']")}
     if _machine_is_pcie(root):
         ports = [c for c in root.iterfind("devices/controller") if c.get("model") == "pcie-root-port"]

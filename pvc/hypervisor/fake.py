@@ -17,7 +17,7 @@ from pvc.errors import AlreadyExists, HypervisorRefused, HypervisorUnavailable, 
 from pvc.hypervisor import domxml
 from pvc.hypervisor.base import Event, Facts, Seen
 from pvc.model import domain
-from pvc.model.records import Ending, Power
+from pvc.model.records import CPUUse, DiskUse, Ending, MemoryUse, NicUse, Power, Use
 from pvc.storage.base import Secret
 
 
@@ -25,6 +25,7 @@ from pvc.storage.base import Secret
 class _Guest:
     root: domain.Element
     power: Power = Power.RUNNING
+    spent: int = 0
     deaf: bool = False
     clinging: bool = False
     released: asyncio.Event = field(default_factory=asyncio.Event)
@@ -40,6 +41,9 @@ class FakeHypervisor:
         self._away = ""
         self.acts: list[tuple[str, str]] = []
         self.starts: dict[str, int] = {}
+        self._fluent = asyncio.Event()
+        self._fluent.set()
+        self._plugged = 0
         self.secrets: dict[str, bytes] = {}
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
@@ -56,6 +60,7 @@ class FakeHypervisor:
             hostname="fake",
             domain_type="qemu",
             arch="x86_64",
+            os="Fake 1",
             kernel="6.1",
             cpu_count=4,
             memory_total=8 << 30,
@@ -65,6 +70,11 @@ class FakeHypervisor:
             qemu_version="7.2.0",
             reason="It is a fake.",
         )
+
+    async def use(self) -> dict[str, Use]:
+        await self._answer()
+        await self._fluent.wait()
+        return {uuid: self._use(guest) for uuid, guest in self._guests.items()}
 
     async def keep_secret(self, secret: Secret) -> None:
         await self._answer()
@@ -78,6 +88,7 @@ class FakeHypervisor:
             raise AlreadyExists(kind="domain", name=uuid)
         for number, node in enumerate(root.iterfind("devices/*")):
             _give_alias(node, f"device{number}")
+            self._plug(node)
         self._guests[uuid] = _Guest(root)
         self.starts[uuid] = self.starts.get(uuid, 0) + 1
         self._tell(Event(uuid=uuid))
@@ -105,6 +116,7 @@ class FakeHypervisor:
         if devices is None:
             devices = etree.SubElement(guest.root, "devices")
         _give_alias(device, f"device{len(devices)}x{len(self.acts)}")
+        self._plug(device)
         devices.append(device)
 
     async def detach(self, uuid: str, device_xml: str, timeout_s: float) -> None:
@@ -169,6 +181,18 @@ class FakeHypervisor:
         self._away = reason
         self._tell(Event(uuid=""))
 
+    def spend(self, uuid: str, amount: int) -> None:
+        """The guest has used `amount` of everything."""
+        self._guest(uuid).spent = amount
+
+    def stammer(self) -> None:
+        """Statistics do not come any more: the QEMU of some guest hangs."""
+        self._fluent.clear()
+
+    def speak(self) -> None:
+        """Statistics come again."""
+        self._fluent.set()
+
     def devices(self, uuid: str) -> list[str]:
         """Disk targets and MACs that the guest has."""
         root = self._guest(uuid).root
@@ -183,6 +207,24 @@ class FakeHypervisor:
         element = guest.root.find(f"metadata/{{{domxml.NAMESPACE}}}run")
         run = None if element is None else domxml.run_of(etree.tostring(element, encoding="unicode"))
         return Seen(uuid=uuid, name=guest.root.findtext("name") or "", power=guest.power, run=run)
+
+    def _plug(self, node: domain.Element) -> None:
+        """As libvirt does: a NIC gets a name on the host, a screen its port."""
+        self._plugged += 1
+        if node.tag == "interface" and node.find("target") is None:
+            etree.SubElement(node, "target", dev=f"vnet{self._plugged}")
+        if node.tag == "graphics" and node.get("port") == "-1":
+            node.set("port", str(5900 + self._plugged))
+
+    def _use(self, guest: _Guest) -> Use:
+        spent = guest.spent
+        nics = [node.find("target") for node in guest.root.iterfind("devices/interface")]
+        return Use(
+            memory=MemoryUse(actual=65536, rss=spent),
+            cpu=CPUUse(cpu_time=spent, user_time=spent, system_time=spent),
+            nics={nic.get("dev", ""): NicUse(rd_bytes=spent, wr_bytes=spent) for nic in nics if nic is not None},
+            disks={disk.dev: DiskUse(rd_bytes=spent, wr_bytes=spent) for disk in domain.disks(guest.root)},
+        )
 
     def _end(self, uuid: str, ending: Ending) -> None:
         del self._guests[uuid]

@@ -21,10 +21,10 @@ import libvirt
 from lxml import etree
 
 from pvc.errors import AlreadyExists, HypervisorRefused, HypervisorUnavailable, NotFound, PVCError, Timeout
-from pvc.hypervisor import domxml
+from pvc.hypervisor import bulk, domxml
 from pvc.hypervisor.base import Event, Facts, Seen
 from pvc.hypervisor.domaintype import choose_domain_type
-from pvc.model.records import Ending, Power
+from pvc.model.records import Ending, Power, Use
 from pvc.storage.base import Secret
 
 P = ParamSpec("P")
@@ -56,6 +56,12 @@ _UNREACHABLE = (
     libvirt.VIR_ERR_RPC,
     libvirt.VIR_ERR_AUTH_FAILED,
     libvirt.VIR_ERR_AUTH_UNAVAILABLE,
+)
+_USE = (
+    libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
+    | libvirt.VIR_DOMAIN_STATS_BALLOON
+    | libvirt.VIR_DOMAIN_STATS_INTERFACE
+    | libvirt.VIR_DOMAIN_STATS_BLOCK
 )
 _KEEPALIVE_S, _KEEPALIVE_MISSES = 5, 3
 
@@ -99,6 +105,9 @@ class LibvirtHypervisor:
 
     async def facts(self) -> Facts:
         return await self._call(self._read_facts)
+
+    async def use(self) -> dict[str, Use]:
+        return await self._call(self._read_use)
 
     async def keep_secret(self, secret: Secret) -> None:
         await self._call(self._set_secret, secret)
@@ -217,6 +226,11 @@ class LibvirtHypervisor:
                 self._runs[key] = None
         return Seen(uuid=uuid, name=domain.name(), power=_POWER.get(state, Power.UNKNOWN), run=self._runs[key])
 
+    def _read_use(self) -> dict[str, Use]:
+        flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+        stats = self._open().getAllDomainStats(_USE, flags)
+        return {domain.UUIDString(): bulk.use_of(found) for domain, found in stats}
+
     def _read_facts(self) -> Facts:
         connection = self._open()
         info = connection.getInfo()
@@ -228,6 +242,7 @@ class LibvirtHypervisor:
             domain_type=domain_type,
             reason=reason,
             arch=info[0],
+            os=_os_name(),
             kernel=platform.release(),
             cpu_count=info[2],
             memory_total=memory.get("total", 0) * 1024,
@@ -310,6 +325,13 @@ def _guest_types(capabilities: str) -> set[str]:
     arch = root.findtext("host/cpu/arch")
     nodes = root.iterfind("guest/arch")
     return {kind.get("type", "") for node in nodes if node.get("name") == arch for kind in node.iterfind("domain")}
+
+
+def _os_name() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        return platform.system()
 
 
 def _version(number: int) -> str:

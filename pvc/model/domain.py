@@ -154,7 +154,7 @@ def describe(text: str) -> Domain:
     """Raises InvalidXML."""
     root = parse(text)
     kind = root.find("os/type")
-    graphics = root.find("devices/graphics")
+    listen, port = vnc(root) or ("None", "None")
     console = root.find("devices/console")
     return Domain(
         name=root.findtext("name") or "",
@@ -167,14 +167,23 @@ def describe(text: str) -> Domain:
         arch=kind.get("arch", "") if kind is not None else "",
         machine=kind.get("machine", "") if kind is not None else "",
         console=console.get("type", "") if console is not None else "",
-        vnc_listen=graphics.get("listen", "") if graphics is not None else "None",
-        vnc_port=graphics.get("port", "") if graphics is not None else "None",
+        vnc_listen=listen,
+        vnc_port=port,
         emulator=root.findtext("devices/emulator") or "",
         features=tuple(str(item.tag) for item in root.iterfind("features/*")),
         disks=tuple(disks(root)),
         nics=tuple(nics(root)),
         controllers=tuple((c.get("type", ""), c.get("model")) for c in root.iterfind("devices/controller")),
     )
+
+
+def vnc(root: Element) -> tuple[str, str] | None:
+    """Address and port of the VNC screen; the port is "" where libvirt is still to choose it, None without a screen."""
+    node = root.find("devices/graphics[@type='vnc']")
+    if node is None:
+        return None
+    port = node.get("port", "")
+    return node.get("listen", ""), "" if port == "-1" else port
 
 
 def disks(root: Element) -> Iterator[Disk]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 from msgspec.structs import replace
 
 from pvc.model.records import Ending, Observed, Power
@@ -16,9 +19,20 @@ _ENDED = {
 }
 
 
-def alive(before: Observed, power: Power, run: int | None, free_slots: int | None) -> Observed:
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What only the running guest's own XML tells. vnc: address and port. macs: by the host's name of each NIC."""
+
+    free_slots: int | None = None
+    console: str = ""
+    vnc: tuple[str, str] | None = None
+    macs: Mapping[str, str] = field(default_factory=dict)
+
+
+def alive(before: Observed, power: Power, run: int | None, live: Live | None) -> Observed:
     """The VM runs: whatever was said of an earlier run's end is history, the count of crashes stays."""
-    return Observed(power=power, run=run, crashes=before.crashes, free_slots=free_slots)
+    now = Observed(power=power, run=run, crashes=before.crashes)
+    return now if live is None else replace(now, free_slots=live.free_slots, console=live.console, vnc=live.vnc)
 
 
 def started(before: Observed, run: int) -> Observed:
@@ -32,7 +46,7 @@ def off(before: Observed, ending: Ending | None, ran_s: float) -> Observed:
     An end that nobody saw (the machine or its agent was away) blames no one: the VM is started again if it should run.
     """
     if before.power not in ALIVE:
-        return replace(before, power=Power.OFF, run=None, free_slots=None)
+        return replace(before, power=Power.OFF, run=None, free_slots=None, console="", vnc=None)
     gone = Observed(power=Power.OFF, crashes=before.crashes)
     if ending is None:
         return gone

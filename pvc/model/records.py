@@ -61,6 +61,24 @@ class Selector(StrEnum):
     NONE = "none"
 
 
+class DaemonState(StrEnum):
+    """What a node's agent last said of itself; "dead" is said by nobody."""
+
+    INIT = "init"
+    RUN = "run"
+    SHUTDOWN = "shutdown"
+    STOP = "stop"
+
+
+class DomainState(StrEnum):
+    """What a node's VMs are to do. Written by the server only."""
+
+    READY = "ready"
+    FLUSH = "flush"
+    FLUSHED = "flushed"
+    UNFLUSH = "unflush"
+
+
 class TaskStatus(StrEnum):
     RUNNING = "running"
     DONE = "done"
@@ -115,7 +133,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What its node last saw of one VM. Volatile.
 
     over_run: the run that `ended` (how, in words) or `failure` (the hypervisor's reason) speak of; with neither, the
-    run that crashed. crashes: in a row.
+    run that crashed. crashes: in a row. free_slots, console, vnc (address and port): of the guest that runs.
     """
 
     power: Power = Power.UNKNOWN
@@ -125,19 +143,94 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     failure: str = ""
     crashes: int = 0
     free_slots: int | None = None
+    console: str = ""
+    vnc: tuple[str, str] | None = None
+
+
+class MemoryUse(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """KiB and events, as the guest's balloon and its QEMU count them; None: not told."""
+
+    actual: int | None = None
+    swap_in: int | None = None
+    swap_out: int | None = None
+    major_fault: int | None = None
+    minor_fault: int | None = None
+    unused: int | None = None
+    available: int | None = None
+    usable: int | None = None
+    last_update: int | None = None
+    rss: int | None = None
+
+
+class CPUUse(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Nanoseconds since the guest began; None: not told."""
+
+    cpu_time: int | None = None
+    user_time: int | None = None
+    system_time: int | None = None
+
+
+class NicUse(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """rd: what the guest received. None: not told."""
+
+    rd_bytes: int | None = None
+    rd_packets: int | None = None
+    rd_errors: int | None = None
+    rd_drops: int | None = None
+    wr_bytes: int | None = None
+    wr_packets: int | None = None
+    wr_errors: int | None = None
+    wr_drops: int | None = None
+
+
+class DiskUse(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """None: not told."""
+
+    rd_req: int | None = None
+    rd_bytes: int | None = None
+    wr_req: int | None = None
+    wr_bytes: int | None = None
+
+
+class Use(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What one guest has used since it began. nics: by MAC. disks: by device name."""
+
+    memory: MemoryUse = MemoryUse()
+    cpu: CPUUse = CPUUse()
+    nics: dict[str, NicUse] = {}
+    disks: dict[str, DiskUse] = {}
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """peer: where this node's agent answers other pvc daemons, as unix:PATH or https://HOST:PORT."""
+    """peer: where this node's agent answers other pvc daemons, as unix:PATH or https://HOST:PORT.
+
+    machine: which machine bears the name; "" where there can be no other.
+    """
 
     name: str
     peer: str = ""
     pvc_version: str = ""
+    machine: str = ""
+    domain_state: DomainState = DomainState.READY
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent that may not be this node, or not yet. reason: what follows "because"."""
+
+    machine: str
+    reason: str
 
 
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One blob per node, written by its agent: facts and every VM it sees, by UUID. Memory in bytes."""
+    """One blob per node, written by its agent: facts, every VM it sees and what they use, by UUID. Memory in bytes.
 
+    looked_at: by the node's own clock. problem: why nothing is known of the hypervisor. use_problem: why `use` is
+    empty.
+    """
+
+    daemon: DaemonState | None = None
+    looked_at: float = 0.0
+    os: str = ""
     domain_type: str = ""
     domain_type_reason: str = ""
     arch: str = ""
@@ -145,12 +238,15 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cpu_count: int = 0
     memory_total: int = 0
     memory_free: int = 0
+    memory_reserve: int = 0
     load: float = 0.0
     libvirt_version: str = ""
     qemu_version: str = ""
     problem: str = ""
     strays: tuple[str, ...] = ()
     vms: dict[str, Observed] = {}
+    use: dict[str, Use] = {}
+    use_problem: str = ""
 
 
 class Network(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

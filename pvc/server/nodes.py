@@ -9,17 +9,16 @@ import msgspec
 from aiohttp import web
 
 from pvc import __version__
+from pvc.cluster import nodes
 from pvc.cluster.state import Held, State, Unreadable
-from pvc.errors import InvalidXML, PVCError
-from pvc.model import domain
-from pvc.model.observing import ALIVE
-from pvc.model.records import VM, Node, NodeStatus, Observed
+from pvc.errors import PVCError
+from pvc.model.records import VM, Node
 from pvc.model.states import api_state
 from pvc.server.limits import matcher
+from pvc.server.nodeview import node_object
 from pvc.server.parse import Nothing, parameters
-from pvc.server.parts import BASE, CONFIG, POOLS
+from pvc.server.parts import BASE, CONFIG, POOLS, message
 from pvc.server.session import state_of
-from pvc.units import MIB
 
 routes = web.RouteTableDef()
 
@@ -45,99 +44,66 @@ async def list_nodes(request: web.Request) -> web.Response:
 async def get_node(request: web.Request) -> web.Response:
     """A list of one."""
     await parameters(request, Nothing)
-    state = state_of(request)
-    held = await state.node(request.match_info["node"])
-    return web.json_response([await _object(state, held.record, await _vms(state))])
+    return web.json_response([await _one(state_of(request), request.match_info["node"])])
 
 
-async def _vms(state: State) -> list[VM]:
-    return [item.record for item in await state.vms() if isinstance(item, Held)]
+@routes.delete(f"{BASE}/node/{{node}}")
+async def remove_node(request: web.Request) -> web.Response:
+    await parameters(request, Nothing)
+    name = request.match_info["node"]
+    await nodes.remove(state_of(request), name)
+    return message(f'Removed node "{name}" from the cluster.')
 
 
-async def _objects(state: State) -> list[dict[str, Any]]:
-    vms = await _vms(state)
+@routes.get(f"{BASE}/node/{{node}}/daemon-state")
+@routes.get(f"{BASE}/node/{{node}}/coordinator-state")
+@routes.get(f"{BASE}/node/{{node}}/domain-state")
+async def get_node_state(request: web.Request) -> web.Response:
+    await parameters(request, Nothing)
+    field = request.path.rpartition("/")[2].replace("-", "_")
+    shown = await _one(state_of(request), request.match_info["node"])
+    return web.json_response({"name": shown["name"], field: shown[field]})
+
+
+async def _one(state: State, name: str) -> dict[str, Any]:
+    await state.node_entry(name)
+    return next(shown for shown in await _objects(state, name) if shown["name"] == name)
+
+
+async def _objects(state: State, only: str | None = None) -> list[dict[str, Any]]:
+    """Every node, or `only` that one."""
+    vms = [item.record for item in await state.vms() if isinstance(item, Held)]
     shown = []
     for item in await state.nodes():
-        node = Node(name=item.key) if isinstance(item, Unreadable) else item.record
-        shown.append(await _object(state, node, vms))
+        node, problem = (Node(name=item.key), item.reason) if isinstance(item, Unreadable) else (item.record, "")
+        if only in (None, node.name):
+            mine = [vm for vm in vms if vm.node == node.name]
+            shown.append(node_object(await nodes.signs(state, node), mine, problem))
     return shown
-
-
-async def _object(state: State, node: Node, vms: list[VM]) -> dict[str, Any]:
-    alive = await state.node_alive(node.name)
-    status = await state.node_status(node.name)
-    mine = [vm for vm in vms if vm.node == node.name]
-    running = [vm for vm in mine if status.vms.get(vm.uuid, Observed()).power in ALIVE]
-    problem = status.problem if alive else "Its agent does not answer."
-    return {
-        "name": node.name,
-        "daemon_state": "run" if alive else "dead",
-        "coordinator_state": "primary" if alive else "hypervisor",
-        "domain_state": "ready",
-        "pvc_version": node.pvc_version,
-        "cpu_count": status.cpu_count,
-        "kernel": status.kernel,
-        "os": "GNU/Linux",
-        "arch": status.arch,
-        "domain_type": status.domain_type,
-        "domain_type_reason": status.domain_type_reason,
-        "libvirt_version": status.libvirt_version,
-        "qemu_version": status.qemu_version,
-        "health": 0 if problem else 100,
-        "health_plugins": [],
-        "health_details": [],
-        "problem": problem,
-        "strays": list(status.strays),
-        "load": round(status.load, 2),
-        "domains_count": len(running),
-        "running_domains": sorted(vm.name for vm in running),
-        "vcpu": {"total": status.cpu_count, "allocated": sum(_size(vm)[1] for vm in running)},
-        "memory": _memory(status, mine, running),
-    }
-
-
-def _memory(status: NodeStatus, mine: list[VM], running: list[VM]) -> dict[str, int]:
-    """MiB. allocated: of the VMs that run; provisioned: of all that live here."""
-    return {
-        "total": status.memory_total // MIB,
-        "allocated": sum(_size(vm)[0] for vm in running),
-        "provisioned": sum(_size(vm)[0] for vm in mine),
-        "used": (status.memory_total - status.memory_free) // MIB,
-        "free": status.memory_free // MIB,
-    }
-
-
-def _size(vm: VM) -> tuple[int, int]:
-    """Memory (MiB) and vCPUs; nothing for XML that this version cannot read, which the VM itself shows."""
-    try:
-        described = domain.describe(vm.xml)
-    except InvalidXML:
-        return 0, 0
-    return described.memory, described.vcpu
 
 
 @routes.get(f"{BASE}/status")
 async def get_status(request: web.Request) -> web.Response:
     await parameters(request, Nothing)
     state = state_of(request)
-    nodes = await _objects(state)
+    found = await _objects(state)
     vms = await state.vms()
     words = [await _word(state, item) for item in vms]
     volumes, snapshots, pool_problems = await _storage(request)
-    problems = [f'Node "{node["name"]}": {node["problem"]}' for node in nodes if node["problem"]] + pool_problems
+    problems = [f'Node "{node["name"]}": {node["problem"]}' for node in found if node["problem"]] + pool_problems
     problems += [f'VM "{name}" is in state "fail".' for name, word in words if word == "fail"]
     shown = {
         "cluster_health": {"health": max(0, 100 - 25 * len(problems)), "messages": problems},
         "node_health": {
             node["name"]: {"health": node["health"], "messages": [node["problem"]] if node["problem"] else []}
-            for node in nodes
+            for node in found
         },
         "maintenance": "false",
-        "primary_node": next((node["name"] for node in nodes if node["daemon_state"] == "run"), "none"),
+        "primary_node": "none",
         "pvc_version": __version__,
         "upstream_ip": "",
         "mode": "standalone" if request.app[CONFIG].standalone else "cluster",
-        "nodes": {"total": len(nodes), **Counter(f"{node['daemon_state']},{node['domain_state']}" for node in nodes)},
+        "nodes": {"total": len(found), **Counter(f"{node['daemon_state']},{node['domain_state']}" for node in found)},
         "vms": {"total": len(vms), **Counter(word for _name, word in words)},
         "networks": len(await state.networks()),
         "osds": {"total": 0},

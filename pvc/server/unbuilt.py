@@ -15,6 +15,8 @@ _UNBUILT = (
     ("/restore", "Restoring the cluster"),
     ("/network/{vni}/acl{tail:.*}", "A network's access list"),
     ("/network/{vni}/lease{tail:.*}", "A network's DHCP lease list"),
+    ("/node/{node}/coordinator-state", "Electing a coordinator (all servers are equal)"),
+    ("/node/{node}/domain-state", "Flushing a node and making it ready again"),
     ("/node/{node}/{what}", "Changing or reading this part of a node"),
     ("/vm/{vm}/locks", "Flushing a VM's locks"),
     ("/sriov{tail:.*}", "SR-IOV"),

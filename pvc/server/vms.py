@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 from aiohttp import web
 from msgspec import field
+from msgspec.structs import replace
 
-from pvc.cluster import networks, nodes, vms
+from pvc.cluster import networks, placing, vms
 from pvc.cluster.state import Held, State, Unreadable
 from pvc.errors import InvalidInput, NotFound
 from pvc.model import domain, names
-from pvc.model.records import VM, Desired, MigrationMethod, Network, NodeStatus, Observed, Selector, Tag
+from pvc.model.records import VM, Desired, MigrationMethod, Network, NodeStatus, Selector, Tag
 from pvc.model.states import api_state
 from pvc.server.limits import matcher
 from pvc.server.parse import Nothing, need_name, parameters
@@ -120,7 +121,7 @@ async def _objects(state: State) -> list[dict[str, Any]]:
         vm = item.record
         if vm.node not in statuses:
             statuses[vm.node] = await state.node_status(vm.node)
-        shown.append(vm_object(vm, statuses[vm.node].vms.get(vm.uuid, Observed()), bridges))
+        shown.append(vm_object(vm, statuses[vm.node], bridges))
     return sorted(shown, key=lambda shape: str(shape["name"]))
 
 
@@ -134,7 +135,7 @@ async def get_vm(request: web.Request) -> web.Response:
 
 
 async def _object(state: State, held: Held[VM], bridges: Mapping[str, Network]) -> dict[str, Any]:
-    return vm_object(held.record, await state.observed(held.record), bridges)
+    return vm_object(held.record, await state.node_status(held.record.node), bridges)
 
 
 @routes.post(f"{BASE}/vm")
@@ -150,20 +151,21 @@ async def define_vm(request: web.Request) -> web.Response:
         uuid=described.uuid,
         name=described.name,
         xml=xml,
-        node=await _node(state, given.node),
+        node="",  # chosen below, for what the VM is decides where it fits
         node_limit=tuple(need_name("node", node, "limit") for node in given.limit),
         node_selector=given.selector,
         node_autostart=given.autostart,
         migration_method=given.migration_method,
         tags=tags,
     )
+    vm = replace(vm, node=await _node(state, given.node, vm, Selector(config.placement.selector)))
     await vms.define(state, request.app[POOLS], vm)
     return message(f'Added VM "{vm.name}" with UUID "{vm.uuid}".', uuid=vm.uuid)
 
 
-async def _node(state: State, wanted: str | None) -> str:
+async def _node(state: State, wanted: str | None, vm: VM, default: Selector) -> str:
     try:
-        return await nodes.choose(state, wanted)
+        return await placing.choose(state, wanted, vm, default)
     except NotFound as exc:
         raise InvalidInput({"node": f'names no node of this cluster: "{wanted}"'}) from exc
 

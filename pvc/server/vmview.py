@@ -1,4 +1,4 @@
-"""A VM as the API shows it. Pure: record, what its node saw, and the networks by bridge."""
+"""A VM as the API shows it. Pure: record, what its node last said, and the networks by bridge."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+from msgspec.structs import asdict
+
 from pvc.cluster.state import Unreadable
 from pvc.errors import InvalidXML
 from pvc.model import domain
-from pvc.model.records import VM, Desired, Network, Observed, Tag
+from pvc.model.records import VM, Desired, Network, NodeStatus, Observed, Tag, Use
 from pvc.model.states import api_state, is_over
 
 _BRIDGE = re.compile(r"[vm]*br([0-9a-z]+)")
 
 
-def vm_object(vm: VM, observed: Observed, networks: Mapping[str, Network]) -> dict[str, Any]:
+def vm_object(vm: VM, status: NodeStatus, networks: Mapping[str, Network]) -> dict[str, Any]:
+    """status: of the VM's node."""
+    observed, use = status.vms.get(vm.uuid, Observed()), status.use.get(vm.uuid, Use())
     shown = _head(vm, observed)
     try:
         described = domain.describe(vm.xml)
@@ -25,22 +30,28 @@ def vm_object(vm: VM, observed: Observed, networks: Mapping[str, Network]) -> di
         **shown,
         "description": described.description,
         "memory": described.memory,
-        "memory_stats": {},
+        "memory_stats": told(use.memory),
         "vcpu": described.vcpu,
         "vcpu_topology": described.topology,
-        "vcpu_stats": {},
-        "networks": [nic_object(nic, networks) for nic in described.nics],
+        "vcpu_stats": told(use.cpu),
+        "networks": [nic_object(nic, networks) | told(use.nics.get(nic.mac)) for nic in described.nics],
         "type": described.type,
         "arch": described.arch,
         "machine": described.machine,
-        "console": described.console,
-        "vnc": {"listen": described.vnc_listen, "port": described.vnc_port},
+        "console": observed.console or described.console,
+        "vnc": dict(zip(("listen", "port"), observed.vnc or (described.vnc_listen, described.vnc_port), strict=True)),
         "emulator": described.emulator,
         "features": list(described.features),
-        "disks": [disk_object(disk) for disk in described.disks],
+        "disks": [disk_object(disk) | told(use.disks.get(disk.dev)) for disk in described.disks],
         "controllers": [{"type": kind, "model": model} for kind, model in described.controllers],
         "xml": vm.xml,
     }
+
+
+def told(use: msgspec.Struct | None) -> dict[str, int]:
+    """Counters by name; one that the hypervisor does not tell is not there."""
+    counters = {} if use is None else asdict(use)
+    return {name: value for name, value in counters.items() if value is not None}
 
 
 def _head(vm: VM, observed: Observed) -> dict[str, Any]:

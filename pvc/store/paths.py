@@ -54,6 +54,9 @@ class Paths:
     def node_alive(self, name: str) -> str:
         return f"{self.root}/nodes/{name}/alive"
 
+    def node_waiting(self, name: str) -> str:
+        return f"{self.root}/nodes/{name}/waiting"
+
     def node_status(self, name: str) -> str:
         return f"{self.root}/nodes/{name}/status"
 

@@ -55,6 +55,11 @@ def test_the_keys_of_one_kind_of_pool_are_unknown_to_the_other() -> None:
     ("text", "problem"),
     [
         ("pools.a.kind = 'nfs'", 'pools."a".kind must be "directory" or "rbd".'),
+        ("agent.memory_reserve_mib = -1", "agent.memory_reserve_mib must not be negative."),
+        (
+            "placement.selector = 'none'",
+            'placement.selector must be "mem", "memprov", "vcpus", "load" or "vms".',
+        ),
         ("pools.a.kind = 1", 'pools."a".kind must be "directory" or "rbd".'),
         ("pools.a.kind = 'rbd'", 'pools."a".pool must have only letters, digits, dots, dashes or underscores.'),
         ("pools.a = {kind = 'rbd', pool = 'v', conf = 'x'}", 'pools."a".conf must be an absolute file name.'),

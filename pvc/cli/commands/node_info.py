@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from pvc.cli.client import Client
-from pvc.cli.layout import mebibytes, section, sheet
+from pvc.cli.layout import Column, mebibytes, section, sheet
 from pvc.cli.output import Output
 
 HELP = "show one node"
 EXAMPLE = "hv1"
+
+
+CHECKS: list[Column] = [("CHECK", "name"), (">COST", "health_delta"), ("MESSAGE", "message")]
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -22,6 +25,7 @@ def run(args: Namespace, api: Client, out: Output) -> None:
 
 _OPTIONAL = {
     "problem": "Problem",
+    "machine": "Machine",
     "domain_type": "Domain type",
     "domain_type_reason": "Because",
     "libvirt_version": "libvirt",
@@ -36,9 +40,9 @@ def _sheet(node: dict[str, Any]) -> Iterator[str]:
         [
             ("Name", node["name"]),
             ("Daemon", node.get("daemon_state")),
-            ("State", node.get("domain_state")),
+            ("Domains", node.get("domain_state")),
             ("Health", f"{node['health']}%" if "health" in node else ""),
-            ("Version", node.get("pvc_version")),
+            ("pvc", node.get("pvc_version")),
             ("System", [node[field] for field in ("os", "kernel", "arch") if node.get(field)]),
             *((title, node[field]) for field, title in _OPTIONAL.items() if node.get(field)),
             ("CPUs", f"{node.get('cpu_count', 0)}, {vcpu.get('allocated', 0)} given to VMs"),
@@ -47,4 +51,4 @@ def _sheet(node: dict[str, Any]) -> Iterator[str]:
             ("Running VMs", node.get("running_domains")),
         ]
     )
-    yield from section("Checks", node.get("health_details", []), [("CHECK", "name"), ("MESSAGE", "message")])
+    yield from section("Checks", node.get("health_details", []), CHECKS)

@@ -5,14 +5,29 @@ from collections.abc import Iterator
 from typing import Any
 
 from pvc.cli.client import Client
-from pvc.cli.layout import Column, known, mebibytes, section, sheet
+from pvc.cli.layout import Column, known, mebibytes, section, sheet, size
 from pvc.cli.output import Output
+from pvc.units import KIB
 
 HELP = "show one VM"
 EXAMPLE = "web1"
 
-DISKS: list[Column] = [("DEVICE", "dev"), ("BUS", "bus"), ("VOLUME", "name"), ("TYPE", "type")]
-NICS: list[Column] = [("MAC", "mac"), ("NETWORK", "vni"), ("BRIDGE", "source"), ("MODEL", "model")]
+DISKS: list[Column] = [
+    ("DEVICE", "dev"),
+    ("BUS", "bus"),
+    ("VOLUME", "name"),
+    ("TYPE", "type"),
+    (">READ", lambda disk: size(disk.get("rd_bytes"))),
+    (">WRITTEN", lambda disk: size(disk.get("wr_bytes"))),
+]
+NICS: list[Column] = [
+    ("MAC", "mac"),
+    ("NETWORK", "vni"),
+    ("BRIDGE", "source"),
+    ("MODEL", "model"),
+    (">RECEIVED", lambda nic: size(nic.get("rd_bytes"))),
+    (">SENT", lambda nic: size(nic.get("wr_bytes"))),
+]
 TAGS: list[Column] = [("NAME", "name"), ("TYPE", "type"), ("PROTECTED", "protected")]
 
 
@@ -25,7 +40,7 @@ def run(args: Namespace, api: Client, out: Output) -> None:
 
 
 def _sheet(vm: dict[str, Any]) -> Iterator[str]:
-    yield from sheet([*_state(vm), *_shape(vm), *_placement(vm)])
+    yield from sheet([*_state(vm), *_shape(vm), *_use(vm), *_placement(vm)])
     yield from section("Disks", vm.get("disks", []), DISKS)
     yield from section("Networks", vm.get("networks", []), NICS)
     yield from section("Tags", vm.get("tags", []), TAGS)
@@ -50,7 +65,18 @@ def _shape(vm: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "Machine", [vm[field] for field in ("arch", "machine") if vm.get(field)]
     if known(vnc.get("port")):
         yield "VNC", f"{vnc.get('listen')}:{vnc['port']}"
+    if known(vm.get("console")):
+        yield "Console", vm["console"]
     yield "Free slots", vm.get("free_slots")
+
+
+def _use(vm: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    """Of a guest that runs; the API counts its memory in KiB and its time in nanoseconds."""
+    rss, spent = vm.get("memory_stats", {}).get("rss"), vm.get("vcpu_stats", {}).get("cpu_time")
+    if rss is not None:
+        yield "Memory on the node", size(rss * KIB)
+    if spent is not None:
+        yield "CPU time", f"{spent / 1e9:.0f}s"
 
 
 def _placement(vm: dict[str, Any]) -> Iterator[tuple[str, object]]:

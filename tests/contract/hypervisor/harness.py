@@ -22,13 +22,16 @@ DEVICE = (
 )
 
 
-def domain_xml(name: str, folder: Path, *, run: int = 1, disk: bool = True) -> str:
+SCREEN = "<graphics type='vnc' port='-1' autoport='yes' listen='127.0.0.1'/>"
+
+
+def domain_xml(name: str, folder: Path, *, run: int = 1, disk: bool = True, more: str = "") -> str:
     """A small VM; with its disk it boots a guest that obeys the power button, without it hears nothing."""
     drive = """<disk type='volume' device='disk'><source pool='local' volume='root'/>
                <target dev='vda' bus='virtio'/></disk>"""
     text = f"""<domain><name>{name}</name><uuid>{uuid.uuid5(uuid.NAMESPACE_DNS, name)}</uuid>
       <memory unit='MiB'>192</memory><vcpu>1</vcpu><features><acpi/></features>
-      <devices>{drive if disk else ""}</devices></domain>"""
+      <devices>{drive if disk else ""}{more}</devices></domain>"""
     return domxml.finished(
         text,
         run=run,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from pvc.hypervisor.libvirt import LibvirtHypervisor
 from pvc.model import domain
 from pvc.model.records import Ending, Power
 from tests.contract.hypervisor.harness import (
+    SCREEN,
     Ears,
     FakeHarness,
     Harness,
@@ -23,7 +24,10 @@ from tests.contract.hypervisor.harness import (
     domain_xml,
     lay_out,
 )
+from tests.parts.bridge import bridge
 from tests.parts.libvirtd import Libvirtd
+
+MAC = "52:54:00:00:00:01"
 
 
 @pytest.fixture(params=["fake", pytest.param("libvirt", marks=pytest.mark.real)])
@@ -160,6 +164,48 @@ async def test_the_facts_are_those_of_a_machine_that_can_run_guests(harness: Har
     assert facts.reason.endswith(".")
     assert facts.cpu_count > 0
     assert 0 < facts.memory_free <= facts.memory_total
+    assert facts.os and facts.kernel and facts.arch
+
+
+async def test_what_every_guest_uses_is_told_in_one_answer(harness: Harness) -> None:
+    assert await harness.hypervisor.use() == {}
+    one, two = domain_xml("one", harness.folder), domain_xml("two", harness.folder, disk=False)
+    await harness.hypervisor.start(one)
+    await harness.booted("one")
+    await harness.hypervisor.start(two)
+    if isinstance(harness, FakeHarness):
+        harness.fake.spend(uuid_of(one), 1)
+    used = await harness.hypervisor.use()
+    assert set(used) == {uuid_of(one), uuid_of(two)}
+    first = used[uuid_of(one)]
+    assert set(first.disks) == {"vda"}
+    assert (first.disks["vda"].rd_bytes or 0) > 0
+    assert (first.cpu.cpu_time or 0) > 0
+    assert (first.memory.rss or 0) > 0
+    assert first.memory.actual in (64 << 10, 192 << 10)
+    assert used[uuid_of(two)].disks == {}
+
+
+async def test_what_a_nic_carries_is_told_under_the_name_that_the_live_document_gives_it(harness: Harness) -> None:
+    nic = f"<interface type='bridge'><mac address='{MAC}'/><source bridge='pvcuse0'/><model type='virtio'/></interface>"
+    xml = domain_xml("one", harness.folder, disk=False, more=nic)
+    with bridge("pvcuse0") if isinstance(harness, LibvirtHarness) else nullcontext():
+        await harness.hypervisor.start(xml)
+        [used] = (await harness.hypervisor.use()).values()
+        live = domxml.live(await harness.hypervisor.xml(uuid_of(xml)))
+        assert [live.macs[name] for name in used.nics] == [MAC]
+        assert [nic.rd_bytes is not None for nic in used.nics.values()] == [True]
+
+
+async def test_the_screen_of_a_guest_has_a_port_and_a_guest_without_one_none(harness: Harness) -> None:
+    with_screen, without = domain_xml("one", harness.folder, disk=False, more=SCREEN), domain_xml("two", harness.folder)
+    for xml in (with_screen, without):
+        await harness.hypervisor.start(xml)
+    shown = domxml.live(await harness.hypervisor.xml(uuid_of(with_screen)))
+    assert shown.vnc is not None
+    assert shown.vnc[0] == "127.0.0.1"
+    assert int(shown.vnc[1]) >= 5900
+    assert domxml.live(await harness.hypervisor.xml(uuid_of(without))).vnc is None
 
 
 @pytest.mark.real

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,11 +16,12 @@ from pvc.cluster import devices, nodes, power, tasks, vms
 from pvc.cluster.devices import When
 from pvc.cluster.opening import open_state
 from pvc.cluster.state import State
+from pvc.errors import AlreadyExists
 from pvc.hypervisor.fake import FakeHypervisor
 from pvc.model import domain
-from pvc.model.records import VM, Node, NodeStatus, Observed, Task
+from pvc.model.records import VM, Node, NodeStatus, Observed, Task, encode
 from pvc.storage.directory import DirectoryPool
-from pvc.store.base import Source
+from pvc.store.base import Create, Source
 from pvc.units import MIB
 from tests.parts import documents
 
@@ -93,6 +94,8 @@ class Lab:
         text = documents.vm(name, devices=[documents.disk(f"local/{name}"), *extra])
         uuid = self.state.new_uuid()
         xml = domain.normalise(text, new_uuid=uuid)
+        with suppress(AlreadyExists):
+            await self.state.store.commit(Create(self.state.paths.node(node), encode(Node(name=node))))
         await vms.define(self.state, self.pools, VM(uuid=uuid, name=name, xml=xml, node=node))
         return uuid
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pvc.agent.look import Memory
 from pvc.agent.shutdowns import Shutdowns
 from pvc.hypervisor.base import Event, Seen
+from pvc.model.observing import Live
 from pvc.model.records import VM, Desired, Ending, Observed, Power
 from pvc.model.states import Step
 from tests.unit.agent.lab import Clock
@@ -40,7 +41,7 @@ def test_an_ending_of_an_earlier_run_says_nothing_of_the_next() -> None:
 
 def test_an_event_that_comes_after_the_list_is_waited_for() -> None:
     known, clock = memory()
-    known.look("u", RUNS, 3)
+    known.look("u", RUNS, Live(free_slots=3))
     assert known.look("u", None, None).power is Power.UNKNOWN
     assert known.due_after(clock.now) == [clock.now + 2]
     known.hear(Event("u", Ending.CRASHED))
@@ -51,7 +52,7 @@ def test_an_event_that_comes_after_the_list_is_waited_for() -> None:
 
 def test_an_event_that_never_comes_is_not_waited_for_without_end() -> None:
     known, clock = memory()
-    known.look("u", RUNS, 3)
+    known.look("u", RUNS, Live(free_slots=3))
     known.look("u", None, None)
     clock.now += 2
     assert known.look("u", None, None).power is Power.OFF
@@ -61,7 +62,7 @@ def test_an_event_that_never_comes_is_not_waited_for_without_end() -> None:
 
 def test_what_is_recalled_never_overrides_what_was_seen_since() -> None:
     known, _clock = memory()
-    known.look("u", RUNS, 3)
+    known.look("u", RUNS, Live(free_slots=3))
     known.recall({"u": Observed(power=Power.OFF), "v": Observed(power=Power.OFF)})
     assert known.of("u").power is Power.RUNNING
     assert known.of("v").power is Power.OFF
@@ -69,7 +70,7 @@ def test_what_is_recalled_never_overrides_what_was_seen_since() -> None:
 
 def test_a_vm_that_is_gone_is_forgotten_with_everything_about_it() -> None:
     known, clock = memory()
-    known.look("u", RUNS, 3)
+    known.look("u", RUNS, Live(free_slots=3))
     known.hear(Event("u", Ending.CRASHED))
     known.look("u", None, None)
     known.forget_but([])

@@ -10,11 +10,12 @@ UUID1 = "10000000-0000-4000-8000-000000000001"
 TASK_ID = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
 
 NICS = [
-    {"type": "bridge", "vni": "100", "mac": "52:54:00:00:00:01", "source": "vmbr100", "model": "virtio"},
+    {"type": "bridge", "vni": "100", "mac": "52:54:00:00:00:01", "source": "vmbr100", "model": "virtio"}
+    | {"rd_bytes": 1536, "wr_bytes": 3 << 20},
     {"type": "bridge", "vni": "", "mac": "52:54:00:00:00:02", "source": "br-lab", "model": "e1000"},
 ]
 DISKS = [
-    {"type": "file", "name": "local/web1", "dev": "vda", "bus": "virtio"},
+    {"type": "file", "name": "local/web1", "dev": "vda", "bus": "virtio", "rd_bytes": 0, "wr_bytes": 10 << 30},
     {"type": "file", "name": "local/data1", "dev": "vdb", "bus": "virtio"},
 ]
 TAGS = [
@@ -39,6 +40,9 @@ WEB1: dict[str, Any] = {
     "tags": TAGS,
     "description": "the first web server",
     "memory": 1536,
+    "memory_stats": {"actual": 1572864, "rss": 700000},
+    "vcpu_stats": {"cpu_time": 123456789012},
+    "console": "pty",
     "vcpu": 2,
     "vcpu_topology": "1/2/1",
     "networks": NICS,
@@ -57,6 +61,8 @@ BROKEN: dict[str, Any] = {
     "task": TASK_ID,
     "free_slots": None,
     "memory": 4096,
+    "memory_stats": {},
+    "vcpu_stats": {},
     "vcpu": 16,
     "networks": [],
     "disks": [],
@@ -64,14 +70,15 @@ BROKEN: dict[str, Any] = {
     "vnc": {"listen": "None", "port": "None"},
     "vcpu_topology": "N/A",
 }
-NODE = {
+NODE: dict[str, Any] = {
     "name": "hv1",
     "daemon_state": "run",
     "domain_state": "ready",
     "pvc_version": "0.1.0",
     "cpu_count": 16,
     "kernel": "6.1.0-18-amd64",
-    "os": "GNU/Linux",
+    "os": "Debian GNU/Linux 12 (bookworm)",
+    "machine": "hv1 (3f2a9c)",
     "arch": "x86_64",
     "health": 90,
     "problem": "",
@@ -80,12 +87,33 @@ NODE = {
     "libvirt_version": "9.0.0",
     "qemu_version": "7.2.9",
     "strays": ["old1"],
-    "health_details": [{"name": "load", "message": "Current load is 17.2 out of 16 CPUs"}],
+    "health_details": [
+        {"name": "agent", "health_delta": 0, "message": "Its agent runs."},
+        {"name": "strays", "health_delta": 10, "message": "Domains run here that pvc does not know: old1."},
+    ],
     "load": 17.2,
     "domains_count": 2,
     "running_domains": ["web1", "web2"],
     "vcpu": {"total": 16, "allocated": 4},
-    "memory": {"total": 24576, "allocated": 3072, "used": 5120, "free": 19456},
+    "memory": {
+        "total": 24576,
+        "allocated": 3072,
+        "provisioned": 6144,
+        "used": 5120,
+        "free": 19456,
+        "reserve": 512,
+    },
+}
+DEAD: dict[str, Any] = {
+    **NODE,
+    "name": "hv2",
+    "daemon_state": "dead",
+    "domain_state": "flushed",
+    "health": 0,
+    "problem": "Its agent does not answer, and did not end in order; what else is shown is the last that it said.",
+    "domains_count": 0,
+    "memory": {},
+    "load": 0.0,
 }
 STATUS = {
     "cluster_health": {"health": 90, "messages": ["hv1: load is high"]},
@@ -147,8 +175,9 @@ DONE = {**TASK, "status": "done", "done": 4 << 30, "version": 4, "result": 'Uplo
 
 READS: dict[str, Any] = {
     "/status": STATUS,
-    "/node": [NODE],
+    "/node": [NODE, DEAD],
     "/node/hv1": [NODE],
+    "/node/hv2": [DEAD],
     "/vm": [WEB1, BROKEN],
     "/vm/web1": [WEB1],
     "/vm/db": [BROKEN],

@@ -18,6 +18,7 @@ SHOWN = [
     "status",
     "node list",
     "node info hv1",
+    "node info hv2",
     "vm list",
     "vm info web1",
     "vm info db",

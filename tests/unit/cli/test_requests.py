@@ -129,6 +129,7 @@ CHANGES: list[tuple[str, str, str, Any]] = [
         {"vni": 100, "description": "servers", "nettype": "bridged", "bridge": "br0", "mtu": 9000},
     ),
     ("network remove 100 -y", "DELETE", "/network/100", {}),
+    ("node remove hv3 -y", "DELETE", "/node/hv3", {}),
     (
         "storage volume add local web1 10G",
         "POST",

@@ -15,6 +15,8 @@ from tests.unit.cluster.house import House
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     source = await EmbeddedSource.open(str(tmp_path / "pvc.db"))
     pool = await open_directory("local", tmp_path / "pool")
-    yield House(await open_state(source), await open_state(source), pool)
+    house = House(await open_state(source), await open_state(source), pool)
+    await house.record_node()
+    yield house
     await pool.aclose()
     await source.aclose()

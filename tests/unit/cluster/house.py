@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pvc.cluster import nodes, vms
 from pvc.cluster.state import State
 from pvc.model import domain
-from pvc.model.records import VM, Node, NodeStatus, Observed
+from pvc.model.records import VM, Node, NodeStatus, Observed, encode
 from pvc.storage.directory import DirectoryPool
+from pvc.store.base import Create
 from pvc.units import MIB
 from tests.parts import documents
 
@@ -21,6 +22,10 @@ class House:
     def __init__(self, state: State, other: State, pool: DirectoryPool) -> None:
         self.state, self.other, self.pool = state, other, pool
         self.pools = {pool.name: pool}
+
+    async def record_node(self) -> None:
+        """It is known, and away."""
+        await self.state.store.commit(Create(self.state.paths.node(NODE), encode(Node(name=NODE))))
 
     async def join(self) -> None:
         await nodes.join(self.other, Node(name=NODE))

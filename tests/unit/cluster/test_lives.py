@@ -7,11 +7,11 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from pvc.cluster import nodes, tags, vms
+from pvc.cluster import tags, vms
 from pvc.cluster.state import State
 from pvc.errors import AlreadyExists, Busy, Conflict, InUse, InvalidInput, NotFound, PoolUnavailable
 from pvc.model import domain
-from pvc.model.records import VM, Desired, How, Node, Observed, Power, Tag
+from pvc.model.records import VM, Desired, How, Observed, Power, Tag
 from pvc.storage.directory import DirectoryPool
 from tests.parts import documents
 from tests.unit.cluster.house import NODE, House
@@ -237,16 +237,6 @@ async def test_a_system_tag_and_a_protected_one_stay(house: House) -> None:
     with pytest.raises(NotFound, match='No tag "c"'):
         await tags.change(house.state, "web1", "remove", Tag(name="c"), who="me")
     assert await house.everything() == before
-
-
-async def test_a_new_vm_goes_where_the_fewest_are_and_somebody_lives(house: House) -> None:
-    for name in ("hv1", "hv2"):
-        await nodes.join(house.other, Node(name=name))
-    await house.define("a")
-    assert await nodes.choose(house.state, None) == "hv2"
-    assert await nodes.choose(house.state, "hv1") == "hv1"
-    with pytest.raises(NotFound):
-        await nodes.choose(house.state, "hv3")
 
 
 async def test_a_vm_is_found_by_name_and_by_uuid(house: House) -> None:

@@ -50,3 +50,30 @@ def test_a_secret_is_described_without_its_value() -> None:
     secret = Secret(SECRET, "client.pvc of Ceph x", b"the key itself")
     assert "the key itself" not in domxml.secret(secret) + repr(secret)
     assert 'private="yes"' in domxml.secret(secret).replace("'", '"')
+
+
+LIVE = """<domain><devices>
+  <controller type='pci' index='0' model='pcie-root'/>
+  <controller type='pci' index='1' model='pcie-root-port'/>
+  <controller type='pci' index='2' model='pcie-root-port'/>
+  <interface type='bridge'><mac address='52:54:00:AA:00:01'/><target dev='vnet7'/>
+    <address type='pci' bus='0x01'/></interface>
+  <interface type='bridge'><mac address='52:54:00:aa:00:02'/></interface>
+  <console type='pty'/>
+  {screen}</devices></domain>"""
+
+
+def test_a_live_document_tells_free_slots_screen_and_whose_name_is_whose() -> None:
+    found = domxml.live(LIVE.format(screen="<graphics type='vnc' port='5907' autoport='yes' listen='127.0.0.1'/>"))
+    assert (found.free_slots, found.console, found.vnc) == (1, "pty", ("127.0.0.1", "5907"))
+    assert found.macs == {"vnet7": "52:54:00:aa:00:01"}
+
+
+@pytest.mark.parametrize("screen", ["", "<graphics type='spice' port='5900'/>"])
+def test_a_guest_without_vnc_has_none(screen: str) -> None:
+    assert domxml.live(LIVE.format(screen=screen)).vnc is None
+
+
+def test_a_port_that_is_still_to_be_chosen_is_not_minus_one() -> None:
+    text = "<domain><devices><graphics type='vnc' port='-1' autoport='yes' listen='::'/></devices></domain>"
+    assert (domain.describe(text).vnc_listen, domain.describe(text).vnc_port) == ("::", "")

@@ -29,7 +29,7 @@ def test_a_crash_after_a_long_run_is_the_first() -> None:
 
 
 def test_a_guest_that_hung_crashed_is_not_said_to_be_stopped_by_others() -> None:
-    hung = observing.alive(RUNS, Power.CRASHED, 3, 0)
+    hung = observing.alive(RUNS, Power.CRASHED, 3, None)
     assert observing.off(hung, Ending.DESTROYED, 1.0) == observing.off(RUNS, Ending.CRASHED, 1.0)
 
 
@@ -46,7 +46,9 @@ def test_what_was_off_stays_as_it_was_told(ending: Ending | None) -> None:
 def test_a_run_forgets_how_earlier_ones_ended_but_not_the_crashes() -> None:
     told = Observed(power=Power.OFF, over_run=2, failure="no", crashes=2)
     assert observing.started(told, 3) == Observed(power=Power.RUNNING, run=3, crashes=2)
-    assert observing.alive(told, Power.PAUSED, 3, 5) == Observed(power=Power.PAUSED, run=3, crashes=2, free_slots=5)
+    assert observing.alive(told, Power.PAUSED, 3, observing.Live(free_slots=5)) == Observed(
+        power=Power.PAUSED, run=3, crashes=2, free_slots=5
+    )
 
 
 def test_a_run_that_could_not_begin_has_its_reason() -> None:

@@ -278,7 +278,11 @@ async def test_a_record_that_cannot_be_read_is_shown_in_its_place(site: Site) ->
     assert set(bad) <= set(good)
     assert [item["vni"] for item in (await site.ask("GET", "/network")).body] == [9]
     assert [item["status"] for item in (await site.ask("GET", "/tasks")).body] == ["failed"]
-    assert {item["name"] for item in (await site.ask("GET", "/node")).body} == {"bad", NODE}
+    nodes = {item["name"]: item for item in (await site.ask("GET", "/node")).body}
+    assert nodes["bad"]["problem"].startswith("The record cannot be read: ")
+    assert nodes[NODE]["problem"].startswith(f'The record of NodeStatus "{NODE}" cannot be read: ')
+    assert [nodes[name]["health"] for name in ("bad", NODE)] == [0, 0]
+    assert (await site.ask("GET", "/node/bad")).body == [nodes["bad"]]
     health = (await site.ask("GET", "/status")).body["cluster_health"]
     assert health["health"] < 100
     assert any("bad" in message for message in health["messages"])

@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 import pytest
 
 from pvc.cluster import networks, tasks
-from pvc.model.records import Network, Task
+from pvc.model.records import Network, Node, Task, encode
+from pvc.store.base import Create
 from pvc.units import MIB
 from tests.parts import documents
 from tests.unit.server.site import BASE, Answer, Site
@@ -25,14 +26,15 @@ def assert_refusal(answer: Answer, status: int, code: str) -> None:
 
 @pytest.fixture
 async def furnished(site: Site) -> Site:
-    """What the table names: a stopped VM with a disk and a NIC, volumes, a snapshot, a network, a task."""
+    """What the table names: a stopped VM with a disk and a NIC, volumes, a snapshot, a network, a task, a dead node."""
     for name in ("disk0", "own", "bare"):
         await site.pool.create(name, MIB)
     await site.pool.snapshot("disk0", "snap")
     await networks.add(site.state, Network(vni=100, description="lan", bridge="vmbr1"))
     await site.define("web1", documents.disk("local/own"), documents.nic("52:54:00:00:00:09"))
     task = Task(id="t1", kind="upload", target=("volume", "local/disk0"), name="disk0")
-    await site.state.store.commit(tasks.creation(site.state, task))
+    left = Create(site.state.paths.node("left"), encode(Node(name="left")))
+    await site.state.store.commit(tasks.creation(site.state, task), left)
     return site
 
 
@@ -158,6 +160,12 @@ async def test_what_is_not_built_yet_says_so(bare: Site) -> None:
     for path in UNBUILT:
         for method in ("GET", "POST", "PUT", "DELETE"):
             assert_refusal(await bare.ask(method, path), 501, "not_built")
+
+
+@pytest.mark.parametrize("what", ["coordinator", "domain"])
+async def test_what_a_node_cannot_be_asked_yet_is_told_in_one_sentence(site: Site, what: str) -> None:
+    answer = await site.ask("POST", f"/node/hv1/{what}-state", {"state": "flush"})
+    assert_refusal(answer, 501, "not_built")
 
 
 @pytest.mark.parametrize("path", ["/nonsense", "/vm/web1/nonsense", "/vm/", "/storage", "/storage/ceph/nonsense", "//"])
