@@ -14,8 +14,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from pvc.agent import steps
+from pvc.agent import receiving, steps
 from pvc.agent.gather import Gatherer, by_mac, fitted
+from pvc.agent.leaving import Leaving
 from pvc.agent.look import Memory
 from pvc.agent.settings import Settings
 from pvc.agent.shutdowns import Shutdowns
@@ -32,6 +33,7 @@ from pvc.errors import (
 )
 from pvc.hypervisor import domxml
 from pvc.hypervisor.base import Event, Facts, Hypervisor, Seen
+from pvc.model.migration import Receive
 from pvc.model.observing import Live
 from pvc.model.records import VM, DaemonState, NodeStatus, Power, Use
 from pvc.model.states import Situation, Step, plan
@@ -154,13 +156,26 @@ class Reconciler:
                     plan(held.record, self._memory.of(held.record.uuid), situation, self._settings.node),
                     situation,
                 )
+        coming = [held for held in records if isinstance(held, Held) and self._comes_here(held.record)]
+        for held in coming:
+            await self._receive(held, seen.get(held.record.uuid))
         uuids = {held.record.uuid for held in mine}
         self._memory.forget_but(uuids)
         self._shutdowns.forget_but(uuids)
         self._lives = {key: live for key, live in self._lives.items() if key[0] in uuids}
-        known = uuids | {item.key for item in records if not isinstance(item, Held)}
+        known = uuids | {held.record.uuid for held in coming}
+        known |= {item.key for item in records if not isinstance(item, Held)}
         strays = sorted(one.name for uuid, one in seen.items() if uuid not in known)
         await self._publish(self._status(facts, tuple(strays)))
+
+    def _comes_here(self, vm: VM) -> bool:
+        return vm.moving is not None and vm.moving.target == self._settings.node != vm.node
+
+    async def _receive(self, held: Held[VM], seen: Seen | None) -> None:
+        hands = self._hands()
+        act, task = await receiving.due(hands, held, seen)
+        if task is not None and act is not Receive.WAIT and held.record.uuid not in self._steps:
+            self._launch(held.record, Step.RECEIVE, receiving.receive(hands, held.record, task, act, seen))
 
     async def _fresh_facts(self) -> Facts:
         """Facts, and what guests use, are of the last regular look: a counter that moved is no reason to write."""
@@ -229,7 +244,10 @@ class Reconciler:
 
     async def _run_task(self, hands: Hands, held: Held[VM], power: Power) -> None:
         try:
-            await steps.run_task(hands, held, power)
+            if held.record.moving is not None:
+                await Leaving(hands, self._shutdowns, self._clock, held.record).run()
+            else:
+                await steps.run_task(hands, held, power)
         finally:
             self._forget_live(held.record.uuid)
 

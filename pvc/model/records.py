@@ -102,6 +102,14 @@ class Lifted(msgspec.Struct, frozen=True, kw_only=True):
     at: float
 
 
+class Moving(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A VM on its way to node `target`, as long as its task is the migration. last_node: what it has on arrival."""
+
+    target: str
+    last_node: str = ""
+    forced_live: bool = False
+
+
 class VM(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Configuration of one VM: what a backup holds.
 
@@ -119,6 +127,7 @@ class VM(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     deadline_s: float | None = None
     run: int = 0
     task: str = ""
+    moving: Moving | None = None
     last_node: str = ""
     node_limit: tuple[str, ...] = ()
     node_selector: Selector = Selector.NONE
@@ -263,7 +272,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A recorded long operation.
 
     target: ("vm", uuid) or ("volume", "pool/name"). done, total: bytes or parts, total 0 when unknown.
-    args: what the one who runs it needs. problem: {"code", "message"} when it failed.
+    args: what the one who runs it needs. problem: {"code", "message"} when it failed. cancel: somebody asked for its
+    end. figures: what was measured, each with its unit in its name.
     """
 
     id: str
@@ -279,6 +289,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     total: int = 0
     result: str = ""
     problem: dict[str, str] = {}
+    cancel: bool = False
+    figures: dict[str, int] = {}
     created_at: float = 0.0
     updated_at: float = 0.0
 

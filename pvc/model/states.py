@@ -19,6 +19,7 @@ class Step(StrEnum):
     SHUTDOWN = "shutdown"
     STOP = "stop"
     RUN_TASK = "run task"
+    RECEIVE = "receive"
     REPORT_STRAY = "report stray"
 
 
@@ -49,6 +50,8 @@ def plan(vm: VM, observed: Observed, now: Situation, node: str) -> Step | None:
     """
     alive = now.power in (Power.RUNNING, Power.PAUSED, Power.CRASHED)
     if vm.node != node:
+        if vm.moving is not None and vm.moving.target == node:
+            return Step.RECEIVE
         return Step.REPORT_STRAY if alive else None
     if now.power is Power.UNKNOWN:
         return None
@@ -75,6 +78,8 @@ def _towards_off(vm: VM, power: Power) -> Step:
 
 def api_state(vm: VM, observed: Observed) -> str:
     """The established word for what `desired`, `power` and the run's end amount to."""
+    if vm.moving is not None:
+        return "migrate-live" if vm.moving.forced_live else "migrate"
     alive = observed.power in (Power.RUNNING, Power.PAUSED, Power.CRASHED)
     if vm.desired is Desired.RUNNING:
         if observed.over_run == vm.run and observed.failure:
