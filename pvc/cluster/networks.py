@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from pvc.cluster import arrivals
-from pvc.cluster.state import Held, State, Unreadable
+from pvc.cluster.state import Held, State, Unreadable, View
 from pvc.errors import AlreadyExists, Busy, Conflict, InUse, NotFound
 from pvc.model import domain
 from pvc.model.records import VM, Network, encode
@@ -38,7 +38,7 @@ async def remove(state: State, vni: int) -> None:
     )
 
 
-async def find(state: State, text: str) -> Network:
+async def find(state: View, text: str) -> Network:
     """By VNI, or else by description. Raises NotFound."""
     found = [held.record for held in await state.networks() if isinstance(held, Held)]
     by_vni = [network for network in found if text == str(network.vni)]
@@ -47,7 +47,7 @@ async def find(state: State, text: str) -> Network:
     raise NotFound(kind="network", name=text)
 
 
-async def by_bridge(state: State) -> dict[str, Network]:
+async def by_bridge(state: View) -> dict[str, Network]:
     found = [held.record for held in await state.networks() if not isinstance(held, Unreadable)]
     return {network.bridge: network for network in found}
 

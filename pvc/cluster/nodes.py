@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from pvc.cluster.state import State
+from pvc.cluster.state import State, View
 from pvc.errors import AlreadyExists, Changed, Conflict, Corrupt, InUse, NotFound
 from pvc.model.noding import Signs
 from pvc.model.records import DaemonState, Node, NodeStatus, Waiting, decode, encode
@@ -133,7 +133,7 @@ async def _show_no_more(state: State, name: str) -> None:
         await state.store.commit(Delete(path, entry.version))
 
 
-async def signs(state: State, node: Node) -> Signs:
+async def signs(state: View, node: Node) -> Signs:
     return Signs(
         node=node,
         waiting=await state.node_waiting(node.name),

@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from pvc.errors import Changed, Corrupt, NotFound
 from pvc.model import names
 from pvc.model.records import VM, Network, Node, NodeStatus, Observed, Task, Waiting, decode, encode
-from pvc.store.base import Entry, Put, Store
+from pvc.store.base import Entry, Put, Reader, Store
+from pvc.store.mirror import Mirror
 from pvc.store.paths import Paths
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -36,49 +37,20 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """Cluster state as one daemon reaches it. now: seconds since the epoch, UTC."""
+class View:
+    """Cluster state as it is read: from the store itself where a decision follows, or from a mirror of it."""
 
-    store: Store
+    reader: Reader
     paths: Paths
-    now: Callable[[], float] = time.time
-    new_uuid: Callable[[], str] = lambda: str(uuid.uuid4())
 
     async def vm(self, uuid: str) -> Held[VM]:
-        try:
-            return _held(VM, await self.store.get(self.paths.vm(uuid)), uuid)
-        except NotFound as exc:
-            raise NotFound(kind="VM", name=uuid) from exc
-
-    async def find_vm(self, name: str) -> Held[VM]:
-        """By name or by UUID, with or without dashes. Raises NotFound, Corrupt."""
-        if names.UUID.fullmatch(name):
-            return await self.vm(str(uuid.UUID(name)))
-        if names.problem_with("VM", name):
-            raise NotFound(kind="VM", name=name)
-        try:
-            index = await self.store.get(self.paths.vm_name(name))
-        except NotFound as exc:
-            raise NotFound(kind="VM", name=name) from exc
-        return await self.vm(index.value.decode())
+        return await self._get(VM, self.paths.vm(uuid), "VM", uuid)
 
     async def vms(self) -> list[Held[VM] | Unreadable]:
         return await self._all(VM, self.paths.vms)
 
-    async def readable_vms(self) -> list[Held[VM]]:
-        """Every VM. Raises Corrupt when one cannot be read: for decisions that must know them all."""
-        found = []
-        for item in await self.vms():
-            if isinstance(item, Unreadable):
-                raise Corrupt(kind="VM", name=item.key, reason=item.reason)
-            found.append(item)
-        return found
-
     async def network(self, vni: int) -> Held[Network]:
-        try:
-            return _held(Network, await self.store.get(self.paths.network(vni)), str(vni))
-        except NotFound as exc:
-            raise NotFound(kind="network", name=str(vni)) from exc
+        return await self._get(Network, self.paths.network(vni), "network", str(vni))
 
     async def networks(self) -> list[Held[Network] | Unreadable]:
         return await self._all(Network, self.paths.networks)
@@ -94,25 +66,25 @@ class State:
         if names.problem_with("node", name):
             raise NotFound(kind="node", name=name)
         try:
-            return await self.store.get(self.paths.node(name))
+            return await self.reader.get(self.paths.node(name))
         except NotFound as exc:
             raise NotFound(kind="node", name=name) from exc
 
     async def node_status(self, name: str) -> NodeStatus:
         """What the node last said of itself; empty before it ever did. It writes over what is damaged."""
-        [entry] = await self.store.get_many([self.paths.node_status(name)])
+        [entry] = await self.reader.get_many([self.paths.node_status(name)])
         try:
             return decode(NodeStatus, entry.value, name) if entry and entry.value else NodeStatus()
         except Corrupt as exc:
             return NodeStatus(problem=str(exc))
 
     async def node_alive(self, name: str) -> bool:
-        [entry] = await self.store.get_many([self.paths.node_alive(name)])
+        [entry] = await self.reader.get_many([self.paths.node_alive(name)])
         return entry is not None
 
     async def node_waiting(self, name: str) -> Waiting | None:
         """An agent that bears the node's name and is not the node, or not yet."""
-        [entry] = await self.store.get_many([self.paths.node_waiting(name)])
+        [entry] = await self.reader.get_many([self.paths.node_waiting(name)])
         try:
             return decode(Waiting, entry.value, name) if entry else None
         except Corrupt as exc:
@@ -121,13 +93,82 @@ class State:
     async def observed(self, vm: VM) -> Observed:
         return (await self.node_status(vm.node)).vms.get(vm.uuid, Observed())
 
+    async def _get(self, kind: type[R], path: str, noun: str, name: str) -> Held[R]:
+        try:
+            return _held(kind, await self.reader.get(path), name)
+        except NotFound as exc:
+            raise NotFound(kind=noun, name=name) from exc
+
+    async def _all(self, kind: type[R], folder: str) -> list[Held[R] | Unreadable]:
+        return [_held_or_problem(kind, entry, key) for key, entry in await self._entries(folder)]
+
+    async def _entries(self, folder: str) -> list[tuple[str, Entry]]:
+        keys = await self.reader.children(folder)
+        entries = await self.reader.get_many([f"{folder}/{key}" for key in keys])
+        return [(key, entry) for key, entry in zip(keys, entries, strict=True) if entry is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorView(View):
+    """What was made of an entry is kept for as long as the mirror has that entry."""
+
+    reader: Mirror
+    _made: dict[str, dict[str, tuple[Entry, Any]]] = field(default_factory=dict)
+    _statuses: dict[str, tuple[Entry | None, NodeStatus]] = field(default_factory=dict)
+
+    async def _all(self, kind: type[R], folder: str) -> list[Held[R] | Unreadable]:
+        before, now = self._made.get(folder, {}), {}
+        for key, entry in await self._entries(folder):
+            kept = before.get(key)
+            now[key] = kept if kept and kept[0] is entry else (entry, _held_or_problem(kind, entry, key))
+        self._made[folder] = now
+        return [item for _entry, item in now.values()]
+
+    async def node_status(self, name: str) -> NodeStatus:
+        [entry] = await self.reader.get_many([self.paths.node_status(name)])
+        kept = self._statuses.get(name)
+        if kept is None or kept[0] is not entry:
+            kept = self._statuses[name] = entry, await View.node_status(self, name)
+        return kept[1]
+
+
+@dataclass(frozen=True, slots=True)
+class State(View):
+    """Cluster state as one daemon reads it for its decisions, and writes it. now: seconds since the epoch, UTC."""
+
+    reader: Store
+    now: Callable[[], float] = time.time
+    new_uuid: Callable[[], str] = lambda: str(uuid.uuid4())
+
+    @property
+    def store(self) -> Store:
+        return self.reader
+
+    async def find_vm(self, name: str) -> Held[VM]:
+        """By name or by UUID, with or without dashes. Raises NotFound, Corrupt."""
+        if names.UUID.fullmatch(name):
+            return await self.vm(str(uuid.UUID(name)))
+        if names.problem_with("VM", name):
+            raise NotFound(kind="VM", name=name)
+        try:
+            index = await self.store.get(self.paths.vm_name(name))
+        except NotFound as exc:
+            raise NotFound(kind="VM", name=name) from exc
+        return await self.vm(index.value.decode())
+
+    async def readable_vms(self) -> list[Held[VM]]:
+        """Every VM. Raises Corrupt when one cannot be read: for decisions that must know them all."""
+        found = []
+        for item in await self.vms():
+            if isinstance(item, Unreadable):
+                raise Corrupt(kind="VM", name=item.key, reason=item.reason)
+            found.append(item)
+        return found
+
     async def task(self, task_id: str) -> Held[Task]:
         if not task_id.isalnum():
             raise NotFound(kind="task", name=task_id)
-        try:
-            return _held(Task, await self.store.get(self.paths.task(task_id)), task_id)
-        except NotFound as exc:
-            raise NotFound(kind="task", name=task_id) from exc
+        return await self._get(Task, self.paths.task(task_id), "task", task_id)
 
     async def tasks(self) -> list[Held[Task] | Unreadable]:
         return await self._all(Task, self.paths.tasks)
@@ -141,12 +182,6 @@ class State:
             await self.store.commit(self.put_vm(held, new))
         except (Changed, NotFound) as exc:
             raise Changed(kind="VM", name=held.record.name) from exc
-
-    async def _all(self, kind: type[R], folder: str) -> list[Held[R] | Unreadable]:
-        keys = await self.store.children(folder)
-        entries = await self.store.get_many([f"{folder}/{key}" for key in keys])
-        pairs = zip(keys, entries, strict=True)
-        return [_held_or_problem(kind, entry, key) for key, entry in pairs if entry is not None]
 
 
 def _held(kind: type[R], entry: Entry, name: str) -> Held[R]:

@@ -28,6 +28,7 @@ from pvc.server.auth import TOKENS, WHO, authenticate
 from pvc.server.errors import Handler, speak
 from pvc.server.parse import MAX_BODY, Nothing, parameters
 from pvc.server.parts import BASE, CONFIG, POOLS, message
+from pvc.server.revision import name_revision
 from pvc.server.session import SESSION, Session
 from pvc.storage.base import Pool
 
@@ -61,7 +62,7 @@ async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def build_app(session: Session, pools: Mapping[str, Pool], config: Config) -> web.Application:
-    app = web.Application(middlewares=[note, speak, authenticate], client_max_size=MAX_BODY)
+    app = web.Application(middlewares=[note, speak, authenticate, name_revision], client_max_size=MAX_BODY)
     app[SESSION] = session
     app[POOLS] = pools
     app[CONFIG] = config

@@ -16,7 +16,7 @@ from pvc.model.records import Network
 from pvc.server.limits import matcher
 from pvc.server.parse import Nothing, need_name, parameters
 from pvc.server.parts import BASE, message
-from pvc.server.session import state_of
+from pvc.server.session import state_of, view_of
 
 routes = web.RouteTableDef()
 
@@ -46,7 +46,7 @@ async def list_networks(request: web.Request) -> web.Response:
     fits = matcher((await parameters(request, ListQuery)).limit)
     shown = [
         _unreadable(item) if isinstance(item, Unreadable) else _object(item.record)
-        for item in await state_of(request).networks()
+        for item in await (await view_of(request)).networks()
     ]
     shown.sort(key=lambda item: int(item["vni"]))
     return web.json_response([item for item in shown if fits(str(item["vni"])) or fits(item["description"])])
@@ -56,7 +56,7 @@ async def list_networks(request: web.Request) -> web.Response:
 async def get_network(request: web.Request) -> web.Response:
     """A list of one."""
     await parameters(request, Nothing)
-    network = await networks.find(state_of(request), request.match_info["vni"])
+    network = await networks.find(await view_of(request), request.match_info["vni"])
     return web.json_response([_object(network)])
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from pvc import __version__
 from pvc.cluster import nodes
-from pvc.cluster.state import Held, State, Unreadable
+from pvc.cluster.state import Held, Unreadable, View
 from pvc.errors import PVCError
 from pvc.model.records import VM, Node
 from pvc.model.states import api_state
@@ -18,7 +18,7 @@ from pvc.server.limits import matcher
 from pvc.server.nodeview import node_object
 from pvc.server.parse import Nothing, parameters
 from pvc.server.parts import BASE, CONFIG, POOLS, message
-from pvc.server.session import state_of
+from pvc.server.session import state_of, view_of
 
 routes = web.RouteTableDef()
 
@@ -34,7 +34,7 @@ class ListQuery(msgspec.Struct):
 async def list_nodes(request: web.Request) -> web.Response:
     query = await parameters(request, ListQuery)
     fits = matcher(query.limit)
-    shown = [item for item in await _objects(state_of(request)) if fits(item["name"])]
+    shown = [item for item in await _objects(await view_of(request)) if fits(item["name"])]
     wanted = [(key, getattr(query, key)) for key in ("daemon_state", "coordinator_state", "domain_state")]
     wanted = [(key, word) for key, word in wanted if word is not None]
     return web.json_response([item for item in shown if not wanted or any(item[key] == word for key, word in wanted)])
@@ -44,7 +44,7 @@ async def list_nodes(request: web.Request) -> web.Response:
 async def get_node(request: web.Request) -> web.Response:
     """A list of one."""
     await parameters(request, Nothing)
-    return web.json_response([await _one(state_of(request), request.match_info["node"])])
+    return web.json_response([await _one(await view_of(request), request.match_info["node"])])
 
 
 @routes.delete(f"{BASE}/node/{{node}}")
@@ -61,16 +61,16 @@ async def remove_node(request: web.Request) -> web.Response:
 async def get_node_state(request: web.Request) -> web.Response:
     await parameters(request, Nothing)
     field = request.path.rpartition("/")[2].replace("-", "_")
-    shown = await _one(state_of(request), request.match_info["node"])
+    shown = await _one(await view_of(request), request.match_info["node"])
     return web.json_response({"name": shown["name"], field: shown[field]})
 
 
-async def _one(state: State, name: str) -> dict[str, Any]:
+async def _one(state: View, name: str) -> dict[str, Any]:
     await state.node_entry(name)
     return next(shown for shown in await _objects(state, name) if shown["name"] == name)
 
 
-async def _objects(state: State, only: str | None = None) -> list[dict[str, Any]]:
+async def _objects(state: View, only: str | None = None) -> list[dict[str, Any]]:
     """Every node, or `only` that one."""
     vms = [item.record for item in await state.vms() if isinstance(item, Held)]
     shown = []
@@ -85,7 +85,7 @@ async def _objects(state: State, only: str | None = None) -> list[dict[str, Any]
 @routes.get(f"{BASE}/status")
 async def get_status(request: web.Request) -> web.Response:
     await parameters(request, Nothing)
-    state = state_of(request)
+    state = await view_of(request)
     found = await _objects(state)
     vms = await state.vms()
     words = [await _word(state, item) for item in vms]
@@ -114,7 +114,7 @@ async def get_status(request: web.Request) -> web.Response:
     return web.json_response(shown)
 
 
-async def _word(state: State, item: Held[VM] | Unreadable) -> tuple[str, str]:
+async def _word(state: View, item: Held[VM] | Unreadable) -> tuple[str, str]:
     if isinstance(item, Unreadable):
         return item.key, "fail"
     return item.record.name, api_state(item.record, await state.observed(item.record))

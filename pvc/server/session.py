@@ -1,62 +1,101 @@
-"""The server's session with the store: opened again whenever it is lost; a request meanwhile gets 503."""
+"""The server's session with the store, and its mirror: made anew whenever it is lost; a request meanwhile gets 503."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from aiohttp import web
 
 from pvc.cluster.opening import open_state
-from pvc.cluster.state import State
-from pvc.errors import StoreUnavailable
-from pvc.store.base import Source
+from pvc.cluster.state import MirrorView, State
+from pvc.errors import SessionLost, StoreUnavailable
+from pvc.server.vmlist import VMList
+from pvc.store.base import Source, Store
+from pvc.store.mirror import mirrored
 
 log = logging.getLogger("pvc.server")
 
 _RETRY_S = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Present:
+    state: State
+    view: MirrorView
+    vm_list: VMList
+
+
 class Session:
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._state: State | None = None
+        self._present: _Present | None = None
         self._reason = "it has not been reached yet"
 
     @property
     def state(self) -> State:
-        """Raises StoreUnavailable while there is no session."""
-        if self._state is None:
+        """For decisions. Raises StoreUnavailable while there is no session."""
+        return self._need().state
+
+    @property
+    def store(self) -> Store | None:
+        return self._present.state.store if self._present is not None else None
+
+    @property
+    def view(self) -> MirrorView:
+        """For lists; `settled` before each use. Raises StoreUnavailable while there is no session."""
+        return self._need().view
+
+    @property
+    def vm_list(self) -> VMList:
+        """Of the same view. Raises StoreUnavailable while there is no session."""
+        return self._need().vm_list
+
+    def _need(self) -> _Present:
+        if self._present is None:
             raise StoreUnavailable(reason=self._reason)
-        return self._state
+        return self._present
 
     async def keep(self, opened: Callable[[State], None]) -> None:
-        """Until cancelled. opened: called with each new session's state."""
-        try:
-            while True:
+        """Until cancelled. opened: called with each new session's state, once its mirror is complete."""
+        while True:
+            try:
                 await self._one(opened)
-        finally:
-            if self._state is not None:
-                await self._state.store.aclose()
+            except SessionLost as exc:
+                self._reason = "its session was lost; a new one is being opened"
+                log.warning("%s; a new session is being opened", exc)
+            except StoreUnavailable as exc:
+                self._reason = str(exc.fields["reason"])
+                log.warning("%s", exc)
+                await asyncio.sleep(_RETRY_S)
 
     async def _one(self, opened: Callable[[State], None]) -> None:
+        """Until the session ends. Raises SessionLost, StoreUnavailable where it did not come to one."""
+        state = await open_state(self._source)
         try:
-            self._state = await open_state(self._source)
-        except StoreUnavailable as exc:
-            self._reason = str(exc.fields["reason"])
-            log.warning("%s", exc)
-            await asyncio.sleep(_RETRY_S)
-            return
-        opened(self._state)
-        await self._state.store.lost.wait()
-        lost, self._state, self._reason = self._state, None, "its session was lost; a new one is being opened"
-        await lost.store.aclose()
+            async with mirrored(state.store, state.paths.mirrored) as mirror:
+                view = MirrorView(mirror, state.paths)
+                self._present = _Present(state, view, VMList(view))
+                opened(state)
+                await mirror.keep()
+        finally:
+            self._present = None
+            await state.store.aclose()
 
 
 SESSION = web.AppKey("session", Session)
+REVISION = web.RequestKey("revision", int)
 
 
 def state_of(request: web.Request) -> State:
-    """Raises StoreUnavailable."""
+    """For decisions, and for reading few records. Raises StoreUnavailable."""
     return request.app[SESSION].state
+
+
+async def view_of(request: web.Request) -> MirrorView:
+    """For reading many records, from memory, at the revision that the answer names. Raises StoreUnavailable."""
+    view = request.app[SESSION].view
+    request[REVISION] = await view.reader.settled()
+    return view

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,16 +11,17 @@ from msgspec import field
 from msgspec.structs import replace
 
 from pvc.cluster import networks, placing, vms
-from pvc.cluster.state import Held, State, Unreadable
+from pvc.cluster.state import Held, State, View
 from pvc.errors import InvalidInput, NotFound
 from pvc.model import domain, names
-from pvc.model.records import VM, Desired, MigrationMethod, Network, NodeStatus, Selector, Tag
+from pvc.model.records import VM, Desired, MigrationMethod, Network, Selector, Tag
 from pvc.model.states import api_state
 from pvc.server.limits import matcher
 from pvc.server.parse import Nothing, need_name, parameters
 from pvc.server.parts import BASE, CONFIG, POOLS, message
-from pvc.server.session import state_of
-from pvc.server.vmview import unreadable_object, vm_object
+from pvc.server.session import SESSION, state_of, view_of
+from pvc.server.vmlist import Shown, array
+from pvc.server.vmview import vm_object
 
 routes = web.RouteTableDef()
 
@@ -78,14 +79,16 @@ class Rename(msgspec.Struct):
 @routes.get(f"{BASE}/vm")
 async def list_vms(request: web.Request) -> web.Response:
     query = await parameters(request, ListQuery)
-    state = state_of(request)
-    await _check_filters(state, query)
+    view = await view_of(request)
+    await _check_filters(view, query)
     fits = matcher(query.limit)
-    shown = [item for item in await _objects(state) if _chosen(item, query) and _named(item, query.limit, fits)]
-    return web.json_response(shown)
+    shown = await request.app[SESSION].vm_list.shown()
+    if query != ListQuery():
+        shown = [one for one in shown if _chosen(one, query) and _named(one, query.limit, fits)]
+    return array(shown)
 
 
-async def _check_filters(state: State, query: ListQuery) -> None:
+async def _check_filters(view: View, query: ListQuery) -> None:
     if query.state is not None and query.state not in _STATES:
         raise InvalidInput({"state": f"must be one of {', '.join(_STATES)}"})
     for argument in ("tag", "without_tag", "any_tag"):
@@ -93,36 +96,21 @@ async def _check_filters(state: State, query: ListQuery) -> None:
             need_name("tag", name, argument)
     if query.node is not None:
         try:
-            await state.node(query.node)
+            await view.node(query.node)
         except NotFound as exc:
             raise InvalidInput({"node": f'names no node of this cluster: "{query.node}"'}) from exc
 
 
-def _named(item: dict[str, Any], limit: str | None, fits: Any) -> bool:
-    uuid = item["uuid"]
-    return fits(item["name"]) or limit in (uuid, uuid.replace("-", ""))
+def _named(one: Shown, limit: str | None, fits: Callable[[str], bool]) -> bool:
+    return fits(one.name) or limit in (one.uuid, one.uuid.replace("-", ""))
 
 
-def _chosen(item: dict[str, Any], query: ListQuery) -> bool:
-    tags = {tag["name"] for tag in item["tags"]}
-    places = ((query.node, {item["node"]}), (query.state, {item["state"]}), *((tag, tags) for tag in query.tag))
+def _chosen(one: Shown, query: ListQuery) -> bool:
+    places = ((query.node, {one.node}), (query.state, {one.state}), *((tag, one.tags) for tag in query.tag))
     fits = all((word in found) is not query.negate for word, found in places if word is not None)
-    return fits and tags.isdisjoint(query.without_tag) and not (query.any_tag and tags.isdisjoint(query.any_tag))
-
-
-async def _objects(state: State) -> list[dict[str, Any]]:
-    bridges = await networks.by_bridge(state)
-    statuses: dict[str, NodeStatus] = {}
-    shown = []
-    for item in await state.vms():
-        if isinstance(item, Unreadable):
-            shown.append(unreadable_object(item))
-            continue
-        vm = item.record
-        if vm.node not in statuses:
-            statuses[vm.node] = await state.node_status(vm.node)
-        shown.append(vm_object(vm, statuses[vm.node], bridges))
-    return sorted(shown, key=lambda shape: str(shape["name"]))
+    return (
+        fits and one.tags.isdisjoint(query.without_tag) and not (query.any_tag and one.tags.isdisjoint(query.any_tag))
+    )
 
 
 @routes.get(f"{BASE}/vm/{{vm}}")

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from pvc.errors import TooLarge
@@ -81,6 +82,19 @@ def refuse_too_large(operations: Sequence[Operation]) -> None:
         raise TooLarge(what="The change as a whole, with its paths,", size=request, limit=_MAX_REQUEST)
 
 
+class About(StrEnum):
+    RECORD = "record"
+    CHILDREN = "children"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What a bell rings for: a record (made, changed, deleted), or a record's list of children."""
+
+    about: About
+    path: str
+
+
 class Watch(Protocol):
     """A bell, not a messenger: it says that something may have changed, never what."""
 
@@ -92,7 +106,51 @@ class Watch(Protocol):
         ...
 
 
-class Store(Protocol):
+class Following(Protocol):
+    """Reads that are heard of again: what was read rings when it changes, for sure until it is read again.
+
+    What does not exist is not followed: the list of children that it would be in is.
+    """
+
+    @property
+    def rang(self) -> bool:
+        """Whether something waits for `changed`."""
+        ...
+
+    async def entries(self, paths: Sequence[str]) -> list[Entry | None]: ...
+
+    async def lists(self, paths: Sequence[str]) -> list[list[str] | None]:
+        """The names below each path, sorted; None where it does not exist."""
+        ...
+
+    async def changed(self) -> frozenset[Topic]:
+        """Wait until something rang, and take it: the caller reads it, or hands it back. Raises SessionLost."""
+        ...
+
+    def again(self, topics: frozenset[Topic]) -> None:
+        """Hand back what could not be read."""
+        ...
+
+    async def ready(self) -> None:
+        """Return when the store may be asked again."""
+        ...
+
+
+class Reader(Protocol):
+    """What reading takes: the store itself, or a mirror of it. Paths that are not there raise NotFound."""
+
+    async def get(self, path: str) -> Entry: ...
+
+    async def get_many(self, paths: Sequence[str]) -> list[Entry | None]:
+        """Read many records at once, None for each that does not exist; not one consistent moment."""
+        ...
+
+    async def children(self, path: str) -> list[str]:
+        """Names, sorted."""
+        ...
+
+
+class Store(Reader, Protocol):
     """Every method raises StoreUnavailable when the store cannot be asked now, SessionLost when the session is over.
 
     A write that raised StoreUnavailable may have happened: read back before doing it again.
@@ -104,14 +162,17 @@ class Store(Protocol):
         """Set once, when the session is lost or closed."""
         ...
 
-    async def get(self, path: str) -> Entry: ...
+    @property
+    def revision(self) -> int:
+        """How far this session has heard: every change up to it has rung, and whatever is read from now on has it.
 
-    async def get_many(self, paths: Sequence[str]) -> list[Entry | None]:
-        """Read many records at once, None for each that does not exist; not one consistent moment."""
+        Grows with every change of the store, whoever makes it, and from one session to the next. A change that was
+        answered is not beyond it. Raises StoreUnavailable.
+        """
         ...
 
-    async def children(self, path: str) -> list[str]:
-        """Names, sorted. Raises NotFound."""
+    async def sync(self) -> None:
+        """Hear of every change that anybody was told of before the call."""
         ...
 
     async def ensure(self, path: str) -> None:
@@ -130,6 +191,10 @@ class Store(Protocol):
 
         Nothing need exist yet. Entering returns when the watch is in place.
         """
+        ...
+
+    def follow(self) -> AbstractAsyncContextManager[Following]:
+        """Read, and hear when what was read has changed."""
         ...
 
     def lock(self, name: str, holder: str) -> AbstractAsyncContextManager[None]:

@@ -6,22 +6,9 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
 
 from pvc.errors import SessionLost
-from pvc.store.base import Create, Delete, Operation, Put
-
-
-class About(StrEnum):
-    RECORD = "record"
-    CHILDREN = "children"
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    about: About
-    path: str
+from pvc.store.base import About, Create, Delete, Operation, Put, Topic
 
 
 def topics(paths: Sequence[str], children: Sequence[str]) -> frozenset[Topic]:
@@ -44,11 +31,15 @@ def touched(operations: Iterable[Operation]) -> Iterator[Topic]:
 class Bell:
     """Remembers which of its topics rang until somebody asks. A Watch where a ring needs no answer."""
 
-    def __init__(self, about: frozenset[Topic]) -> None:
-        self.topics = about
+    def __init__(self) -> None:
+        self.topics: set[Topic] = set()
         self._rang: set[Topic] = set()
         self._wake = asyncio.Event()
         self._over: str | None = None
+
+    @property
+    def rang(self) -> bool:
+        return bool(self._rang)
 
     def ring(self, rang: Iterable[Topic]) -> None:
         self._rang.update(rang)
@@ -78,17 +69,25 @@ class Bells:
         self._listening: defaultdict[Topic, set[Bell]] = defaultdict(set)
 
     @contextmanager
-    def hung(self, about: frozenset[Topic]) -> Iterator[Bell]:
-        bell = Bell(about)
-        for topic in about:
-            self._listening[topic].add(bell)
+    def hung(self, about: frozenset[Topic] = frozenset()) -> Iterator[Bell]:
+        bell = Bell()
+        self.listen(bell, about)
         try:
             yield bell
         finally:
-            for topic in about:
-                self._listening[topic].discard(bell)
-                if not self._listening[topic]:
-                    del self._listening[topic]
+            self.leave(bell, list(bell.topics))
+
+    def listen(self, bell: Bell, about: Iterable[Topic]) -> None:
+        for topic in about:
+            self._listening[topic].add(bell)
+            bell.topics.add(topic)
+
+    def leave(self, bell: Bell, about: Iterable[Topic]) -> None:
+        for topic in about:
+            bell.topics.discard(topic)
+            self._listening[topic].discard(bell)
+            if not self._listening[topic]:
+                del self._listening[topic]
 
     def ring(self, rang: Iterable[Topic]) -> None:
         for topic in rang:

@@ -9,8 +9,9 @@ from typing import Any, Self
 
 from pvc.errors import AlreadyExists, Busy, NotFound, PVCError, SessionLost, StoreUnavailable
 from pvc.store import zookeeper
-from pvc.store.base import Entry, Operation, Watch, refuse_too_large
-from pvc.store.bells import About, Bell, Topic, topics
+from pvc.store.base import About, Entry, Following, Operation, Topic, Watch, refuse_too_large
+from pvc.store.bells import Bell, topics
+from pvc.store.following import BellFollowing
 from pvc.store.paths import LOCKS
 from pvc.store.zookeeper import Link, Request
 
@@ -57,6 +58,14 @@ class ClusteredStore:
     async def children(self, path: str) -> list[str]:
         return sorted(await self._ask(zookeeper.children(path)))
 
+    @property
+    def revision(self) -> int:
+        self._link.refuse_if_down()
+        return self._link.revision
+
+    async def sync(self) -> None:
+        await self._ask(zookeeper.sync())
+
     async def ensure(self, path: str) -> None:
         names = path.strip("/").split("/")
         steps = ["/" + "/".join(names[:count]) for count in range(1, len(names) + 1)]
@@ -82,6 +91,21 @@ class ClusteredStore:
             watch = _Watch(self._link, bell)
             await watch.arm(bell.topics)
             yield watch
+
+    @asynccontextmanager
+    async def follow(self) -> AsyncIterator[Following]:
+        self._link.refuse_if_down()
+        with self._link.bells.hung() as bell:
+            ready = self._link.up.wait
+            yield BellFollowing(self._link.bells, bell, entries=self._entries, lists=self._lists, ready=ready)
+
+    async def _entries(self, paths: Sequence[str]) -> list[Entry | None]:
+        answers = await self._link.ask(*[zookeeper.get(path, self._link.record_rang) for path in paths])
+        return [None if isinstance(answer, NotFound) else answer for answer in answers]
+
+    async def _lists(self, paths: Sequence[str]) -> list[list[str] | None]:
+        answers = await self._link.ask(*[zookeeper.children(path, self._link.children_rang) for path in paths])
+        return [None if isinstance(answer, NotFound) else sorted(answer) for answer in answers]
 
     @asynccontextmanager
     async def lock(self, name: str, holder: str) -> AsyncIterator[None]:

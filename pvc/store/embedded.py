@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from pvc.errors import AlreadyExists, Busy, Changed, Conflict, NotFound, SessionLost, StoreLocked, StoreUnavailable
-from pvc.store.base import Check, Create, Delete, Entry, Operation, Put, Watch, refuse_too_large
-from pvc.store.bells import Bells, Topic, topics, touched
+from pvc.store.base import Check, Create, Delete, Entry, Following, Operation, Put, Topic, Watch, refuse_too_large
+from pvc.store.bells import Bells, topics, touched
+from pvc.store.following import BellFollowing
 
 # Marks the file as ours ("pvc" in ASCII), so that another program's database is never written to.
 _APPLICATION = 0x00707663
@@ -34,6 +35,10 @@ CREATE TABLE record (
     owner INTEGER,  -- the session that an ephemeral record ends with
     PRIMARY KEY (parent, name)
 )"""
+
+# One row; kept, so that a revision that somebody was told stays one of the past.
+_REVISION = "CREATE TABLE IF NOT EXISTS revision (number INTEGER NOT NULL)"
+_FIRST_REVISION = "INSERT INTO revision SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM revision)"
 
 _T = TypeVar("_T")
 
@@ -87,6 +92,15 @@ class EmbeddedStore:
     async def children(self, path: str) -> list[str]:
         return await self._run(_children, path)
 
+    @property
+    def revision(self) -> int:
+        self._refuse_if_over()
+        return self._engine.revision
+
+    async def sync(self) -> None:
+        """Nothing to do: whoever was told of a change was told after all bells."""
+        self._refuse_if_over()
+
     async def ensure(self, path: str) -> None:
         await self._run(self._engine.change, _ensure, path)
 
@@ -99,6 +113,15 @@ class EmbeddedStore:
         self._refuse_if_over()
         with self.bells.hung(topics(paths, children)) as bell:
             yield bell
+
+    @asynccontextmanager
+    async def follow(self) -> AsyncIterator[Following]:
+        self._refuse_if_over()
+        with self.bells.hung() as bell:
+            yield BellFollowing(self.bells, bell, entries=self.get_many, lists=self._lists, ready=self.sync)
+
+    async def _lists(self, paths: Sequence[str]) -> list[list[str] | None]:
+        return await self._run(_lists, list(paths))
 
     @asynccontextmanager
     async def lock(self, name: str, holder: str) -> AsyncIterator[None]:
@@ -139,24 +162,25 @@ _CLOSED = "its session is closed"
 class _Engine:
     """The open file, and what all sessions of this process share."""
 
-    def __init__(self, db: sqlite3.Connection, worker: ThreadPoolExecutor, lock: int) -> None:
+    def __init__(self, db: sqlite3.Connection, worker: ThreadPoolExecutor, lock: int, revision: int) -> None:
         self._db = db
         self._worker = worker
         self._lock = lock
         self._loop = asyncio.get_running_loop()
         self._sessions: set[EmbeddedStore] = set()
         self._closed = False
+        self.revision = revision
         self.locks: dict[str, _Held] = {}
 
     @classmethod
     async def open(cls, path: str) -> Self:
         worker = ThreadPoolExecutor(1, thread_name_prefix="store")
         try:
-            db, lock = await asyncio.get_running_loop().run_in_executor(worker, _open, path)
+            db, lock, revision = await asyncio.get_running_loop().run_in_executor(worker, _open, path)
         except BaseException:
             worker.shutdown(wait=False)
             raise
-        return cls(db, worker, lock)
+        return cls(db, worker, lock, revision)
 
     async def aclose(self) -> None:
         """Ephemerals stay in the file until it is opened again, which wipes them."""
@@ -189,14 +213,17 @@ class _Engine:
         """On the worker: one transaction, then the bells, also when who asked for it has stopped waiting."""
         with _transaction(db):
             rang = frozenset(work(db, *args))
-        self._loop.call_soon_threadsafe(self._ring, rang)
+            revision = _next_revision(db) if rang else 0
+        self._loop.call_soon_threadsafe(self._ring, rang, revision)
 
-    def _ring(self, rang: frozenset[Topic]) -> None:
+    def _ring(self, rang: frozenset[Topic], revision: int) -> None:
+        self.revision = max(self.revision, revision)
         for session in self._sessions:
             session.bells.ring(rang)
 
 
-def _open(path: str) -> tuple[sqlite3.Connection, int]:
+def _open(path: str) -> tuple[sqlite3.Connection, int, int]:
+    """The open file, the descriptor that locks it, and its revision."""
     try:
         # Pools may lie in this folder too: QEMU's user must be able to pass through.
         Path(path).parent.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -205,8 +232,9 @@ def _open(path: str) -> tuple[sqlite3.Connection, int]:
             undo.callback(os.close, lock)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             db = _connect(path)
+            [revision] = db.execute("SELECT number FROM revision").fetchone()
             undo.pop_all()
-            return db, lock
+            return db, lock, revision
     except OSError as exc:
         raise StoreUnavailable(reason=f'"{exc.filename or path}" cannot be opened: {exc.strerror}') from exc
     except sqlite3.Error as exc:
@@ -241,6 +269,8 @@ def _connect(path: str) -> sqlite3.Connection:
                 db.execute(_TABLE)
                 db.execute(f"PRAGMA application_id={_APPLICATION}")
                 db.execute(f"PRAGMA user_version={_LAYOUT}")
+            db.execute(_REVISION)
+            db.execute(_FIRST_REVISION)
             db.execute("DELETE FROM record WHERE owner IS NOT NULL")
     except BaseException:
         db.close()
@@ -287,6 +317,15 @@ def _children(db: sqlite3.Connection, path: str) -> list[str]:
     if not _exists(db, parent):
         raise NotFound(kind="record", name=path)
     return [name for (name,) in db.execute("SELECT name FROM record WHERE parent = ? ORDER BY name", (parent,))]
+
+
+def _lists(db: sqlite3.Connection, paths: list[str]) -> list[list[str] | None]:
+    return [_children(db, path) if _exists(db, path.rstrip("/")) else None for path in paths]
+
+
+def _next_revision(db: sqlite3.Connection) -> int:
+    number: int = db.execute("UPDATE revision SET number = number + 1 RETURNING number").fetchone()[0]
+    return number
 
 
 def _exists(db: sqlite3.Connection, path: str) -> bool:

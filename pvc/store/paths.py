@@ -21,6 +21,11 @@ class Paths:
         return tuple(f"{self.root}/{name}" for name in names)
 
     @property
+    def mirrored(self) -> dict[str, int]:
+        """What lists are made of, each folder with the levels of records below it."""
+        return {self.vms: 1, self.networks: 1, self.nodes: 2}
+
+    @property
     def vms(self) -> str:
         return f"{self.root}/vms"
 

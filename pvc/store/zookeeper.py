@@ -30,11 +30,11 @@ from kazoo.exceptions import (
 )
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.interfaces import IAsyncResult
-from kazoo.protocol.states import EventType, KazooState, WatchedEvent, ZnodeStat
+from kazoo.protocol.states import Callback, EventType, KazooState, WatchedEvent, ZnodeStat
 
 from pvc.errors import AlreadyExists, Changed, Conflict, NotFound, PVCError, SessionLost, StoreUnavailable
-from pvc.store.base import Check, Create, Delete, Entry, Operation, Put
-from pvc.store.bells import About, Bells, Topic
+from pvc.store.base import About, Check, Create, Delete, Entry, Operation, Put, Topic
+from pvc.store.bells import Bells
 
 # Seconds to wait for the first connection, and for the server to hear of an end.
 _OPEN_S = 5.0
@@ -69,7 +69,8 @@ class Request:
 class Link:
     """One session: kazoo's client, its sender thread, and what the event loop knows of its state.
 
-    up: set while requests may be sent, and for good once the session is lost.
+    up: set while requests may be sent, and for good once the session is lost. revision: the newest zxid that an answer
+    came with; every watch that a change up to it triggered has rung.
     """
 
     def __init__(self, hosts: Sequence[str], timeout_s: float) -> None:
@@ -85,6 +86,7 @@ class Link:
         self._stopped: asyncio.Future[None] = self._loop.create_future()
         self._reason = ""
         self.session_id = 0
+        self.revision = 0
         self.bells = Bells()
         self.lost = asyncio.Event()
         self.up = asyncio.Event()
@@ -160,12 +162,13 @@ class Link:
             except BaseException:
                 self.tell(self._room.release)
                 raise
-            results[-1].rawlink(lambda _: self.tell(self._answered, answered))
+            results[-1].rawlink(lambda _: self.tell(self._answered, answered, self._client.last_zxid))
             return results
 
         return self._loop.run_in_executor(self._sender, send)
 
-    def _answered(self, answered: asyncio.Future[None]) -> None:
+    def _answered(self, answered: asyncio.Future[None], zxid: int) -> None:
+        self.revision = max(self.revision, zxid)
         self._room.release()
         _settle(answered)
 
@@ -277,6 +280,10 @@ class _OneSession(SequentialThreadingHandler):
             raise ConnectionRefusedError("the session is over")
         return super().create_connection(address, timeout=min(timeout, self._patience_s), **options)
 
+    def dispatch_callback(self, callback: Callback) -> None:
+        """At once, on the connection thread: a watch is told before any answer that came after it. Ours never block."""
+        callback.func(*callback.args)
+
     def select(self, reading: _Sockets, writing: _Sockets, failing: _Sockets, timeout: float) -> _Ready:
         """kazoo waits for one socket within a message or a greeting; between messages for the next of two."""
         if len(reading) + len(writing) == 1:
@@ -289,9 +296,18 @@ def _settle(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def get(path: str) -> Request:
-    """Answers an Entry."""
-    return Request(path, lambda client: client.get_async(path), lambda answer: Entry(answer[0], answer[1].version))
+def get(path: str, watch: _Watcher | None = None) -> Request:
+    """Answers an Entry. The watch is set only where the record exists."""
+    return Request(path, lambda client: client.get_async(path, watch=watch), _read_entry)
+
+
+def _read_entry(answer: tuple[bytes, ZnodeStat]) -> Entry:
+    return Entry(answer[0], answer[1].version)
+
+
+def sync() -> Request:
+    """Answers when this server has what the leader has: its zxid is no less than that of any change answered before."""
+    return Request("/", lambda client: client.sync_async("/"))
 
 
 def exists(path: str, watch: _Watcher | None = None) -> Request:

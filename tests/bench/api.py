@@ -33,6 +33,12 @@ class API:
             connection.sendall(body)
             return _answer(connection)
 
+    def fetch(self, path: str) -> bytes:
+        """The body of a GET, not looked into."""
+        with connect(self.path) as connection:
+            connection.sendall(f"GET /api/v1{path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            return _body(connection)
+
     def upload(
         self, volume: str, image: Path, image_format: str, *, repeat: int = 1, between: Callable[[], None] = _nothing
     ) -> None:
@@ -80,9 +86,13 @@ def _upload(volume: str, image_format: str) -> str:
 
 
 def _answer(connection: socket.socket) -> Any:
+    return json.loads(_body(connection))
+
+
+def _body(connection: socket.socket) -> bytes:
     response = http.client.HTTPResponse(connection)
     response.begin()
     text = response.read()
     if response.status >= 300:
         raise RuntimeError(f"{response.status}: {text.decode(errors='replace')}")
-    return json.loads(text)
+    return text

@@ -18,7 +18,7 @@ CONFIG = """\
 socket = "{folder}/pvc.sock"
 
 [store]
-path = "{folder}/pvc.db"
+{store}
 
 [pools.local]
 path = "{folder}/pool"
@@ -64,7 +64,10 @@ class PVC(Daemon):
 
 
 class Serve(PVC):
-    """`pvc serve`, standalone. folder: exists, with a short name. extra: more configuration, appended."""
+    """`pvc serve`, standalone. folder: exists, with a short name. extra: more configuration, appended.
+
+    store: lines of its section; a file in the folder where nothing is said.
+    """
 
     def __init__(
         self,
@@ -73,10 +76,12 @@ class Serve(PVC):
         *,
         program: Sequence[str] = (sys.executable, "-m", "pvc"),
         extra: str = "",
+        store: str = "",
     ) -> None:
         super().__init__("serve", folder / "pvc.toml", program=program)
         self.folder = folder
-        self.config.write_text(CONFIG.format(folder=folder, libvirt_uri=libvirt_uri) + extra)
+        store = store or f'path = "{folder}/pvc.db"'
+        self.config.write_text(CONFIG.format(folder=folder, libvirt_uri=libvirt_uri, store=store) + extra)
 
     @property
     def url(self) -> str:

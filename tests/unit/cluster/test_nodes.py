@@ -69,7 +69,7 @@ class Late:
 
 def late(state: State, act: Callable[[], Awaitable[object]]) -> State:
     store: Any = Late(state.store, act)
-    return State(store=store, paths=state.paths)
+    return State(reader=store, paths=state.paths)
 
 
 async def test_a_node_that_joins_begins_and_is_recorded(house: House) -> None:

@@ -25,6 +25,7 @@ from pvc.server.app import build_app
 from pvc.server.auth import hashed
 from pvc.server.session import Session
 from pvc.storage.directory import DirectoryPool, open_directory
+from pvc.store.base import Source
 from pvc.store.embedded import EmbeddedSource
 from pvc.units import KIB, MIB
 from tests.parts import documents
@@ -116,8 +117,11 @@ class Site:
 
 
 @asynccontextmanager
-async def opened(folder: Path, hypervisor: Hypervisor | None = None) -> AsyncIterator[Site]:
-    source = await EmbeddedSource.open(str(folder / "pvc.db"))
+async def opened(
+    folder: Path, hypervisor: Hypervisor | None = None, source: Source | None = None
+) -> AsyncIterator[Site]:
+    """source: an embedded store of its own where none is given; closed in the end in either case."""
+    source = source or await EmbeddedSource.open(str(folder / "pvc.db"))
     pool = await open_directory("local", folder / "pool")
     session, first = Session(source), asyncio.Event()
     config = Config(

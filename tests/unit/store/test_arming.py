@@ -7,7 +7,8 @@ from typing import Any, cast
 from kazoo.protocol.states import WatchedEvent
 
 from pvc.errors import NotFound
-from pvc.store.bells import About, Bell, Topic
+from pvc.store.base import About, Topic
+from pvc.store.bells import Bell
 from pvc.store.clustered import _Watch
 from pvc.store.zookeeper import Link, Request
 
@@ -36,11 +37,11 @@ MISSING = NotFound(kind="record", name="/one")
 
 async def test_a_record_made_between_the_two_questions_is_asked_for_its_children_again() -> None:
     link = ScriptedLink([MISSING, ["a"]], [(0, 0)], [["b"]])
-    await _Watch(cast(Link, link), Bell(frozenset())).arm([ONE, TWO])
+    await _Watch(cast(Link, link), Bell()).arm([ONE, TWO])
     assert link.asked == [["/one", "/two"], ["/one"], ["/one"]]
 
 
 async def test_a_record_that_stays_missing_is_watched_for_its_creation_only() -> None:
     link = ScriptedLink([MISSING], [None])
-    await _Watch(cast(Link, link), Bell(frozenset())).arm([ONE])
+    await _Watch(cast(Link, link), Bell()).arm([ONE])
     assert link.asked == [["/one"], ["/one"]]

@@ -1,6 +1,8 @@
 import socket
 from collections.abc import Sequence
 
+from kazoo.protocol.states import Callback
+
 _Sockets = Sequence[socket.socket]
 
 class SequentialThreadingHandler:
@@ -8,3 +10,4 @@ class SequentialThreadingHandler:
     def select(
         self, rlist: _Sockets, wlist: _Sockets, xlist: _Sockets, timeout: float, /
     ) -> tuple[_Sockets, _Sockets, _Sockets]: ...
+    def dispatch_callback(self, callback: Callback) -> None: ...

@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import NamedTuple
+
 class KazooState:
     SUSPENDED: str
     CONNECTED: str
@@ -17,3 +20,8 @@ class WatchedEvent:
 class ZnodeStat:
     version: int
     ephemeralOwner: int
+
+class Callback(NamedTuple):
+    type: str
+    func: Callable[..., object]
+    args: tuple[object, ...]
