@@ -37,23 +37,17 @@ class API:
     # Unix socket that root reaches without a token. Its folder is made when missing.
     socket: str = "/run/pvc/pvc.sock"
     # Address and port for clients on the network, as "127.0.0.1:7370" or "[::]:7370"; empty: the unix socket only.
+    # They need a token: `pvc token add`.
     listen: str = ""
     # Certificate and key files (PEM) for `listen`; both empty: plain HTTP.
     tls_certificate: str = ""
     tls_key: str = ""
-    # Name = "sha256:HEX" of each token that may speak on `listen`. `pvc serve --new-token NAME` makes one.
-    tokens: dict[str, str] = field(default_factory=dict)
 
     def problems(self) -> Iterator[str]:
         if self.listen and not _host_port(self.listen):
             yield 'api.listen must be written as "ADDRESS:PORT".'
         if bool(self.tls_certificate) != bool(self.tls_key):
             yield "api.tls_certificate and api.tls_key must be given together."
-        if self.listen and not self.tokens:
-            yield "api.listen needs at least one token in api.tokens."
-        for name, value in self.tokens.items():
-            if not _is_hash(value):
-                yield f'api.tokens."{name}" must be "sha256:" and 64 hexadecimal digits.'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -401,8 +395,3 @@ _ESCAPES = {i: f"\\u{i:04x}" for i in range(32)} | {ord('"'): '\\"', ord("\\"): 
 def _host_port(text: str) -> bool:
     host, colon, port = text.rpartition(":")
     return bool(host and colon and port.isdigit() and 0 < int(port) < 65536)
-
-
-def _is_hash(text: str) -> bool:
-    kind, _, digits = text.partition(":")
-    return kind == "sha256" and len(digits) == 64 and set(digits) <= set("0123456789abcdef")

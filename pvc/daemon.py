@@ -35,8 +35,6 @@ def main(mode: str, argv: list[str]) -> int:
         if asked.show_config:
             print(config.show(settings))
             return 0
-        if asked.new_token:
-            return _new_token(asked.new_token)
         return _run(mode, settings)
     except ConfigProblems as exc:
         print("\n".join(exc.problems), file=sys.stderr)
@@ -51,18 +49,7 @@ def _arguments(mode: str, argv: list[str]) -> Namespace:
     parser = ArgumentParser(prog=f"pvc {mode}", description=f"Run {what} until it is told to stop.")
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"default: {config.DEFAULT_PATH} where it exists")
     parser.add_argument("--show-config", action="store_true", help="print the configuration in force and end")
-    parser.add_argument("--new-token", metavar="NAME", help="make a token for NAME, say what to configure, and end")
     return parser.parse_args(argv)
-
-
-def _new_token(name: str) -> int:
-    from pvc.server.auth import new_token
-
-    token, kept = new_token()
-    print(token)
-    print(f'Give this token to "{name}"; it is shown only now. Put into the configuration:', file=sys.stderr)
-    print(f'[api.tokens]\n"{name}" = "{kept}"', file=sys.stderr)
-    return 0
 
 
 def _run(mode: str, settings: Config) -> int:

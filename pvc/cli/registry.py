@@ -36,25 +36,27 @@ GROUPS = {
     "storage volume": "disk images of VMs",
     "storage snapshot": "states of volumes to come back to",
     "task": "long operations",
+    "token": "who may speak to pvc over the network",
 }
 
 COMMANDS = (
     "status",
     *("node list", "node info", "node remove"),
-    *("vm list", "vm info", "vm dump", "vm define", "vm modify", "vm rename"),
+    *("vm list", "vm info", "vm dump", "vm define", "vm modify", "vm rename", "vm meta"),
     *("vm start", "vm restart", "vm shutdown", "vm stop", "vm disable"),
     *("vm undefine", "vm remove", "vm log"),
     *("vm tag get", "vm tag add", "vm tag remove", "vm tag unprotect"),
     *("vm vcpu get", "vm vcpu set", "vm memory get", "vm memory set"),
     *("vm network get", "vm network add", "vm network remove"),
     *("vm volume get", "vm volume add", "vm volume remove"),
-    *("network list", "network info", "network add", "network remove"),
+    *("network list", "network info", "network add", "network modify", "network remove"),
     "storage pool list",
     *("storage volume list", "storage volume info", "storage volume add", "storage volume resize"),
     *("storage volume rename", "storage volume clone", "storage volume remove", "storage volume upload"),
     *("storage snapshot list", "storage snapshot add", "storage snapshot rename"),
     *("storage snapshot rollback", "storage snapshot remove"),
     *("task list", "task show", "task wait"),
+    *("token list", "token add", "token remove"),
 )
 
 
@@ -81,6 +83,8 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.network_info as module
         case "network add":
             import pvc.cli.commands.network_add as module
+        case "network modify":
+            import pvc.cli.commands.network_modify as module
         case "network remove":
             import pvc.cli.commands.network_remove as module
         case "task list":
@@ -89,6 +93,12 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.task_show as module
         case "task wait":
             import pvc.cli.commands.task_wait as module
+        case "token list":
+            import pvc.cli.commands.token_list as module
+        case "token add":
+            import pvc.cli.commands.token_add as module
+        case "token remove":
+            import pvc.cli.commands.token_remove as module
         case _:
             raise LookupError(name)
     return module
@@ -109,6 +119,8 @@ def _vm(name: str) -> ModuleType:
             import pvc.cli.commands.vm_modify as module
         case "vm rename":
             import pvc.cli.commands.vm_rename as module
+        case "vm meta":
+            import pvc.cli.commands.vm_meta as module
         case "vm start":
             import pvc.cli.commands.vm_start as module
         case "vm restart":

@@ -54,7 +54,7 @@ async def _claimed(state: State, vm: VM, device: domain.Element) -> AsyncIterato
         if volume := domain.volume_of(device):
             await claims.enter_async_context(volumes.claimed(state, vm, [volume]))
         if device.tag == "interface":
-            await claims.enter_async_context(networks.claimed(state, vm, domain.nic(device).mac))
+            await claims.enter_async_context(networks.claimed(state, vm, [domain.nic(device).mac]))
         yield
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+
+from msgspec.structs import replace
 
 from pvc.cluster import arrivals
 from pvc.cluster.state import Held, State, Unreadable, View
-from pvc.errors import AlreadyExists, Busy, Conflict, InUse, NotFound
+from pvc.errors import AlreadyExists, Busy, Changed, Conflict, InUse, NotFound
 from pvc.model import domain
 from pvc.model.records import VM, Network, encode
-from pvc.store.base import Create, Delete
+from pvc.store.base import Create, Delete, Operation, Put
 
 
 async def add(state: State, network: Network) -> None:
@@ -23,6 +25,24 @@ async def add(state: State, network: Network) -> None:
     except AlreadyExists as exc:
         taken = str(network.vni) if exc.fields["name"] == state.paths.network(network.vni) else network.description
         raise AlreadyExists(kind="network", name=taken) from exc
+
+
+async def modify(state: State, vni: int, *, description: str | None, mtu: int | None) -> None:
+    """None leaves a value as it is. Raises NotFound, AlreadyExists for a description that is taken, Changed."""
+    held = await state.network(vni)
+    old = held.record
+    new = replace(old, description=description or old.description, mtu=old.mtu if mtu is None else mtu)
+    operations: list[Operation] = [Put(state.paths.network(vni), encode(new), held.version)]
+    if new.description != old.description:
+        index = state.paths.network_name(old.description)
+        operations.append(Delete(index, (await state.store.get(index)).version))
+        operations.append(Create(state.paths.network_name(new.description), str(vni).encode()))
+    try:
+        await state.store.commit(*operations)
+    except AlreadyExists as exc:
+        raise AlreadyExists(kind="network", name=new.description) from exc
+    except (Changed, NotFound) as exc:
+        raise Changed(kind="network", name=str(vni)) from exc
 
 
 async def remove(state: State, vni: int) -> None:
@@ -61,16 +81,25 @@ async def macs(state: State, but: str = "") -> dict[str, str]:
     return found
 
 
+def of_vm(vm: VM) -> list[str]:
+    """Every MAC that the VM has."""
+    return [nic.mac for nic in domain.describe(vm.xml).nics]
+
+
 @asynccontextmanager
-async def claimed(state: State, vm: VM, mac: str) -> AsyncIterator[None]:
-    """Hold a MAC that `vm` is about to get. Raises Busy, Conflict when a VM has it."""
+async def claimed(state: State, vm: VM, added: Iterable[str]) -> AsyncIterator[None]:
+    """Hold MACs that `vm` is about to get. Raises Busy, Conflict for one that a VM has."""
     async with AsyncExitStack() as holding:
-        try:
-            lock = state.store.lock(f"mac.{mac.replace(':', '')}", f'a change of VM "{vm.name}"')
-            await holding.enter_async_context(lock)
-        except Busy as exc:
-            raise Busy(kind="MAC address", name=mac, holder=str(exc.fields["holder"])) from exc
-        check_unused(mac, await macs(state))
+        wanted = sorted(set(added))
+        for mac in wanted:
+            try:
+                lock = state.store.lock(f"mac.{mac.replace(':', '')}", f'a change of VM "{vm.name}"')
+                await holding.enter_async_context(lock)
+            except Busy as exc:
+                raise Busy(kind="MAC address", name=mac, holder=str(exc.fields["holder"])) from exc
+        taken = await macs(state) if wanted else {}
+        for mac in wanted:
+            check_unused(mac, taken)
         yield
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 
 from msgspec.structs import replace
@@ -67,7 +67,17 @@ async def check_xml(state: State, xml: str, uuid: str, *, allow_host_devices: bo
     for what, values in (("MAC address", own), ("device name", [disk.dev for disk in disks]), ("volume", named)):
         if twice := next((value for value in values if values.count(value) > 1), None):
             raise InvalidInput({"xml": f'has the {what} "{twice}" twice'})
+    if not allow_host_devices:
+        await _check_bridges(state, described.nics)
     return domain.with_macs(xml, new_macs({**taken, **dict.fromkeys(own, "")}))
+
+
+async def _check_bridges(state: State, nics: Iterable[domain.Nic]) -> None:
+    known = await networks.by_bridge(state)
+    for nic in nics:
+        if nic.source not in known:
+            problem = f'has a NIC on the bridge "{nic.source}", which no network has ("pvc network add" makes one)'
+            raise InvalidInput({"xml": problem})
 
 
 async def define(state: State, pools: Mapping[str, Pool], vm: VM) -> None:
@@ -76,7 +86,7 @@ async def define(state: State, pools: Mapping[str, Pool], vm: VM) -> None:
         raise AlreadyExists(kind="VM", name=vm.name)
     node, path = await state.node_entry(vm.node), state.paths.node(vm.node)
     try:
-        async with volumes.claimed(state, vm, volumes.of_vm(vm)):
+        async with volumes.claimed(state, vm, volumes.of_vm(vm)), networks.claimed(state, vm, networks.of_vm(vm)):
             await volumes.check_present(pools, vm)
             await state.store.commit(
                 Check(path, node.version),
@@ -110,7 +120,9 @@ async def modify(state: State, pools: Mapping[str, Pool], held: Held[VM], xml: s
     new = replace(held.record, xml=xml)
     if restart:
         new = await power.restarted(state, new)
-    async with volumes.claimed(state, new, set(volumes.of_vm(new)) - set(volumes.of_vm(held.record))):
+    added = set(volumes.of_vm(new)) - set(volumes.of_vm(held.record))
+    joined = set(networks.of_vm(new)) - set(networks.of_vm(held.record))
+    async with volumes.claimed(state, new, added), networks.claimed(state, new, joined):
         await volumes.check_present(pools, new)
         await state.write_vm(held, new)
     return new

@@ -61,6 +61,18 @@ class Selector(StrEnum):
     NONE = "none"
 
 
+class Role(StrEnum):
+    """What a caller may do; each includes those before it."""
+
+    READ = "read"  # see everything
+    OPERATE = "operate"  # change VMs, their volumes and networks
+    ADMIN = "admin"  # change the cluster: tokens, nodes, pools, initialise, back up, restore
+
+    def includes(self, other: Role) -> bool:
+        order = list(Role)
+        return order.index(self) >= order.index(other)
+
+
 class DaemonState(StrEnum):
     """What a node's agent last said of itself; "dead" is said by nobody."""
 
@@ -293,6 +305,16 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     figures: dict[str, int] = {}
     created_at: float = 0.0
     updated_at: float = 0.0
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """Who holds it may call the API. digest: "sha256:" and 64 hexadecimal digits; the token itself is kept nowhere."""
+
+    name: str
+    role: Role
+    digest: str
+    created_by: str
+    created_at: float
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from itertools import chain
 
 from aiohttp import web
 
@@ -12,6 +13,7 @@ from pvc.config import Config
 from pvc.server import (
     consoles,
     devices,
+    meta,
     networks,
     nodes,
     power,
@@ -19,31 +21,37 @@ from pvc.server import (
     snapshots,
     tags,
     tasks,
+    tokens,
     unbuilt,
     uploads,
     vms,
     volumes,
 )
-from pvc.server.auth import TOKENS, WHO, authenticate
+from pvc.server.auth import BOOK, TokenBook, authenticate
+from pvc.server.endpoints import ENDPOINTS, Endpoints, add_endpoints
 from pvc.server.errors import Handler, speak
-from pvc.server.parse import MAX_BODY, Nothing, parameters
-from pvc.server.parts import BASE, CONFIG, POOLS, message
+from pvc.server.openapi import document
+from pvc.server.parse import MAX_BODY, Nothing
+from pvc.server.parts import CONFIG, POOLS, WHO, message
 from pvc.server.revision import name_revision
 from pvc.server.session import SESSION, Session
 from pvc.storage.base import Pool
 
 log = logging.getLogger("pvc.access")
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
 
-@routes.get(f"{BASE}/")
-async def version(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
+@endpoints.get("/", "Which API this is.")
+async def version(request: web.Request, _given: Nothing) -> web.Response:
     return message("PVC API version 1.0")
 
 
-@routes.get("/healthz")
+@endpoints.get("/openapi.json", "This description.")
+async def describe(request: web.Request, _given: Nothing) -> web.Response:
+    return web.json_response(document(request.app[ENDPOINTS].values()))
+
+
 async def healthz(request: web.Request) -> web.Response:
     """Whether requests can be answered now. Raises StoreUnavailable."""
     _ = request.app[SESSION].state
@@ -61,16 +69,17 @@ async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
-def build_app(session: Session, pools: Mapping[str, Pool], config: Config) -> web.Application:
+_PARTS = (vms, meta, power, sizes, devices, tags, consoles, networks, volumes, snapshots, uploads, nodes, tasks, tokens)
+
+
+def build_app(session: Session, book: TokenBook, pools: Mapping[str, Pool], config: Config) -> web.Application:
     app = web.Application(middlewares=[note, speak, authenticate, name_revision], client_max_size=MAX_BODY)
     app[SESSION] = session
     app[POOLS] = pools
     app[CONFIG] = config
-    app[TOKENS] = config.api.tokens
+    app[BOOK] = book
     app[uploads.UNDER_WAY] = set()
-    parts = (vms, power, sizes, devices, tags, consoles, networks, volumes, snapshots, uploads, nodes, tasks)
-    app.add_routes(routes)
-    for part in parts:
-        app.add_routes(part.routes)
+    app.router.add_get("/healthz", healthz)
+    add_endpoints(app, chain(endpoints, *(part.endpoints for part in _PARTS)))
     unbuilt.add_unbuilt(app)
     return app

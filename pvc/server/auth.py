@@ -2,56 +2,93 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
+import asyncio
+import logging
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from aiohttp import web
 
-from pvc.errors import NotPermitted, Unauthenticated
+from pvc.cluster import tokens
+from pvc.cluster.state import Unreadable
+from pvc.errors import NotPermitted, SessionLost, StoreUnavailable, Unauthenticated
+from pvc.model.records import Role, Token
+from pvc.server.endpoints import role_needed
 from pvc.server.errors import Handler
+from pvc.server.parts import WHO
+from pvc.store.base import Store
+from pvc.store.paths import TOKENS
 
-TOKENS = web.AppKey("tokens", Mapping[str, str])
-WHO = web.RequestKey("who", str)
+log = logging.getLogger("pvc.server")
+
+# Between two tries to read the tokens while the store does not answer.
+_RETRY_S = 2.0
 
 _OPEN = frozenset(("/healthz",))
 _UCRED = struct.Struct("3i")
 
 
-def new_token() -> tuple[str, str]:
-    """A fresh token and what the configuration keeps of it."""
-    token = secrets.token_urlsafe(32)
-    return token, hashed(token)
+class TokenBook:
+    """The tokens that count, as the store last told them: who is known stays known while the store is away."""
+
+    def __init__(self) -> None:
+        self._tokens: Sequence[Token] | None = None
+
+    @property
+    def tokens(self) -> Sequence[Token]:
+        """Raises StoreUnavailable before they were ever read."""
+        if self._tokens is None:
+            raise StoreUnavailable(reason="the tokens have not been read yet")
+        return self._tokens
+
+    async def read(self, store: Store) -> None:
+        found = await tokens.every(store)
+        for item in found:
+            if isinstance(item, Unreadable):
+                log.warning('Token "%s" cannot be read and is refused: %s', item.key, item.reason)
+        self._tokens = [item for item in found if isinstance(item, Token)]
+
+    async def follow(self, store: Store) -> None:
+        """Take in every change, until the session of `store` is over."""
+        while not store.lost.is_set():
+            try:
+                async with store.watch(children=[TOKENS]) as watch:
+                    while True:
+                        await self.read(store)
+                        await watch.wait()
+            except SessionLost:
+                return
+            except StoreUnavailable as exc:
+                log.warning("%s; the tokens known so far count", exc)
+                await asyncio.sleep(_RETRY_S)
 
 
-def hashed(token: str) -> str:
-    """Tokens are 256 random bits, so a plain digest cannot be guessed back."""
-    return "sha256:" + hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
+BOOK = web.AppKey("tokens", TokenBook)
 
 
 @web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.path not in _OPEN:
-        request[WHO] = _who(request)
+        request[WHO], role = _who(request)
+        needed = role_needed(request)
+        if not role.includes(needed):
+            raise NotPermitted(problem=f'This takes a token with the role "{needed}", yours has "{role}"')
     return await handler(request)
 
 
-def _who(request: web.Request) -> str:
-    """Name the caller. Raises Unauthenticated, NotPermitted."""
+def _who(request: web.Request) -> tuple[str, Role]:
+    """Name the caller and what it may do. Raises Unauthenticated, NotPermitted, StoreUnavailable."""
     peer = request.transport.get_extra_info("socket") if request.transport is not None else None
     if peer is not None and peer.family == socket.AF_UNIX:
-        return _local_user(peer)
+        return _local_user(peer), Role.ADMIN
     given = request.headers.get("X-Api-Key", "")
     if not given:
         raise Unauthenticated(problem="A token is needed in the header X-Api-Key")
-    digest = hashed(given)
-    found = [name for name, kept in request.app[TOKENS].items() if hmac.compare_digest(kept, digest)]
-    if not found:
+    found = tokens.holder(request.app[BOOK].tokens, given)
+    if found is None:
         raise Unauthenticated(problem="The token in the header X-Api-Key is not known")
-    return f'token "{found[0]}"'
+    return f'token "{found.name}"', found.role
 
 
 def _local_user(peer: socket.socket) -> str:

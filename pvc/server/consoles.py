@@ -10,11 +10,10 @@ import msgspec
 from aiohttp import web
 
 from pvc.errors import InvalidInput, NodeUnavailable
-from pvc.server.parse import parameters
-from pvc.server.parts import BASE
+from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.session import state_of
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
 _MOST_LINES = 100_000
 
@@ -24,10 +23,9 @@ class Query(msgspec.Struct):
     follow: bool = False
 
 
-@routes.get(f"{BASE}/vm/{{vm}}/console")
-async def get_console(request: web.Request) -> web.StreamResponse:
+@endpoints.get("/vm/{vm}/console", "What a VM's guest wrote to its console.", Query, answer=Answer.TEXT)
+async def get_console(request: web.Request, query: Query) -> web.StreamResponse:
     """An object, or with follow=true an endless text: what came so far and all that comes."""
-    query = await parameters(request, Query)
     if not 0 <= query.lines <= _MOST_LINES:
         raise InvalidInput({"lines": f"must be 0 to {_MOST_LINES}"})
     state = state_of(request)

@@ -14,12 +14,13 @@ from pvc.errors import InvalidInput, NotFound, NotPermitted
 from pvc.model import domain, names
 from pvc.model.foreign import foreign_parts
 from pvc.model.records import VM, Desired
-from pvc.server.parse import Nothing, parameters
-from pvc.server.parts import BASE, CONFIG, POOLS, message, who
+from pvc.server.endpoints import Answer, Endpoints
+from pvc.server.parse import Nothing
+from pvc.server.parts import CONFIG, POOLS, message, who
 from pvc.server.session import state_of
 from pvc.server.vmview import disk_object, nic_object
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
 # Beyond the guest's own time to let go of a device: the agent's and the store's.
 _MARGIN_S = 30.0
@@ -140,17 +141,15 @@ async def _vm(request: web.Request) -> Held[VM]:
     return await state_of(request).find_vm(request.match_info["vm"])
 
 
-@routes.post(f"{BASE}/vm/{{vm}}/device")
-async def attach_device(request: web.Request) -> web.Response:
-    given = await parameters(request, Device)
+@endpoints.post("/vm/{vm}/device", "Attach a device, given as XML.", Device)
+async def attach_device(request: web.Request, given: Device) -> web.Response:
     held = await _vm(request)
     return await _change(request, held, devices.ATTACH, await _checked(request, given.xml), given, "the device")
 
 
-@routes.delete(f"{BASE}/vm/{{vm}}/device")
-async def detach_device(request: web.Request) -> web.Response:
+@endpoints.delete("/vm/{vm}/device", "Detach the device that the XML tells.", Device)
+async def detach_device(request: web.Request, given: Device) -> web.Response:
     """The device is found by its disk target, its MAC or its alias; the only one of its kind needs no alias."""
-    given = await parameters(request, Device)
     held = await _vm(request)
     node = domain.parse_device(given.xml, (*domain.DEVICES, *request.app[CONFIG].hypervisor.more_devices))
     device = domain.text_of(node if node.tag in domain.DEVICES else _which_device(held.record, node))
@@ -170,16 +169,14 @@ def _which_device(vm: VM, wanted: domain.Element) -> domain.Element:
     return found[0]
 
 
-@routes.get(f"{BASE}/vm/{{vm}}/network")
-async def list_networks(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
+@endpoints.get("/vm/{vm}/network", "Network interfaces of a VM.", answer=Answer.LIST)
+async def list_networks(request: web.Request, _given: Nothing) -> web.Response:
     held, bridges = await _vm(request), await networks.by_bridge(state_of(request))
     return web.json_response([nic_object(nic, bridges) for nic in domain.describe(held.record.xml).nics])
 
 
-@routes.post(f"{BASE}/vm/{{vm}}/network")
-async def add_network(request: web.Request) -> web.Response:
-    given = await parameters(request, AddNetwork)
+@endpoints.post("/vm/{vm}/network", "Add a network interface to a VM.", AddNetwork)
+async def add_network(request: web.Request, given: AddNetwork) -> web.Response:
     held, state = await _vm(request), state_of(request)
     if given.mac is not None and not names.MAC.fullmatch(given.mac):
         raise InvalidInput({"mac": 'must be written as "52:54:00:12:34:56"'})
@@ -193,9 +190,8 @@ async def add_network(request: web.Request) -> web.Response:
     return await _change(request, held, devices.ATTACH, device, given, what)
 
 
-@routes.delete(f"{BASE}/vm/{{vm}}/network")
-async def remove_network(request: web.Request) -> web.Response:
-    given = await parameters(request, RemoveNetwork)
+@endpoints.delete("/vm/{vm}/network", "Remove a network interface from a VM.", RemoveNetwork)
+async def remove_network(request: web.Request, given: RemoveNetwork) -> web.Response:
     held = await _vm(request)
     nic = await _which_nic(state_of(request), held.record, given)
     device = domain.nic_xml(nic.source, nic.mac, nic.model)
@@ -218,16 +214,14 @@ async def _which_nic(state: State, vm: VM, given: RemoveNetwork) -> domain.Nic:
     return found[0]
 
 
-@routes.get(f"{BASE}/vm/{{vm}}/volume")
-async def list_volumes(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
+@endpoints.get("/vm/{vm}/volume", "Disks of a VM.", answer=Answer.LIST)
+async def list_volumes(request: web.Request, _given: Nothing) -> web.Response:
     held = await _vm(request)
     return web.json_response([disk_object(disk) for disk in domain.describe(held.record.xml).disks])
 
 
-@routes.post(f"{BASE}/vm/{{vm}}/volume")
-async def add_volume(request: web.Request) -> web.Response:
-    given = await parameters(request, AddVolume)
+@endpoints.post("/vm/{vm}/volume", "Add a volume to a VM.", AddVolume)
+async def add_volume(request: web.Request, given: AddVolume) -> web.Response:
     held = await _vm(request)
     _split(given.volume)
     dev, bus = _place(held.record, given)
@@ -247,9 +241,8 @@ def _place(vm: VM, given: AddVolume) -> tuple[str, str]:
     return given.disk_id, given.bus or domain.bus_of(given.disk_id)
 
 
-@routes.delete(f"{BASE}/vm/{{vm}}/volume")
-async def remove_volume(request: web.Request) -> web.Response:
-    given = await parameters(request, RemoveVolume)
+@endpoints.delete("/vm/{vm}/volume", "Remove a volume from a VM; the volume itself stays.", RemoveVolume)
+async def remove_volume(request: web.Request, given: RemoveVolume) -> web.Response:
     held = await _vm(request)
     disks = domain.describe(held.record.xml).disks
     disk = next((one for one in disks if given.volume in (one.volume, one.dev)), None)

@@ -16,6 +16,7 @@ from pvc.config import API, Config
 from pvc.localsocket import private_listener
 from pvc.server import uploads
 from pvc.server.app import build_app
+from pvc.server.auth import TokenBook
 from pvc.server.session import Session
 from pvc.storage.base import Pool
 from pvc.store.base import Source
@@ -25,18 +26,19 @@ log = logging.getLogger("pvc.server")
 
 async def run(source: Source, pools: Mapping[str, Pool], config: Config, ready: Callable[[], None]) -> None:
     """Until cancelled. ready: called when requests are answered and the store has been reached."""
-    session = Session(source)
+    session, book = Session(source), TokenBook()
     first = asyncio.Event()
-    ends: set[asyncio.Task[None]] = set()
+    begun: set[asyncio.Task[None]] = set()
 
     def opened(state: State) -> None:
         first.set()
-        end = asyncio.create_task(uploads.end_abandoned(state, config.agent.node_name))
-        ends.add(end)
-        end.add_done_callback(ends.discard)
+        for work in (uploads.end_abandoned(state, config.agent.node_name), book.follow(state.store)):
+            task = asyncio.create_task(work)
+            begun.add(task)
+            task.add_done_callback(begun.discard)
 
     async with AsyncExitStack() as stack:
-        runner = web.AppRunner(build_app(session, pools, config), access_log=None, shutdown_timeout=5.0)
+        runner = web.AppRunner(build_app(session, book, pools, config), access_log=None, shutdown_timeout=5.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await _listen(runner, config.api)

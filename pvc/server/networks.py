@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
 
@@ -13,13 +14,15 @@ from pvc.cluster import networks
 from pvc.cluster.state import Unreadable
 from pvc.errors import InvalidInput, NotBuilt, NotFound
 from pvc.model.records import Network
+from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.limits import matcher
-from pvc.server.parse import Nothing, need_name, parameters
-from pvc.server.parts import BASE, message
+from pvc.server.parse import Nothing, need_name
+from pvc.server.parts import message
 from pvc.server.session import state_of, view_of
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
+_VNI, _VNI_RULE = re.compile(r"[0-9]{1,8}"), "must be 1 to 16777215"
 # What Linux takes as the name of a network interface, and no more.
 _BRIDGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
 
@@ -33,17 +36,25 @@ class ListQuery(msgspec.Struct):
     limit: str | None = None
 
 
-class Add(msgspec.Struct):
-    vni: int
+class AddByVNI(msgspec.Struct, kw_only=True):
     description: str
     nettype: NetType
     mtu: int | None = None
     bridge: str | None = None
 
 
-@routes.get(f"{BASE}/network")
-async def list_networks(request: web.Request) -> web.Response:
-    fits = matcher((await parameters(request, ListQuery)).limit)
+class Add(AddByVNI, kw_only=True):
+    vni: int
+
+
+class Change(msgspec.Struct):
+    description: str | None = None
+    mtu: int | None = None
+
+
+@endpoints.get("/network", "Networks.", ListQuery, answer=Answer.LIST)
+async def list_networks(request: web.Request, query: ListQuery) -> web.Response:
+    fits = matcher(query.limit)
     shown = [
         _unreadable(item) if isinstance(item, Unreadable) else _object(item.record)
         for item in await (await view_of(request)).networks()
@@ -52,48 +63,76 @@ async def list_networks(request: web.Request) -> web.Response:
     return web.json_response([item for item in shown if fits(str(item["vni"])) or fits(item["description"])])
 
 
-@routes.get(f"{BASE}/network/{{vni}}")
-async def get_network(request: web.Request) -> web.Response:
+@endpoints.get("/network/{vni}", "One network, by VNI or description, as a list of one.", answer=Answer.LIST)
+async def get_network(request: web.Request, _given: Nothing) -> web.Response:
     """A list of one."""
-    await parameters(request, Nothing)
     network = await networks.find(await view_of(request), request.match_info["vni"])
     return web.json_response([_object(network)])
 
 
-@routes.post(f"{BASE}/network")
-async def add_network(request: web.Request) -> web.Response:
-    given = await parameters(request, Add)
+@endpoints.post("/network", "Add a network.", Add)
+async def add_network(request: web.Request, given: Add) -> web.Response:
+    return await _add(request, given.vni, given)
+
+
+@endpoints.post("/network/{vni}", "Add a network.", AddByVNI)
+async def add_network_by_vni(request: web.Request, given: AddByVNI) -> web.Response:
+    text = request.match_info["vni"]
+    if not _VNI.fullmatch(text):
+        raise InvalidInput({"vni": _VNI_RULE})
+    return await _add(request, int(text), given)
+
+
+async def _add(request: web.Request, vni: int, given: AddByVNI) -> web.Response:
     if given.nettype is not NetType.BRIDGED:
         raise NotBuilt(what="A managed network")
-    problems = dict(_problems(given))
-    if problems:
+    if problems := dict([*_mtu_problem(given.mtu), *_problems(vni, given.bridge)]):
         raise InvalidInput(problems)
     need_name("network", given.description, "description")
-    bridge = given.bridge or f"vmbr{given.vni}"
-    network = Network(vni=given.vni, description=given.description, mtu=given.mtu, bridge=bridge)
+    bridge = given.bridge or f"vmbr{vni}"
+    network = Network(vni=vni, description=given.description, mtu=given.mtu, bridge=bridge)
     await networks.add(state_of(request), network)
     return message(f'Network "{given.description}" added; its NICs join the bridge "{bridge}" of their node.')
 
 
-def _problems(given: Add) -> list[tuple[str, str]]:
-    found = []
-    if not 1 <= given.vni <= 16_777_215:
-        found.append(("vni", "must be 1 to 16777215"))
-    if given.mtu is not None and not 576 <= given.mtu <= 65_535:
-        found.append(("mtu", "must be 576 to 65535"))
-    if given.bridge and not _BRIDGE.fullmatch(given.bridge):
-        found.append(("bridge", "must be at most 15 letters, digits, dots, dashes or underscores"))
-    return found
+def _problems(vni: int, bridge: str | None) -> Iterator[tuple[str, str]]:
+    if not 1 <= vni <= 16_777_215:
+        yield "vni", _VNI_RULE
+    if bridge and not _BRIDGE.fullmatch(bridge):
+        yield "bridge", "must be at most 15 letters, digits, dots, dashes or underscores"
 
 
-@routes.delete(f"{BASE}/network/{{vni}}")
-async def remove_network(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
+def _mtu_problem(mtu: int | None) -> Iterator[tuple[str, str]]:
+    if mtu is not None and not 576 <= mtu <= 65_535:
+        yield "mtu", "must be 576 to 65535"
+
+
+@endpoints.put("/network/{vni}", "Change the description or the MTU of a network.", Change)
+async def change_network(request: web.Request, given: Change) -> web.Response:
+    if given.description is None and given.mtu is None:
+        raise InvalidInput({"description": "or mtu must be given", "mtu": "or description must be given"})
+    if problems := dict(_mtu_problem(given.mtu)):
+        raise InvalidInput(problems)
+    if given.description is not None:
+        need_name("network", given.description, "description")
+    vni = _vni_in(request)
+    await networks.modify(state_of(request), vni, description=given.description, mtu=given.mtu)
+    return message(f'Network "{vni}" modified.')
+
+
+def _vni_in(request: web.Request) -> int:
+    """Raises NotFound for what is no VNI: a network is changed by its number alone."""
     text = request.match_info["vni"]
-    if re.fullmatch(r"[0-9]{1,8}", text) is None:
+    if not _VNI.fullmatch(text):
         raise NotFound(kind="network", name=text)
-    await networks.remove(state_of(request), int(text))
-    return message(f'Network "{int(text)}" removed.')
+    return int(text)
+
+
+@endpoints.delete("/network/{vni}", "Remove a network that no VM joins.")
+async def remove_network(request: web.Request, _given: Nothing) -> web.Response:
+    vni = _vni_in(request)
+    await networks.remove(state_of(request), vni)
+    return message(f'Network "{vni}" removed.')
 
 
 def _object(network: Network) -> dict[str, Any]:

@@ -12,15 +12,16 @@ from pvc import __version__
 from pvc.cluster import nodes
 from pvc.cluster.state import Held, Unreadable, View
 from pvc.errors import PVCError
-from pvc.model.records import VM, Node
+from pvc.model.records import VM, Node, Role
 from pvc.model.states import api_state
+from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.limits import matcher
 from pvc.server.nodeview import node_object
-from pvc.server.parse import Nothing, parameters
-from pvc.server.parts import BASE, CONFIG, POOLS, message
+from pvc.server.parse import Nothing
+from pvc.server.parts import CONFIG, POOLS, message
 from pvc.server.session import state_of, view_of
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
 
 class ListQuery(msgspec.Struct):
@@ -30,9 +31,8 @@ class ListQuery(msgspec.Struct):
     domain_state: str | None = None
 
 
-@routes.get(f"{BASE}/node")
-async def list_nodes(request: web.Request) -> web.Response:
-    query = await parameters(request, ListQuery)
+@endpoints.get("/node", "Nodes.", ListQuery, answer=Answer.LIST)
+async def list_nodes(request: web.Request, query: ListQuery) -> web.Response:
     fits = matcher(query.limit)
     shown = [item for item in await _objects(await view_of(request)) if fits(item["name"])]
     wanted = [(key, getattr(query, key)) for key in ("daemon_state", "coordinator_state", "domain_state")]
@@ -40,26 +40,23 @@ async def list_nodes(request: web.Request) -> web.Response:
     return web.json_response([item for item in shown if not wanted or any(item[key] == word for key, word in wanted)])
 
 
-@routes.get(f"{BASE}/node/{{node}}")
-async def get_node(request: web.Request) -> web.Response:
+@endpoints.get("/node/{node}", "One node, as a list of one.", answer=Answer.LIST)
+async def get_node(request: web.Request, _given: Nothing) -> web.Response:
     """A list of one."""
-    await parameters(request, Nothing)
     return web.json_response([await _one(await view_of(request), request.match_info["node"])])
 
 
-@routes.delete(f"{BASE}/node/{{node}}")
-async def remove_node(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
+@endpoints.delete("/node/{node}", "Forget a node that left for good.", role=Role.ADMIN)
+async def remove_node(request: web.Request, _given: Nothing) -> web.Response:
     name = request.match_info["node"]
     await nodes.remove(state_of(request), name)
     return message(f'Removed node "{name}" from the cluster.')
 
 
-@routes.get(f"{BASE}/node/{{node}}/daemon-state")
-@routes.get(f"{BASE}/node/{{node}}/coordinator-state")
-@routes.get(f"{BASE}/node/{{node}}/domain-state")
-async def get_node_state(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
+@endpoints.get("/node/{node}/daemon-state", "What a node's agent does.")
+@endpoints.get("/node/{node}/coordinator-state", "Whether a node coordinates others: none does.")
+@endpoints.get("/node/{node}/domain-state", "What a node's VMs are to do.")
+async def get_node_state(request: web.Request, _given: Nothing) -> web.Response:
     field = request.path.rpartition("/")[2].replace("-", "_")
     shown = await _one(await view_of(request), request.match_info["node"])
     return web.json_response({"name": shown["name"], field: shown[field]})
@@ -82,9 +79,8 @@ async def _objects(state: View, only: str | None = None) -> list[dict[str, Any]]
     return shown
 
 
-@routes.get(f"{BASE}/status")
-async def get_status(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
+@endpoints.get("/status", "How the cluster is.")
+async def get_status(request: web.Request, _given: Nothing) -> web.Response:
     state = await view_of(request)
     found = await _objects(state)
     vms = await state.vms()

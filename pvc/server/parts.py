@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from pvc.config import Config
-from pvc.server.auth import WHO
 from pvc.storage.base import Pool
 
 CONFIG = web.AppKey("config", Config)
 POOLS = web.AppKey("pools", Mapping[str, Pool])
+
+WHO = web.RequestKey("who", str)
 
 BASE = "/api/v1"
 

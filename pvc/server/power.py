@@ -11,11 +11,11 @@ from pvc.cluster import power
 from pvc.errors import InvalidInput
 from pvc.model.observing import was_stopped
 from pvc.model.records import VM, Desired
-from pvc.server.parse import parameters
-from pvc.server.parts import BASE, CONFIG, message
+from pvc.server.endpoints import Endpoints
+from pvc.server.parts import CONFIG, message
 from pvc.server.session import state_of
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
 # What a start may take before its waiter is told that it goes on without it.
 _WAIT_S = 120.0
@@ -54,9 +54,8 @@ _DONE = {
 }
 
 
-@routes.post(f"{BASE}/vm/{{vm}}/state")
-async def ask_state(request: web.Request) -> web.Response:
-    given = await parameters(request, Ask)
+@endpoints.post("/vm/{vm}/state", "Start, restart, shut down, stop or disable a VM.", Ask)
+async def ask_state(request: web.Request, given: Ask) -> web.Response:
     if given.timeout is not None and given.timeout < 0:
         raise InvalidInput({"timeout": "must not be less than 0"})
     state = state_of(request)

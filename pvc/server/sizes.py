@@ -10,12 +10,13 @@ from pvc.cluster.state import Held, State
 from pvc.errors import InvalidInput
 from pvc.model import domain, sizing
 from pvc.model.records import VM
-from pvc.server.parse import Nothing, parameters
-from pvc.server.parts import BASE, message
+from pvc.server.endpoints import Endpoints
+from pvc.server.parse import Nothing
+from pvc.server.parts import message
 from pvc.server.session import state_of
 from pvc.units import MIB, format_size, parse_size
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
 
 class SetVCPU(msgspec.Struct):
@@ -33,28 +34,26 @@ class SetMemory(msgspec.Struct):
     restart: bool = False
 
 
-@routes.get(f"{BASE}/vm/{{vm}}/vcpu")
-async def get_vcpu(request: web.Request) -> web.Response:
+@endpoints.get("/vm/{vm}/vcpu", "CPUs of a VM.")
+async def get_vcpu(request: web.Request, _given: Nothing) -> web.Response:
     vm, found = await _described(request)
     return web.json_response({"name": vm.name, "vcpu": found.vcpu, "vcpu_topology": found.topology})
 
 
-@routes.get(f"{BASE}/vm/{{vm}}/memory")
-async def get_memory(request: web.Request) -> web.Response:
+@endpoints.get("/vm/{vm}/memory", "Memory of a VM, in MiB.")
+async def get_memory(request: web.Request, _given: Nothing) -> web.Response:
     """MiB."""
     vm, found = await _described(request)
     return web.json_response({"name": vm.name, "memory": found.memory})
 
 
 async def _described(request: web.Request) -> tuple[VM, domain.Domain]:
-    await parameters(request, Nothing)
     vm = (await state_of(request).find_vm(request.match_info["vm"])).record
     return vm, domain.describe(vm.xml)
 
 
-@routes.post(f"{BASE}/vm/{{vm}}/vcpu")
-async def set_vcpu(request: web.Request) -> web.Response:
-    given = await parameters(request, SetVCPU)
+@endpoints.post("/vm/{vm}/vcpu", "Give a VM another number of CPUs.", SetVCPU)
+async def set_vcpu(request: web.Request, given: SetVCPU) -> web.Response:
     if given.vcpu < 1:
         raise InvalidInput({"vcpu": "must be at least 1"})
     topology = _topology(given)
@@ -71,9 +70,8 @@ def _topology(given: SetVCPU) -> tuple[int, ...] | None:
         raise InvalidInput({"topology": str(exc)}) from exc
 
 
-@routes.post(f"{BASE}/vm/{{vm}}/memory")
-async def set_memory(request: web.Request) -> web.Response:
-    given = await parameters(request, SetMemory)
+@endpoints.post("/vm/{vm}/memory", "Give a VM more or less memory.", SetMemory)
+async def set_memory(request: web.Request, given: SetMemory) -> web.Response:
     mebibytes = _mebibytes(given.memory)
     state = state_of(request)
     held = await state.find_vm(request.match_info["vm"])

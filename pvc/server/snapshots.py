@@ -10,16 +10,17 @@ from aiohttp import web
 from pvc.cluster import volumes
 from pvc.errors import NotFound
 from pvc.model.names import problem_with
+from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.limits import matcher
-from pvc.server.parse import Nothing, need_name, parameters
-from pvc.server.parts import BASE, POOLS, message
+from pvc.server.parse import Nothing, need_name
+from pvc.server.parts import POOLS, message
 from pvc.server.session import state_of
 from pvc.server.volumes import pool_in, volume_in
 from pvc.storage.base import Pool, Snapshot, Snapshots
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
-_ONE = f"{BASE}/storage/ceph/snapshot/{{pool}}/{{volume}}/{{snapshot}}"
+_ONE = "/storage/ceph/snapshot/{pool}/{volume}/{snapshot}"
 
 
 class ListQuery(msgspec.Struct):
@@ -50,9 +51,8 @@ def _name_in(request: web.Request) -> str:
     return name
 
 
-@routes.get(f"{BASE}/storage/ceph/snapshot")
-async def list_snapshots(request: web.Request) -> web.Response:
-    query = await parameters(request, ListQuery)
+@endpoints.get("/storage/ceph/snapshot", "Snapshots of volumes.", ListQuery, answer=Answer.LIST)
+async def list_snapshots(request: web.Request, query: ListQuery) -> web.Response:
     pools = request.app[POOLS]
     chosen = [volumes.pool_of(pools, query.pool)] if query.pool is not None else list(pools.values())
     fits = matcher(query.limit)
@@ -66,10 +66,9 @@ async def list_snapshots(request: web.Request) -> web.Response:
     return web.json_response(shown)
 
 
-@routes.get(_ONE)
-async def get_snapshot(request: web.Request) -> web.Response:
+@endpoints.get(_ONE, "One snapshot, as a list of one.", answer=Answer.LIST)
+async def get_snapshot(request: web.Request, _given: Nothing) -> web.Response:
     """A list of one."""
-    await parameters(request, Nothing)
     pool, name = pool_in(request), _name_in(request)
     found = [one for one in await _of(pool).snapshots(volume_in(request)) if one.name == name]
     if not found:
@@ -87,18 +86,16 @@ def _object(pool: str, snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-@routes.post(f"{BASE}/storage/ceph/snapshot")
-async def add_snapshot(request: web.Request) -> web.Response:
-    given = await parameters(request, Add)
+@endpoints.post("/storage/ceph/snapshot", "Take a snapshot of a volume.", Add)
+async def add_snapshot(request: web.Request, given: Add) -> web.Response:
     pool = volumes.pool_of(request.app[POOLS], given.pool)
     if problem_with("volume", given.volume):
         raise NotFound(kind="volume", name=f"{given.pool}/{given.volume}")
     return await _add(request, pool, given.volume, need_name("snapshot", given.snapshot))
 
 
-@routes.post(_ONE)
-async def add_snapshot_by_path(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
+@endpoints.post(_ONE, "Take a snapshot of a volume.")
+async def add_snapshot_by_path(request: web.Request, _given: Nothing) -> web.Response:
     name = need_name("snapshot", request.match_info["snapshot"])
     return await _add(request, pool_in(request), volume_in(request), name)
 
@@ -109,25 +106,22 @@ async def _add(request: web.Request, pool: Pool, volume: str, name: str) -> web.
     return message(f'Created snapshot "{name}" of volume "{volume}" in pool "{pool.name}".')
 
 
-@routes.put(_ONE)
-async def rename_snapshot(request: web.Request) -> web.Response:
-    given = await parameters(request, Rename)
+@endpoints.put(_ONE, "Rename a snapshot.", Rename)
+async def rename_snapshot(request: web.Request, given: Rename) -> web.Response:
     pool, volume, name = pool_in(request), volume_in(request), _name_in(request)
     await _of(pool).rename_snapshot(volume, name, need_name("snapshot", given.new_name, "new_name"))
     return message(f'Renamed snapshot "{name}" to "{given.new_name}" for volume "{volume}" in pool "{pool.name}".')
 
 
-@routes.delete(_ONE)
-async def remove_snapshot(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
+@endpoints.delete(_ONE, "Remove a snapshot.")
+async def remove_snapshot(request: web.Request, _given: Nothing) -> web.Response:
     pool, volume, name = pool_in(request), volume_in(request), _name_in(request)
     await _of(pool).remove_snapshot(volume, name)
     return message(f'Removed snapshot "{name}" of volume "{volume}" in pool "{pool.name}".')
 
 
-@routes.post(f"{_ONE}/rollback")
-async def roll_back(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
+@endpoints.post(f"{_ONE}/rollback", "Bring a volume back to a snapshot.")
+async def roll_back(request: web.Request, _given: Nothing) -> web.Response:
     pool, volume, name = pool_in(request), volume_in(request), _name_in(request)
     state = state_of(request)
     async with volumes.reserved(state, pool.name, volume, "a roll-back of the volume"):

@@ -9,12 +9,13 @@ from aiohttp import web
 
 from pvc.cluster import tags
 from pvc.model.records import Tag
-from pvc.server.parse import Nothing, need_name, parameters
-from pvc.server.parts import BASE, message, who
+from pvc.server.endpoints import Endpoints
+from pvc.server.parse import Nothing, need_name
+from pvc.server.parts import message, who
 from pvc.server.session import state_of
 from pvc.server.vmview import tag_object
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
 
 class Action(StrEnum):
@@ -36,17 +37,15 @@ class Change(msgspec.Struct):
     protected: bool = False
 
 
-@routes.get(f"{BASE}/vm/{{vm}}/tags")
-async def get_tags(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
+@endpoints.get("/vm/{vm}/tags", "Tags of a VM.")
+async def get_tags(request: web.Request, _given: Nothing) -> web.Response:
     vm = (await state_of(request).find_vm(request.match_info["vm"])).record
     lifted = [{"tag": one.tag, "who": one.who, "at": one.at} for one in vm.lifted]
     return web.json_response({"name": vm.name, "tags": [tag_object(tag) for tag in vm.tags], "unprotected": lifted})
 
 
-@routes.post(f"{BASE}/vm/{{vm}}/tags")
-async def change_tags(request: web.Request) -> web.Response:
-    given = await parameters(request, Change)
+@endpoints.post("/vm/{vm}/tags", "Add, remove or unprotect one tag of a VM.", Change)
+async def change_tags(request: web.Request, given: Change) -> web.Response:
     tag = Tag(name=need_name("tag", given.tag), protected=given.protected)
     state = state_of(request)
     vm = (await state.find_vm(request.match_info["vm"])).record

@@ -11,11 +11,10 @@ from pvc.cluster import tasks
 from pvc.cluster.state import Held
 from pvc.errors import InvalidInput
 from pvc.model.records import Task, TaskStatus
-from pvc.server.parse import parameters
-from pvc.server.parts import BASE
+from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.session import state_of
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
 _LONGEST_WAIT_S = 60.0
 
@@ -33,9 +32,8 @@ class Wait(msgspec.Struct):
     wait: float = 0.0
 
 
-@routes.get(f"{BASE}/tasks")
-async def list_tasks(request: web.Request) -> web.Response:
-    query = await parameters(request, ListQuery)
+@endpoints.get("/tasks", "Long operations.", ListQuery, answer=Answer.LIST)
+async def list_tasks(request: web.Request, query: ListQuery) -> web.Response:
     shown = [_shown(item) for item in await state_of(request).tasks()]
     shown = [item for item in shown if _chosen(item, query)]
     return web.json_response(sorted(shown, key=lambda item: float(item["created_at"])))
@@ -54,9 +52,8 @@ def _shown(item: Held[Task] | Any) -> dict[str, Any]:
     return task_object(Held(msgspec.structs.replace(unreadable, problem=problem), 0))
 
 
-@routes.get(f"{BASE}/tasks/{{task}}")
-async def get_task(request: web.Request) -> web.Response:
-    query = await parameters(request, Wait)
+@endpoints.get("/tasks/{task}", "One long operation, at once or when it has changed.", Wait)
+async def get_task(request: web.Request, query: Wait) -> web.Response:
     if not 0 <= query.wait <= _LONGEST_WAIT_S:
         raise InvalidInput({"wait": f"must be 0 to {_LONGEST_WAIT_S:g}"})
     state, task_id = state_of(request), request.match_info["task"]

@@ -8,32 +8,36 @@ from pvc.errors import NotBuilt
 from pvc.server.parts import BASE
 
 _UNBUILT = (
-    ("/login", "Logging in with a session"),
-    ("/logout", "Logging in with a session"),
-    ("/initialize", "Initialising the cluster"),
-    ("/backup", "Backing up the cluster"),
-    ("/restore", "Restoring the cluster"),
-    ("/network/{vni}/acl{tail:.*}", "A network's access list"),
-    ("/network/{vni}/lease{tail:.*}", "A network's DHCP lease list"),
-    ("/node/{node}/coordinator-state", "Electing a coordinator (all servers are equal)"),
-    ("/node/{node}/domain-state", "Flushing a node and making it ready again"),
-    ("/node/{node}/{what}", "Changing or reading this part of a node"),
-    ("/vm/{vm}/locks", "Flushing a VM's locks"),
-    ("/sriov{tail:.*}", "SR-IOV"),
-    ("/storage/ceph/benchmark", "The storage benchmark"),
-    ("/storage/ceph/option", "Setting an OSD option"),
-    ("/storage/ceph/osd{tail:.*}", "The list of OSDs"),
-    ("/storage/ceph/osddb", "An OSD database"),
-    ("/storage/ceph/status", "The status of Ceph"),
-    ("/storage/ceph/utilization", "The utilization of Ceph"),
-    ("/provisioner{tail:.*}", "The provisioner"),
+    ("POST", "/login", "Logging in with a session"),
+    ("POST", "/logout", "Logging in with a session"),
+    ("POST", "/initialize", "Initialising the cluster"),
+    ("GET", "/backup", "Backing up the cluster"),
+    ("POST", "/restore", "Restoring the cluster"),
+    ("POST", "/status", "Maintenance of the cluster"),
+    ("*", "/network/{vni}/acl{tail:.*}", "A network's access list"),
+    ("*", "/network/{vni}/lease{tail:.*}", "A network's DHCP lease list"),
+    ("POST", "/node/{node}/coordinator-state", "Electing a coordinator (all servers are equal)"),
+    ("POST", "/node/{node}/domain-state", "Flushing a node and making it ready again"),
+    ("*", "/node/{node}/log", "Reading a node's log"),
+    ("POST", "/vm/{vm}/node", "Migration"),
+    ("POST", "/vm/{vm}/locks", "Flushing a VM's locks"),
+    ("*", "/sriov{tail:.*}", "SR-IOV"),
+    ("*", "/storage/ceph/benchmark", "The storage benchmark"),
+    ("POST", "/storage/ceph/option", "Setting an OSD option"),
+    ("*", "/storage/ceph/osd{tail:.*}", "The list of OSDs"),
+    ("GET", "/storage/ceph/status", "The status of Ceph"),
+    ("GET", "/storage/ceph/utilization", "The utilization of Ceph"),
+    ("POST", "/storage/ceph/pool", "Making a pool"),
+    ("POST|PUT|DELETE", "/storage/ceph/pool/{pool}", "Making, changing or removing a pool"),
+    ("*", "/provisioner{tail:.*}", "The provisioner"),
 )
 
 
 def add_unbuilt(app: web.Application) -> None:
     """Call last: a path that is built is found first."""
-    for path, what in _UNBUILT:
-        app.router.add_route("*", BASE + path, _sayer(what))
+    for methods, path, what in _UNBUILT:
+        for method in methods.split("|"):
+            app.router.add_route(method, BASE + path, _sayer(what))
 
 
 def _sayer(what: str):  # type: ignore[no-untyped-def]

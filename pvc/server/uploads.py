@@ -14,13 +14,13 @@ from pvc.cluster import tasks, volumes
 from pvc.cluster.state import State
 from pvc.errors import Busy, InvalidImage, InvalidInput, PVCError, StoreUnavailable
 from pvc.images.receive import Received, receive
-from pvc.server import parse
-from pvc.server.parts import BASE, CONFIG, message, who
+from pvc.server.endpoints import Endpoints
+from pvc.server.parts import CONFIG, message, who
 from pvc.server.session import state_of
 from pvc.server.volumes import pool_in, volume_in
 from pvc.storage.base import Pool
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
 # aiohttp's own 8 KiB costs four times the processor time of this (measured, see docs/design/002).
 _PART_PIECE = 256 * 1024
@@ -32,10 +32,9 @@ class Upload(msgspec.Struct):
     image_format: str
 
 
-@routes.post(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}/upload")
-async def upload(request: web.Request) -> web.Response:
+@endpoints.post("/storage/ceph/volume/{pool}/{volume}/upload", "Write an image into a volume.", Upload, image=True)
+async def upload(request: web.Request, given: Upload) -> web.Response:
     """Everything that can be refused is refused before the first byte of the image is read."""
-    given = parse.query(request, Upload)
     pool, name = pool_in(request), volume_in(request)
     state, config = state_of(request), request.app[CONFIG]
     await pool.volume(name)

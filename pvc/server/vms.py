@@ -16,14 +16,16 @@ from pvc.errors import InvalidInput, NotFound
 from pvc.model import domain, names
 from pvc.model.records import VM, Desired, MigrationMethod, Network, Selector, Tag
 from pvc.model.states import api_state
+from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.limits import matcher
-from pvc.server.parse import Nothing, need_name, parameters
-from pvc.server.parts import BASE, CONFIG, POOLS, message
+from pvc.server.meta import node_limit
+from pvc.server.parse import Nothing, need_name
+from pvc.server.parts import CONFIG, POOLS, message
 from pvc.server.session import SESSION, state_of, view_of
 from pvc.server.vmlist import Shown, array
 from pvc.server.vmview import vm_object
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
 _STATES = (
     "start",
@@ -76,9 +78,8 @@ class Rename(msgspec.Struct):
     new_name: str = field()
 
 
-@routes.get(f"{BASE}/vm")
-async def list_vms(request: web.Request) -> web.Response:
-    query = await parameters(request, ListQuery)
+@endpoints.get("/vm", "VMs.", ListQuery, answer=Answer.LIST)
+async def list_vms(request: web.Request, query: ListQuery) -> web.StreamResponse:
     view = await view_of(request)
     await _check_filters(view, query)
     fits = matcher(query.limit)
@@ -113,10 +114,9 @@ def _chosen(one: Shown, query: ListQuery) -> bool:
     )
 
 
-@routes.get(f"{BASE}/vm/{{vm}}")
-async def get_vm(request: web.Request) -> web.Response:
+@endpoints.get("/vm/{vm}", "One VM, as a list of one.", answer=Answer.LIST)
+async def get_vm(request: web.Request, _given: Nothing) -> web.Response:
     """A list of one."""
-    await parameters(request, Nothing)
     state = state_of(request)
     held = await state.find_vm(request.match_info["vm"])
     return web.json_response([await _object(state, held, await networks.by_bridge(state))])
@@ -126,10 +126,9 @@ async def _object(state: State, held: Held[VM], bridges: Mapping[str, Network]) 
     return vm_object(held.record, await state.node_status(held.record.node), bridges)
 
 
-@routes.post(f"{BASE}/vm")
-@routes.post(f"{BASE}/vm/{{vm}}")
-async def define_vm(request: web.Request) -> web.Response:
-    given = await parameters(request, Define)
+@endpoints.post("/vm", "Define a VM by its XML.", Define)
+@endpoints.post("/vm/{vm}", "Define a VM by its XML, which names it.", Define)
+async def define_vm(request: web.Request, given: Define) -> web.Response:
     state, config = state_of(request), request.app[CONFIG]
     tags = _tags(given)
     xml = domain.normalise(given.xml, new_uuid=state.new_uuid())
@@ -140,7 +139,7 @@ async def define_vm(request: web.Request) -> web.Response:
         name=described.name,
         xml=xml,
         node="",  # chosen below, for what the VM is decides where it fits
-        node_limit=tuple(need_name("node", node, "limit") for node in given.limit),
+        node_limit=await node_limit(state, given.limit),
         node_selector=given.selector,
         node_autostart=given.autostart,
         migration_method=given.migration_method,
@@ -165,10 +164,9 @@ def _tags(given: Define) -> tuple[Tag, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
-@routes.put(f"{BASE}/vm/{{vm}}")
-async def modify_vm(request: web.Request) -> web.Response:
+@endpoints.put("/vm/{vm}", "Change the XML of a VM.", Modify)
+async def modify_vm(request: web.Request, given: Modify) -> web.Response:
     """The name and UUID of a VM are not the XML's to change: rename does that."""
-    given = await parameters(request, Modify)
     state, config = state_of(request), request.app[CONFIG]
     held = await state.find_vm(request.match_info["vm"])
     vm = held.record
@@ -187,9 +185,8 @@ async def modify_vm(request: web.Request) -> web.Response:
     return message(f'Modified the configuration of VM "{vm.name}"{when}.', diff=difference)
 
 
-@routes.delete(f"{BASE}/vm/{{vm}}")
-async def remove_vm(request: web.Request) -> web.Response:
-    given = await parameters(request, Remove)
+@endpoints.delete("/vm/{vm}", "Undefine a VM, with its volumes if asked to.", Remove)
+async def remove_vm(request: web.Request, given: Remove) -> web.Response:
     state = state_of(request)
     name = (await state.find_vm(request.match_info["vm"])).record.name
     if not given.delete_disks:
@@ -203,9 +200,8 @@ def _listed(volumes: list[str]) -> str:
     return ", ".join(f'its volume "{volume}"' for volume in volumes) or "no volume"
 
 
-@routes.post(f"{BASE}/vm/{{vm}}/rename")
-async def rename_vm(request: web.Request) -> web.Response:
-    given = await parameters(request, Rename)
+@endpoints.post("/vm/{vm}/rename", "Rename a VM and the volumes that are named after it.", Rename)
+async def rename_vm(request: web.Request, given: Rename) -> web.Response:
     state = state_of(request)
     old = (await state.find_vm(request.match_info["vm"])).record.name
     if problem := names.problem_with("VM", given.new_name):
@@ -215,30 +211,14 @@ async def rename_vm(request: web.Request) -> web.Response:
     return message(f'Renamed VM "{old}" to "{given.new_name}"{along}.')
 
 
-@routes.get(f"{BASE}/vm/{{vm}}/meta")
-async def get_meta(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
-    vm = (await state_of(request).find_vm(request.match_info["vm"])).record
-    shown = {
-        "name": vm.name,
-        "node_limit": list(vm.node_limit) or None,
-        "node_selector": str(vm.node_selector),
-        "node_autostart": vm.node_autostart,
-        "migration_method": str(vm.migration_method),
-    }
-    return web.json_response(shown)
-
-
-@routes.get(f"{BASE}/vm/{{vm}}/node")
-async def get_node(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
+@endpoints.get("/vm/{vm}/node", "The node of a VM.")
+async def get_node(request: web.Request, _given: Nothing) -> web.Response:
     vm = (await state_of(request).find_vm(request.match_info["vm"])).record
     return web.json_response({"name": vm.name, "node": vm.node, "last_node": vm.last_node})
 
 
-@routes.get(f"{BASE}/vm/{{vm}}/state")
-async def get_state(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
+@endpoints.get("/vm/{vm}/state", "The state of a VM.")
+async def get_state(request: web.Request, _given: Nothing) -> web.Response:
     state = state_of(request)
     vm = (await state.find_vm(request.match_info["vm"])).record
     return web.json_response({"name": vm.name, "state": api_state(vm, await state.observed(vm))})

@@ -11,14 +11,15 @@ from aiohttp import web
 from pvc.cluster import growth, volumes
 from pvc.errors import InvalidInput, NotFound, PoolUnavailable
 from pvc.model.names import problem_with
+from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.limits import matcher
-from pvc.server.parse import Nothing, need_name, parameters
-from pvc.server.parts import BASE, POOLS, message, who
+from pvc.server.parse import Nothing, need_name
+from pvc.server.parts import POOLS, message, who
 from pvc.server.session import state_of
 from pvc.storage.base import Pool, Usage, Volume
 from pvc.units import format_size, parse_size
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
 # What a running guest's node may take to grow a volume before the one who asked is told that it goes on without him.
 _RESIZE_S = 60.0
@@ -75,17 +76,16 @@ def size_of(text: str, argument: str) -> int:
         raise InvalidInput({argument: str(exc)}) from exc
 
 
-@routes.get(f"{BASE}/storage/ceph/pool")
-async def list_pools(request: web.Request) -> web.Response:
-    fits = matcher((await parameters(request, Limit)).limit)
+@endpoints.get("/storage/ceph/pool", "Pools.", Limit, answer=Answer.LIST)
+async def list_pools(request: web.Request, query: Limit) -> web.Response:
+    fits = matcher(query.limit)
     pools = request.app[POOLS]
     return web.json_response([await _pool_object(pools[name]) for name in sorted(pools) if fits(name)])
 
 
-@routes.get(f"{BASE}/storage/ceph/pool/{{pool}}")
-async def get_pool(request: web.Request) -> web.Response:
+@endpoints.get("/storage/ceph/pool/{pool}", "One pool, as a list of one.", answer=Answer.LIST)
+async def get_pool(request: web.Request, _given: Nothing) -> web.Response:
     """A list of one."""
-    await parameters(request, Nothing)
     return web.json_response([await _pool_object(pool_in(request))])
 
 
@@ -108,9 +108,8 @@ async def _pool_object(pool: Pool) -> dict[str, Any]:
     }
 
 
-@routes.get(f"{BASE}/storage/ceph/volume")
-async def list_volumes(request: web.Request) -> web.Response:
-    query = await parameters(request, ListQuery)
+@endpoints.get("/storage/ceph/volume", "Volumes.", ListQuery, answer=Answer.LIST)
+async def list_volumes(request: web.Request, query: ListQuery) -> web.Response:
     pools = request.app[POOLS]
     names = sorted(pools) if query.pool is None else [query.pool]
     chosen = [volumes.pool_of(pools, name) for name in names]
@@ -121,10 +120,9 @@ async def list_volumes(request: web.Request) -> web.Response:
     return web.json_response(shown)
 
 
-@routes.get(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}")
-async def get_volume(request: web.Request) -> web.Response:
+@endpoints.get("/storage/ceph/volume/{pool}/{volume}", "One volume, as a list of one.", answer=Answer.LIST)
+async def get_volume(request: web.Request, _given: Nothing) -> web.Response:
     """A list of one."""
-    await parameters(request, Nothing)
     pool = pool_in(request)
     return web.json_response([volume_object(pool.name, await pool.volume(volume_in(request)))])
 
@@ -147,16 +145,14 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds") if seconds else ""
 
 
-@routes.post(f"{BASE}/storage/ceph/volume")
-async def add_volume(request: web.Request) -> web.Response:
-    given = await parameters(request, Add)
+@endpoints.post("/storage/ceph/volume", "Add an empty volume.", Add)
+async def add_volume(request: web.Request, given: Add) -> web.Response:
     pool = volumes.pool_of(request.app[POOLS], given.pool)
     return await _add(pool, need_name("volume", given.volume), given.size)
 
 
-@routes.post(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}")
-async def add_volume_by_path(request: web.Request) -> web.Response:
-    given = await parameters(request, Size)
+@endpoints.post("/storage/ceph/volume/{pool}/{volume}", "Add an empty volume.", Size)
+async def add_volume_by_path(request: web.Request, given: Size) -> web.Response:
     return await _add(pool_in(request), need_name("volume", request.match_info["volume"]), given.size)
 
 
@@ -165,9 +161,8 @@ async def _add(pool: Pool, name: str, size: str) -> web.Response:
     return message(f'Created volume "{name}" of size "{format_size(volume.size)}" in pool "{pool.name}".')
 
 
-@routes.put(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}")
-async def change_volume(request: web.Request) -> web.Response:
-    given = await parameters(request, Change)
+@endpoints.put("/storage/ceph/volume/{pool}/{volume}", "Resize or rename a volume.", Change)
+async def change_volume(request: web.Request, given: Change) -> web.Response:
     pool, name = pool_in(request), volume_in(request)
     if (given.new_size is None) == (given.new_name is None):
         raise InvalidInput({"new_size": 'or "new_name" must be given, and not both'})
@@ -186,9 +181,8 @@ async def _resize(request: web.Request, pool: Pool, name: str, size: int, force:
     return message(f'Resized volume "{name}" to size "{format_size(size)}" in pool "{pool.name}".')
 
 
-@routes.delete(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}")
-async def remove_volume(request: web.Request) -> web.Response:
-    await parameters(request, Nothing)
+@endpoints.delete("/storage/ceph/volume/{pool}/{volume}", "Remove a volume with its content.")
+async def remove_volume(request: web.Request, _given: Nothing) -> web.Response:
     pool, name = pool_in(request), volume_in(request)
     state = state_of(request)
     async with volumes.reserved(state, pool.name, name, "the removal of the volume"):
@@ -197,9 +191,8 @@ async def remove_volume(request: web.Request) -> web.Response:
     return message(f'Removed volume "{name}" in pool "{pool.name}".')
 
 
-@routes.post(f"{BASE}/storage/ceph/volume/{{pool}}/{{volume}}/clone")
-async def clone_volume(request: web.Request) -> web.Response:
-    given = await parameters(request, Clone)
+@endpoints.post("/storage/ceph/volume/{pool}/{volume}/clone", "Copy a volume.", Clone)
+async def clone_volume(request: web.Request, given: Clone) -> web.Response:
     pool, name = pool_in(request), volume_in(request)
     new_name = need_name("volume", given.new_volume, "new_volume")
     async with volumes.reserved(state_of(request), pool.name, name, "a clone of the volume"):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 BASE = "/pvc"
 CURRENT = f"{BASE}/current"
 LOCKS = f"{BASE}/locks"
+# Beside the generations: restoring a backup changes nobody's right to speak.
+TOKENS = f"{BASE}/tokens"
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,7 @@ def test_a_vm_that_cannot_start_is_fail_with_libvirts_reason_and_starts_once_it_
 ) -> None:
     shell = machine.shell
     nic = "<interface type='bridge'><source bridge='pvcnone0'/><model type='virtio'/></interface>"
+    shell.do("network", "add", "7", "-d", "absent", "-b", "pvcnone0")
     shell.make_vm("cabled", guest.build().qcow2, more=nic)
     names.append("cabled")
     said = shell.run("vm", "start", "cabled")

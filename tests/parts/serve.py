@@ -16,6 +16,7 @@ from tests.parts.place import HERE, Place
 CONFIG = """\
 [api]
 socket = "{folder}/pvc.sock"
+listen = "{listen}"
 
 [store]
 {store}
@@ -66,7 +67,7 @@ class PVC(Daemon):
 class Serve(PVC):
     """`pvc serve`, standalone. folder: exists, with a short name. extra: more configuration, appended.
 
-    store: lines of its section; a file in the folder where nothing is said.
+    listen: ADDRESS:PORT, for tokens. store: lines of its section; a file in the folder where nothing is said.
     """
 
     def __init__(
@@ -75,13 +76,16 @@ class Serve(PVC):
         libvirt_uri: str,
         *,
         program: Sequence[str] = (sys.executable, "-m", "pvc"),
+        listen: str = "",
         extra: str = "",
         store: str = "",
     ) -> None:
         super().__init__("serve", folder / "pvc.toml", program=program)
         self.folder = folder
         store = store or f'path = "{folder}/pvc.db"'
-        self.config.write_text(CONFIG.format(folder=folder, libvirt_uri=libvirt_uri, store=store) + extra)
+        self.config.write_text(
+            CONFIG.format(folder=folder, libvirt_uri=libvirt_uri, listen=listen, store=store) + extra
+        )
 
     @property
     def url(self) -> str:

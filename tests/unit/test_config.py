@@ -13,8 +13,6 @@ from pvc import config
 from pvc.config import Config, ConfigProblems
 from pvc.model.names import problem_with
 
-HASH = "sha256:" + "0" * 64
-
 
 def problems_of(text: str) -> list[str]:
     with pytest.raises(ConfigProblems) as caught:
@@ -98,11 +96,9 @@ def test_the_keys_of_one_kind_of_pool_are_unknown_to_the_other() -> None:
         ("store.kind = 'etcd'", 'store.kind must be "embedded" or "zookeeper".'),
         ("store.kind = 'zookeeper'", "store.hosts must name at least one ZooKeeper server."),
         ("store.session_timeout_s = 1", "store.session_timeout_s must be at least 2."),
+        ("api.listen = '7370'", 'api.listen must be written as "ADDRESS:PORT".'),
+        ("api.listen = 'a:70000'", 'api.listen must be written as "ADDRESS:PORT".'),
         ("api.tls_key = '/k'", "api.tls_certificate and api.tls_key must be given together."),
-        ("api.listen = '[::]:7370'", "api.listen needs at least one token in api.tokens."),
-        (f"api.tokens.me = '{HASH}'\napi.listen = '7370'", 'api.listen must be written as "ADDRESS:PORT".'),
-        (f"api.tokens.me = '{HASH}'\napi.listen = 'a:70000'", 'api.listen must be written as "ADDRESS:PORT".'),
-        ("api.tokens.me = 'secret'", 'api.tokens."me" must be "sha256:" and 64 hexadecimal digits.'),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(text: str, problem: str) -> None:
@@ -115,14 +111,9 @@ def test_every_problem_is_reported_at_once() -> None:
         "a is not a known key.",
         "log_level must be a text.",
         'api.listen must be written as "ADDRESS:PORT".',
-        "api.listen needs at least one token in api.tokens.",
         "agent.interval_s must be more than 0.",
         'pools."p".path must be an absolute folder name.',
     ]
-
-
-def test_a_problem_quotes_no_token() -> None:
-    assert "secret" not in str(problems_of("[api.tokens]\nme = 'secret'"))
 
 
 def test_what_is_no_toml_is_refused() -> None:
@@ -136,7 +127,7 @@ texts = st.text(st.characters(codec="utf-8"))
 @given(listen=st.sampled_from(["", "[::1]:80"]), names=st.lists(texts, min_size=1), interval_s=st.floats(0.1, 1e20))
 def test_what_is_shown_is_read_back_as_the_same(listen: str, names: list[str], interval_s: float) -> None:
     shown = Config(
-        api=config.API(socket="/" + names[0], listen=listen, tokens=dict.fromkeys(names, HASH)),
+        api=config.API(socket="/" + names[0], listen=listen),
         store=config.Store(path=names[-1], hosts=tuple(names)),
         pools={
             "a.b": config.DirectoryPool(path="/" + names[0]),

@@ -13,6 +13,7 @@ EXAMPLE = "web1.xml -g web"
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help='libvirt domain XML, "-" for stdin')
     parser.add_argument("-t", "--node", metavar="NODE", help="where it runs; default: chosen by the selector")
+    parser.add_argument("-l", "--limit", action="append", metavar="NODE", help="it runs only there; may be repeated")
     parser.add_argument("--selector", choices=("mem", "memprov", "vcpus", "load", "vms", "none"))
     parser.add_argument("--autostart", action=BooleanOptionalAction, help="start it when its node comes up")
     parser.add_argument("-m", "--method", choices=("live", "shutdown", "none"), help="how it may migrate")
@@ -25,6 +26,7 @@ def run(args: Namespace, api: Client, out: Output) -> None:
         "vm",
         xml=read(args.file),
         node=args.node,
+        limit=args.limit,
         selector=args.selector,
         autostart=args.autostart,
         migration_method=args.method,

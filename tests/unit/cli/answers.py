@@ -22,6 +22,7 @@ TAGS = [
     {"name": "web", "type": "user", "protected": False},
     {"name": "keep", "type": "user", "protected": True},
 ]
+TOKEN_OF_OPS = {"name": "ops", "role": "operate", "created_by": "root", "created_at": 1736078400.5, "problem": ""}
 LIFTED = [{"tag": "old", "who": 'token "ops"', "at": 1736078400.5}]
 WEB1: dict[str, Any] = {
     "name": "web1",
@@ -194,6 +195,7 @@ READS: dict[str, Any] = {
     "/storage/ceph/volume/local/web1": [VOLUME],
     "/storage/ceph/snapshot": [SNAPSHOT],
     "/tasks": [TASK],
+    "/tokens": [TOKEN_OF_OPS],
     f"/tasks/{TASK_ID}": DONE,
 }
 

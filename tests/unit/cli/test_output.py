@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cli.answers import BROKEN, NODE, READS, TASK, TASK_ID, WEB1
+from tests.unit.cli.answers import BROKEN, NODE, READS, TASK, TASK_ID, TOKEN_OF_OPS, WEB1
 from tests.unit.cli.calling import PVC
 from tests.unit.cli.fake_api import Answer, FakeAPI
 
@@ -36,6 +36,7 @@ SHOWN = [
     "storage volume info local web1",
     "storage snapshot list",
     "task list",
+    "token list",
     f"task show {TASK_ID}",
 ]
 HELP = [
@@ -68,6 +69,7 @@ MACHINES: list[tuple[str, Any]] = [
     ("node info hv1", NODE),
     ("vm log web1", READS["/vm/web1/console"]),
     ("task list", [TASK]),
+    ("token list", [TOKEN_OF_OPS]),
     ("vm tag add web1 a", {"message": "Done."}),
     ("vm start web1 web2", [{"name": "web1", "message": "Done."}, {"name": "web2", "message": "Done."}]),
 ]

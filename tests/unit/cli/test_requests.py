@@ -43,6 +43,7 @@ READS: list[tuple[str, str, dict[str, str]]] = [
     ("storage snapshot list", "/storage/ceph/snapshot", {}),
     ("storage snapshot list local web1", "/storage/ceph/snapshot", {"pool": "local", "volume": "web1"}),
     ("task list", "/tasks", {}),
+    ("token list", "/tokens", {}),
     ("task list --kind upload --status done", "/tasks", {"kind": "upload", "status": "done"}),
     (f"task show {TASK_ID}", f"/tasks/{TASK_ID}", {}),
     (f"task wait {TASK_ID}", f"/tasks/{TASK_ID}", {}),
@@ -128,7 +129,16 @@ CHANGES: list[tuple[str, str, str, Any]] = [
         "/network",
         {"vni": 100, "description": "servers", "nettype": "bridged", "bridge": "br0", "mtu": 9000},
     ),
+    ("network modify 100 -d lan -m 9000", "PUT", "/network/100", {"description": "lan", "mtu": 9000}),
+    ("vm meta web1 -m live", "POST", "/vm/web1/meta", {"migration_method": "live"}),
+    (
+        "vm meta web1 -l hv1 -l hv2 -s mem --no-autostart -p web",
+        "POST",
+        "/vm/web1/meta",
+        {"limit": ["hv1", "hv2"], "selector": "mem", "autostart": False, "profile": "web"},
+    ),
     ("network remove 100 -y", "DELETE", "/network/100", {}),
+    ("token remove ops -y", "DELETE", "/tokens/ops", {}),
     ("node remove hv3 -y", "DELETE", "/node/hv3", {}),
     (
         "storage volume add local web1 10G",
@@ -166,6 +176,13 @@ def test_a_change_reaches_the_guest_in_one_way(pvc: PVC, api: FakeAPI, noun: str
     assert (result.returncode, result.stdout) == (2, "")
     assert "not allowed with argument" in result.stderr
     assert api.requests == []
+
+
+def test_a_new_token_is_all_that_stdout_gets(pvc: PVC, api: FakeAPI) -> None:
+    api.tell("POST /tokens", Answer({"message": "Made it.", "token": "abc"}))
+    result = pvc("token", "add", "ops", "-r", "read")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "abc\n", "Made it.\n")
+    assert api.request.json == {"name": "ops", "role": "read"}
 
 
 def test_define_sends_the_document_with_every_option(pvc: PVC, api: FakeAPI, tmp_path: Path) -> None:

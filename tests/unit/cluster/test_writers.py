@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from pvc.cluster import devices, power, tags, vms
+from pvc.cluster import devices, networks, power, tags, vms
 from pvc.errors import AlreadyExists, Busy, Changed, Conflict, InUse, NotFound, PVCError
 from pvc.model import domain
-from pvc.model.records import Desired, How, Observed, Power, Tag
+from pvc.model.records import Desired, How, Network, Observed, Power, Tag
 from tests.parts import documents
 from tests.unit.cluster.house import House
 
@@ -201,7 +201,17 @@ async def test_xml_that_contradicts_itself_is_refused(house: House, given: list[
     assert str(caught.value) == f'Argument "xml" {problem}.'
 
 
+async def test_one_mac_is_not_given_to_two_vms_at_once(house: House) -> None:
+    done, refused = await outcomes(*(house.define(f"web{number}", [documents.nic(MAC)]) for number in range(4)))
+    assert len(done) <= 1
+    assert {type(one) for one in refused} <= {Busy, Conflict}
+    if not done:  # each held up the others
+        await house.define("web9", [documents.nic(MAC)])
+    assert list(await networks.macs(house.state)) == [MAC]
+
+
 async def test_every_nic_gets_a_mac_that_nobody_has(house: House) -> None:
+    await networks.add(house.state, Network(vni=100, description="lan", bridge="vmbr100"))
     xml = await checked(house, *[documents.nic()] * 3, documents.nic(MAC))
     macs = [nic.mac for nic in domain.describe(xml).nics]
     assert len(set(macs)) == 4

@@ -18,19 +18,23 @@ from pvc.agent.settings import Settings
 from pvc.cluster import nodes, power
 from pvc.cluster.opening import open_state
 from pvc.cluster.state import Held, State
-from pvc.config import API, Agent, Config, Hypervisor, Upload
+from pvc.cluster.tokens import digest
+from pvc.config import Agent, Config, Hypervisor, Upload
 from pvc.hypervisor.fake import FakeHypervisor
-from pvc.model.records import Node, Task
+from pvc.model.records import Node, Role, Task, Token, encode
 from pvc.server.app import build_app
-from pvc.server.auth import hashed
+from pvc.server.auth import TokenBook
 from pvc.server.session import Session
 from pvc.storage.directory import DirectoryPool, open_directory
-from pvc.store.base import Source
+from pvc.store.base import Put, Source
 from pvc.store.embedded import EmbeddedSource
+from pvc.store.paths import TOKENS as TOKEN_FOLDER
 from pvc.units import KIB, MIB
 from tests.parts import documents
 
-NODE, TOKEN = "hv1", "a token that only a test knows"
+NODE = "hv1"
+TOKENS = {role: f"a {role} token that only a test knows" for role in Role}
+TOKEN = TOKENS[Role.OPERATE]
 BASE = "/api/v1"
 UPLOADS = Upload(most_at_once=2, largest_bytes=64 * MIB, idle_timeout_s=5.0)
 
@@ -123,26 +127,33 @@ async def opened(
     """source: an embedded store of its own where none is given; closed in the end in either case."""
     source = source or await EmbeddedSource.open(str(folder / "pvc.db"))
     pool = await open_directory("local", folder / "pool")
-    session, first = Session(source), asyncio.Event()
+    session, book, first = Session(source), TokenBook(), asyncio.Event()
     config = Config(
-        api=API(tokens={"me": hashed(TOKEN)}),
         agent=Agent(node=NODE, detach_timeout_s=0.05),
         upload=UPLOADS,
         hypervisor=hypervisor or Hypervisor(),
     )
-    app = build_app(session, {"local": pool}, config)
+    app = build_app(session, book, {"local": pool}, config)
     keeping = asyncio.create_task(session.keep(lambda _state: first.set()))
     await first.wait()
+    state = await open_state(source)
+    for role in Role:
+        record = Token(name=role, role=role, digest=digest(TOKENS[role]), created_by="root", created_at=0.0)
+        await state.store.ensure(f"{TOKEN_FOLDER}/{role}")
+        await state.store.commit(Put(f"{TOKEN_FOLDER}/{role}", encode(record), 0))
+    await book.read(state.store)
+    following = asyncio.create_task(book.follow(state.store))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     await web.UnixSite(runner, str(folder / "pvc.sock")).start()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     local = aiohttp.UnixConnector(str(folder / "pvc.sock"))
     async with aiohttp.ClientSession(connector=local) as client, aiohttp.ClientSession() as network:
-        yield Site(folder, await open_state(source), pool, app, client, network, port=runner.addresses[1][1])
+        yield Site(folder, state, pool, app, client, network, port=runner.addresses[1][1])
     await runner.cleanup()
     keeping.cancel()
-    await asyncio.gather(keeping, return_exceptions=True)
+    following.cancel()
+    await asyncio.gather(keeping, following, return_exceptions=True)
     await pool.aclose()
     await source.aclose()
 

@@ -36,7 +36,7 @@ class Case:
     @property
     def parts(self) -> list[str]:
         """What the path names; a definition by path ignores the name there."""
-        names = ("vm", "pool", "volume", "snapshot", "vni", "node", "task")
+        names = ("vm", "pool", "volume", "snapshot", "vni", "node", "task", "token")
         return [part for part in names if f"{{{part}}}" in self.path and part not in self.there.get("new", "")]
 
 
@@ -49,11 +49,16 @@ THERE = {
     "vni": "100",
     "node": "hv1",
     "task": "t1",
+    "token": "read",
 }
 YES_NO = {"live": "perhaps", "restart": "2"}
 NO_TAGS = {"tag": "a b", "any_tag": "-a", "without_tag": "a/b"}
 
 CASES = [
+    Case("GET", "/openapi.json"),
+    Case("GET", "/tokens"),
+    Case("POST", "/tokens", {"name": "ops", "role": "read"}, {"name": "a/b", "role": "root"}),
+    Case("DELETE", "/tokens/{token}"),
     Case("GET", "/"),
     Case("GET", "/status"),
     Case("GET", "/node", wrong={"limit": "("}),
@@ -76,6 +81,12 @@ CASES = [
     Case("DELETE", "/vm/{vm}", wrong={"delete_disks": "some"}),
     Case("POST", "/vm/{vm}/rename", {"new_name": "web9"}, {"new_name": "a/b"}),
     Case("GET", "/vm/{vm}/meta"),
+    Case(
+        "POST",
+        "/vm/{vm}/meta",
+        {"migration_method": "live"},
+        {"migration_method": "fly", "selector": "best", "limit": "absent", "autostart": "2", "profile": "a\n"},
+    ),
     Case("GET", "/vm/{vm}/node"),
     Case("GET", "/vm/{vm}/state"),
     Case(
@@ -88,7 +99,7 @@ CASES = [
     Case("POST", "/vm/{vm}/vcpu", {"vcpu": 2}, {"vcpu": "0", "topology": "1/3/1", "restart": "2"}),
     Case("GET", "/vm/{vm}/memory"),
     Case("POST", "/vm/{vm}/memory", {"memory": "1G"}, {"memory": "much", "restart": "2"}),
-    Case("POST", "/vm/{vm}/device", {"xml": documents.nic(MAC, "vmbr1")}, YES_NO),
+    Case("POST", "/vm/{vm}/device", {"xml": documents.nic(MAC, "vmbr100")}, YES_NO),
     Case("DELETE", "/vm/{vm}/device", {"xml": documents.nic("52:54:00:00:00:09")}, YES_NO),
     Case("GET", "/vm/{vm}/network"),
     Case("POST", "/vm/{vm}/network", {"net": "100"}, {**YES_NO, "mac": "52:54", "model": "a b"}),
@@ -112,7 +123,15 @@ CASES = [
         {"vni": "0", "mtu": "1", "bridge": "a/b", "nettype": "x", "description": "a b"},
     ),
     Case("GET", "/network/{vni}"),
-    Case("DELETE", "/network/{vni}"),
+    Case("DELETE", "/network/{vni}", there={"vni": "101"}),
+    Case(
+        "POST",
+        "/network/{vni}",
+        {"description": "dmz", "nettype": "bridged"},
+        {"mtu": "1", "bridge": "a/b", "nettype": "x", "description": "a b"},
+        there={"vni": "7", "new": "vni"},
+    ),
+    Case("PUT", "/network/{vni}", {"description": "servers"}, {"mtu": "1", "description": "a b"}),
     Case("GET", f"{STORAGE}/pool", wrong={"limit": "("}),
     Case("GET", f"{STORAGE}/pool/{{pool}}"),
     Case("GET", f"{STORAGE}/volume", wrong={"limit": "a{99999999999}"}),
@@ -137,24 +156,4 @@ CASES = [
     Case("POST", f"{SNAPSHOT}/rollback"),
     Case("GET", "/tasks", wrong={"status": "lost"}),
     Case("GET", "/tasks/{task}", wrong={"after": "x", "wait": "3600"}),
-]
-
-UNBUILT = [
-    "/login",
-    "/logout",
-    "/initialize",
-    "/backup",
-    "/restore",
-    "/network/100/acl",
-    "/network/100/lease/x",
-    "/node/hv1/nonsense",
-    "/vm/web1/locks",
-    "/sriov/pf",
-    "/storage/ceph/benchmark",
-    "/storage/ceph/option",
-    "/storage/ceph/osd/1",
-    "/storage/ceph/osddb",
-    "/storage/ceph/status",
-    "/storage/ceph/utilization",
-    "/provisioner/ova",
 ]

@@ -10,9 +10,14 @@ import json
 
 import pytest
 
-from pvc.server import auth
-from pvc.server.auth import hashed, new_token
-from tests.unit.server.site import BASE, TOKEN, Site
+from pvc.cluster import tokens
+from pvc.cluster.tokens import digest
+from pvc.errors import StoreUnavailable
+from pvc.model.records import Role
+from pvc.server.auth import BOOK, TokenBook
+from pvc.store.base import Put
+from pvc.store.paths import TOKENS as TOKEN_FOLDER
+from tests.unit.server.site import BASE, TOKEN, TOKENS, Site
 
 
 async def raw(site: Site, head: str, body: bytes = b"") -> tuple[int, dict[str, object]]:
@@ -43,7 +48,7 @@ async def test_a_token_is_needed_on_the_network(bare: Site) -> None:
 
 @pytest.mark.parametrize(
     "token",
-    ["", " ", TOKEN[:-1], TOKEN[1:], TOKEN + "x", TOKEN.upper(), hashed(TOKEN), "sha256:", "\xff\xfe", "a" * 7000],
+    ["", " ", TOKEN[:-1], TOKEN[1:], TOKEN + "x", TOKEN.upper(), digest(TOKEN), "sha256:", "\xff\xfe", "a" * 7000],
 )
 async def test_what_is_not_the_whole_token_is_refused(bare: Site, token: str) -> None:
     status, told = await raw(bare, f"GET {BASE}/vm HTTP/1.1\r\nHost: pvc\r\nX-Api-Key: {token}")
@@ -79,21 +84,13 @@ async def test_a_stranger_learns_nothing_of_what_there_is(bare: Site, path: str)
 
 
 def test_tokens_are_compared_in_constant_time() -> None:
-    calls = [node.func for node in ast.walk(ast.parse(inspect.getsource(auth))) if isinstance(node, ast.Call)]
+    calls = [node.func for node in ast.walk(ast.parse(inspect.getsource(tokens))) if isinstance(node, ast.Call)]
     assert [
         call.attr for call in calls if isinstance(call, ast.Attribute) and call.attr == hmac.compare_digest.__name__
     ]
-    compared = [node for node in ast.walk(ast.parse(inspect.getsource(auth))) if isinstance(node, ast.Compare)]
+    compared = [node for node in ast.walk(ast.parse(inspect.getsource(tokens))) if isinstance(node, ast.Compare)]
     names = {leaf.id for node in compared for leaf in ast.walk(node) if isinstance(leaf, ast.Name)}
-    assert not names & {"given", "digest", "kept"}
-
-
-def test_a_new_token_is_long_and_only_its_digest_is_kept() -> None:
-    (one, kept), (two, _) = new_token(), new_token()
-    assert one != two
-    assert len(one) >= 40
-    assert kept == hashed(one)
-    assert one not in kept
+    assert not names & {"given", "digest", "wanted", "found"}
 
 
 async def test_who_asked_stands_in_the_task(bare: Site) -> None:
@@ -104,4 +101,83 @@ async def test_who_asked_stands_in_the_task(bare: Site) -> None:
     ) as answer:
         assert answer.status == 200
     await bare.ask("POST", "/storage/ceph/volume/local/disk0/upload", {"image_format": "raw"}, data=b"x")
-    assert {task.who for task in await bare.tasks()} == {'token "me"', "root"}
+    assert {task.who for task in await bare.tasks()} == {'token "operate"', "root"}
+
+
+@pytest.mark.parametrize(
+    ("role", "method", "path", "status"),
+    [
+        ("read", "GET", "/vm", 200),
+        ("read", "HEAD", "/vm", 200),
+        ("read", "DELETE", "/vm/absent", 403),
+        ("read", "POST", "/nonsense", 403),
+        ("read", "POST", "/backup", 403),
+        ("read", "GET", "/tokens", 403),
+        ("operate", "GET", "/vm", 200),
+        ("operate", "DELETE", "/vm/absent", 404),
+        ("operate", "GET", "/tokens", 403),
+        ("operate", "POST", "/tokens", 403),
+        ("operate", "DELETE", "/tokens/read", 403),
+        ("admin", "GET", "/tokens", 200),
+        ("admin", "DELETE", "/vm/absent", 404),
+    ],
+)
+async def test_a_token_may_do_what_its_role_says(bare: Site, role: Role, method: str, path: str, status: int) -> None:
+    before = await bare.everything()
+    url, headers = f"http://127.0.0.1:{bare.port}{BASE}{path}", {"X-Api-Key": TOKENS[Role(role)]}
+    async with bare.network.request(method, url, headers=headers) as answer:
+        assert answer.status == status
+        if status == 403:
+            told = await answer.json()
+            assert told["code"] == "not_permitted"
+            assert told["message"].endswith(f'yours has "{role}".')
+    assert await bare.everything() == before
+
+
+async def test_a_token_is_shown_once_and_works_until_it_is_revoked(bare: Site) -> None:
+    made = await bare.ask("POST", "/tokens", {"name": "backup", "role": "read"})
+    assert made.message == 'Made token "backup" with the role "read".'
+    headers = {"X-Api-Key": made.body["token"]}
+    assert len(headers["X-Api-Key"]) >= 40
+    assert await status_with(bare, headers) == 200
+    listed = await bare.ask("GET", "/tokens")
+    assert {one["name"]: (one["role"], one["created_by"]) for one in listed.body}["backup"] == ("read", "root")
+    assert made.body["token"] not in str(listed.body)
+    assert made.body["token"].encode() not in (await bare.state.store.get(f"{TOKEN_FOLDER}/backup")).value
+    assert (await bare.ask("DELETE", "/tokens/backup")).message == 'Revoked token "backup".'
+    assert await status_with(bare, headers) == 401
+
+
+async def status_with(site: Site, headers: dict[str, str]) -> int:
+    async with site.network.get(f"http://127.0.0.1:{site.port}{BASE}/vm", headers=headers) as answer:
+        return answer.status
+
+
+async def test_two_tokens_never_have_one_name(bare: Site) -> None:
+    answer = await bare.ask("POST", "/tokens", {"name": "read", "role": "admin"})
+    assert (answer.status, answer.code) == (409, "already_exists")
+    assert await status_with(bare, {"X-Api-Key": TOKENS[Role.READ]}) == 200
+
+
+async def test_a_token_that_another_server_revokes_is_refused(bare: Site) -> None:
+    assert await status_with(bare, {"X-Api-Key": TOKENS[Role.READ]}) == 200
+    await tokens.remove(bare.state, "read")
+    async with asyncio.timeout(10):
+        while await status_with(bare, {"X-Api-Key": TOKENS[Role.READ]}) != 401:
+            pass
+    assert await status_with(bare, {"X-Api-Key": TOKENS[Role.ADMIN]}) == 200
+
+
+async def test_a_damaged_token_is_listed_and_refused(bare: Site) -> None:
+    path = f"{TOKEN_FOLDER}/read"
+    await bare.state.store.commit(Put(path, b"{}", (await bare.state.store.get(path)).version))
+    await bare.app[BOOK].read(bare.state.store)
+    assert await status_with(bare, {"X-Api-Key": TOKENS[Role.READ]}) == 401
+    shown = {one["name"]: one["problem"] for one in (await bare.ask("GET", "/tokens")).body}
+    assert shown["read"].startswith("The record cannot be read: ")
+    assert shown["admin"] == ""
+
+
+def test_before_the_tokens_were_read_nobody_is_called_unknown() -> None:
+    with pytest.raises(StoreUnavailable):
+        _ = TokenBook().tokens

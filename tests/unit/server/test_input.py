@@ -133,7 +133,7 @@ async def test_a_volume_that_cannot_be_attached_is_refused(
 async def test_a_network_that_cannot_be_attached_is_refused(
     site: Site, params: dict[str, str], status: int, code: str
 ) -> None:
-    await networks.add(site.state, Network(vni=100, description="lan", bridge="vmbr1"))
+    await networks.add(site.state, Network(vni=100, description="lan", bridge="vmbr100"))
     await site.define("web1", documents.nic(MAC))
     await refused(site, "POST", "/vm/web1/network", status, code, json=params)
 
@@ -155,11 +155,20 @@ async def test_a_network_that_cannot_be_attached_is_refused(
 )
 async def test_a_device_that_cannot_be_attached_is_refused(site: Site, device: str, status: int, code: str) -> None:
     await site.pool.create("disk0", MIB)
+    await networks.add(site.state, Network(vni=100, description="lan", bridge="vmbr100"))
     await site.define("web1", documents.nic(MAC))
     await refused(site, "POST", "/vm/web1/device", status, code, json={"xml": device})
 
 
+async def test_a_vm_is_not_defined_with_a_nic_outside_of_the_networks(site: Site) -> None:
+    answer = await refused(
+        site, "POST", "/vm", 400, "invalid_input", json={"xml": documents.vm(devices=[documents.nic()])}
+    )
+    assert answer.fields["xml"].startswith('has a NIC on the bridge "vmbr100", which no network has')
+
+
 async def test_a_device_that_is_not_there_is_not_detached(site: Site) -> None:
+    await networks.add(site.state, Network(vni=100, description="lan", bridge="vmbr100"))
     await site.define("web1", documents.nic(MAC))
     for path, params in (
         ("device", {"xml": documents.disk("local/disk0")}),

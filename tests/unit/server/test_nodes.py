@@ -187,6 +187,7 @@ async def test_what_a_guest_uses_is_shown_with_what_it_has(bare: Site, tmp_path:
     await nodes.join(bare.state, Node(name=NODE))
     await nodes.publish(bare.state, NODE, RUNS)
     await bare.pool.create("disk0", 1 << 20)
+    await bare.ask("POST", "/network", {"vni": 100, "description": "lan", "nettype": "bridged"})
     uuid = await bare.define(
         "web1", documents.disk("local/disk0"), documents.nic(MAC), "<graphics type='vnc' port='-1'/>"
     )

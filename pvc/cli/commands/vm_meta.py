@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+
+from pvc.cli.client import Client
+from pvc.cli.output import Output
+
+HELP = "change where a VM may run and how it moves; what is not named stays"
+EXAMPLE = "web1 -m live -l hv1 -l hv2"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("vm", metavar="VM")
+    parser.add_argument(
+        "-l", "--limit", action="append", metavar="NODE", help='it runs only there; may be repeated, "" is anywhere'
+    )
+    parser.add_argument("-s", "--selector", choices=("mem", "memprov", "vcpus", "load", "vms", "none"))
+    parser.add_argument("--autostart", action=BooleanOptionalAction, help="start it when its node comes up")
+    parser.add_argument("-p", "--profile", metavar="PROFILE", help='"" is none')
+    parser.add_argument("-m", "--method", choices=("live", "shutdown", "none"), help="how it may migrate")
+
+
+def run(args: Namespace, api: Client, out: Output) -> None:
+    answer = api.post(
+        "vm",
+        args.vm,
+        "meta",
+        limit=args.limit,
+        selector=args.selector,
+        autostart=args.autostart,
+        profile=args.profile,
+        migration_method=args.method,
+    )
+    out.changed(answer)
