@@ -16,7 +16,7 @@ from pvc.agent.patience import Patience, Push
 from pvc.agent.shutdowns import Shutdowns
 from pvc.agent.steps import Hands, shutdown, stop
 from pvc.cluster import migrations
-from pvc.errors import Conflict, HypervisorRefused, NotFound, PVCError
+from pvc.errors import Cancelled, Conflict, HypervisorRefused, NotFound, PVCError
 from pvc.hypervisor import domxml
 from pvc.hypervisor.base import Copy, Seen
 from pvc.model import migration
@@ -61,10 +61,18 @@ class Leaving:
             try:
                 while await self._once(rung):
                     pass
+                await self._until_let_go()
             finally:
                 if self._call is not None:
                     self._call.cancel()  # libvirt goes on with it
                     await asyncio.gather(self._call, return_exceptions=True)
+
+    async def _until_let_go(self) -> None:
+        """The target may have the guest a moment before libvirt is done with it here."""
+        if self._call is not None:
+            await asyncio.wait([self._call])
+            if problem := self._attempt().problem:
+                log.warning("Migration %s had ended when libvirt said: %s", self._task_id, problem)
 
     async def _once(self, rung: asyncio.Event) -> bool:
         """Look, decide, act, and wait where there is something to wait for; False at the end."""
@@ -202,7 +210,8 @@ class Leaving:
 
     def _problem(self, vm: VM, task: Task, here: Here) -> PVCError:
         if task.cancel:
-            return Conflict(kind="task", name=task.id, problem=f'was cancelled; VM "{vm.name}" stays on "{vm.node}"')
+            what, outlook = f'The migration of VM "{vm.name}"', f'; it stays on node "{vm.node}"'
+            return Cancelled(what=what, outlook=outlook)
         if migration.is_called_off(vm, task):
             return Conflict(kind="VM", name=vm.name, problem="was asked to end while it was migrated, so it stayed")
         if problem := self._attempt().problem:

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from pvc.agent import words
-from pvc.agent.steps import Hands
+from pvc.agent.steps import Hands, stop
 from pvc.cluster import migrations, volumes
 from pvc.cluster.state import Held
 from pvc.errors import Conflict, HypervisorRefused, HypervisorUnavailable, NotFound, PVCError, StoreUnavailable
@@ -38,7 +38,7 @@ async def receive(hands: Hands, vm: VM, task: Task, act: Receive, seen: Seen | N
             await hands.hypervisor.resume(vm.uuid)
             await _take_over(hands, vm, task)
         case Receive.CLEAR:
-            await hands.hypervisor.stop(vm.uuid)
+            await stop(hands, vm.uuid)
         case Receive.SAY_ABSENT:
             await migrations.proceed(hands.state, vm.uuid, task.id, Phase.RETURNED, after=Phase(task.phase))
         case Receive.WAIT:
@@ -93,3 +93,9 @@ async def _take_over(hands: Hands, vm: VM, task: Task) -> None:
     figures = words.figures(await hands.hypervisor.last_copy(vm.uuid))
     result = words.moved(vm.name, hands.settings.node, figures)
     await migrations.hand_over(hands.state, vm.uuid, task.id, result=result, figures=figures)
+
+
+async def clear(hands: Hands, uuid: str) -> None:
+    """End what was left here of a guest that runs elsewhere, unless libvirt is still at moving it."""
+    if await hands.hypervisor.copy(uuid) is None:
+        await stop(hands, uuid)

@@ -156,9 +156,10 @@ class Reconciler:
                     plan(held.record, self._memory.of(held.record.uuid), situation, self._settings.node),
                     situation,
                 )
-        coming = [held for held in records if isinstance(held, Held) and self._comes_here(held.record)]
-        for held in coming:
-            await self._receive(held, seen.get(held.record.uuid))
+        others = [held for held in records if isinstance(held, Held) and held.record.node != self._settings.node]
+        coming = [held for held in others if self._comes_here(held.record)]
+        for held in others:
+            await self._see_to_other(held, seen.get(held.record.uuid))
         uuids = {held.record.uuid for held in mine}
         self._memory.forget_but(uuids)
         self._shutdowns.forget_but(uuids)
@@ -169,10 +170,19 @@ class Reconciler:
         await self._publish(self._status(facts, tuple(strays)))
 
     def _comes_here(self, vm: VM) -> bool:
-        return vm.moving is not None and vm.moving.target == self._settings.node != vm.node
+        return vm.moving is not None and vm.moving.target == self._settings.node
 
-    async def _receive(self, held: Held[VM], seen: Seen | None) -> None:
-        hands = self._hands()
+    async def _see_to_other(self, held: Held[VM], seen: Seen | None) -> None:
+        """A VM of another node: it is on its way to this one, or left something here, or does not concern us."""
+        vm, hands = held.record, self._hands()
+        if self._comes_here(vm):
+            await self._receive(hands, held, seen)
+        elif seen is not None and vm.uuid not in self._steps:
+            now = Situation(power=seen.power, run=seen.run)
+            if plan(vm, await self._state.observed(vm), now, self._settings.node) is Step.CLEAR:
+                self._launch(vm, Step.CLEAR, receiving.clear(hands, vm.uuid))
+
+    async def _receive(self, hands: Hands, held: Held[VM], seen: Seen | None) -> None:
         act, task = await receiving.due(hands, held, seen)
         if task is not None and act is not Receive.WAIT and held.record.uuid not in self._steps:
             self._launch(held.record, Step.RECEIVE, receiving.receive(hands, held.record, task, act, seen))

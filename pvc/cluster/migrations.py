@@ -40,11 +40,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """task: None when nothing had to be copied: the VM is on `node` already."""
+    """task: None when there was nothing to do but to say so, as for a VM that is off. was_here: it had gone before."""
 
     vm: VM
     node: str
     task: Task | None = None
+    was_here: bool = False
 
 
 async def ask(
@@ -59,7 +60,7 @@ async def ask(
     if asked.action is Action.MOVE and asked.node == vm.node and vm.last_node:
         new = replace(vm, last_node="")
         await state.write_vm(held, new)
-        return Outcome(vm=new, node=vm.node)
+        return Outcome(vm=new, node=vm.node, was_here=True)
     _check_storage(pools, vm)
     alive = devices.may_be_alive(vm, await state.observed(vm))
     target = await _target(state, vm, asked, default, running=alive)

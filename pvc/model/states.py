@@ -20,6 +20,7 @@ class Step(StrEnum):
     STOP = "stop"
     RUN_TASK = "run task"
     RECEIVE = "receive"
+    CLEAR = "clear"
     REPORT_STRAY = "report stray"
 
 
@@ -43,16 +44,14 @@ def is_over(vm: VM, observed: Observed) -> bool:
 
 
 def plan(vm: VM, observed: Observed, now: Situation, node: str) -> Step | None:
-    """Choose the one step `node` owes `vm`; None when nothing is due.
+    """Choose the one step `node` owes `vm`; None when nothing is due. observed: by the VM's own node.
 
     Total: every combination has an answer. Doubt (UNKNOWN) means wait, because acting on a guess can run
     one disk under two guests.
     """
     alive = now.power in (Power.RUNNING, Power.PAUSED, Power.CRASHED)
     if vm.node != node:
-        if vm.moving is not None and vm.moving.target == node:
-            return Step.RECEIVE
-        return Step.REPORT_STRAY if alive else None
+        return _elsewhere(vm, observed, now, node) if now.power is not Power.UNKNOWN else None
     if now.power is Power.UNKNOWN:
         return None
     if vm.task:
@@ -63,6 +62,21 @@ def plan(vm: VM, observed: Observed, now: Situation, node: str) -> Step | None:
     if vm.desired is Desired.RUNNING and not waiting and not is_over(vm, observed):
         return Step.START
     return None
+
+
+def _elsewhere(vm: VM, owners: Observed, now: Situation, node: str) -> Step | None:
+    """For a VM that is another node's. owners: what that one last saw.
+
+    What is here of a run that goes on there was left when it moved: two of it would destroy its disks.
+    """
+    if vm.moving is not None and vm.moving.target == node:
+        return Step.RECEIVE
+    if now.power not in (Power.RUNNING, Power.PAUSED, Power.CRASHED):
+        return None
+    goes_on = owners.power is Power.RUNNING and owners.run is not None
+    if vm.moving is None and goes_on and now.run is not None and now.run <= (owners.run or 0):
+        return Step.CLEAR
+    return Step.REPORT_STRAY
 
 
 def _must_end(vm: VM, now: Situation) -> bool:

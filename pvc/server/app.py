@@ -14,6 +14,7 @@ from pvc.server import (
     consoles,
     devices,
     meta,
+    migrations,
     networks,
     nodes,
     power,
@@ -69,7 +70,10 @@ async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
-_PARTS = (vms, meta, power, sizes, devices, tags, consoles, networks, volumes, snapshots, uploads, nodes, tasks, tokens)
+_PARTS = (
+    *(vms, meta, power, migrations, sizes, devices, tags, consoles),
+    *(networks, volumes, snapshots, uploads, nodes, tasks, tokens),
+)
 
 
 def build_app(session: Session, book: TokenBook, pools: Mapping[str, Pool], config: Config) -> web.Application:

@@ -19,7 +19,6 @@ _UNBUILT = (
     ("POST", "/node/{node}/coordinator-state", "Electing a coordinator (all servers are equal)"),
     ("POST", "/node/{node}/domain-state", "Flushing a node and making it ready again"),
     ("*", "/node/{node}/log", "Reading a node's log"),
-    ("POST", "/vm/{vm}/node", "Migration"),
     ("POST", "/vm/{vm}/locks", "Flushing a VM's locks"),
     ("*", "/sriov{tail:.*}", "SR-IOV"),
     ("*", "/storage/ceph/benchmark", "The storage benchmark"),

@@ -43,6 +43,7 @@ keyring = "{keyring}"
 
 [hypervisor]
 console_path = "{folder}/consoles"
+migration_uri = "qemu+tcp://{address}/system"
 
 [agent]
 socket = "{folder}/agent.sock"
@@ -106,6 +107,7 @@ class Lab:
         config.write_text(
             CONFIG.format(
                 folder=host.folder,
+                address=host.address,
                 zookeepers=", ".join(f'"{server.address}"' for server in self.zookeepers),
                 pool=POOL,
                 user=USER,
