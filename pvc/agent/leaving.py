@@ -14,7 +14,7 @@ from pvc.agent import words
 from pvc.agent.bells import bell
 from pvc.agent.patience import Patience, Push
 from pvc.agent.shutdowns import Shutdowns
-from pvc.agent.steps import Hands, shutdown, stop
+from pvc.agent.steps import Hands, refusal, shutdown, stop
 from pvc.cluster import migrations
 from pvc.errors import Cancelled, Conflict, HypervisorRefused, NotFound, PVCError
 from pvc.hypervisor import domxml
@@ -111,7 +111,9 @@ class Leaving:
         if not self._call.done():
             return Attempt(under_way=True)
         exc = self._call.exception()
-        return Attempt(arrived=exc is None, problem=self._impatient or str(exc or ""))
+        if exc is not None and not isinstance(exc, PVCError):
+            raise exc
+        return Attempt(arrived=exc is None, problem=self._impatient or (refusal(exc) if exc is not None else ""))
 
     async def _act(self, act: Leave, vm: VM, task: Task, here: Here, rung: asyncio.Event) -> float:
         """Returns for how many seconds to wait for news before the next look, 0 for at once."""

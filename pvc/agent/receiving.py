@@ -9,7 +9,7 @@ from pvc.agent import words
 from pvc.agent.steps import Hands, stop
 from pvc.cluster import migrations, volumes
 from pvc.cluster.state import Held
-from pvc.errors import Conflict, HypervisorRefused, HypervisorUnavailable, NotFound, PVCError, StoreUnavailable
+from pvc.errors import Conflict, HypervisorUnavailable, NotFound, PVCError, StoreUnavailable
 from pvc.hypervisor.base import Seen
 from pvc.model import domain, migration, names
 from pvc.model.migration import Here, Phase, Receive
@@ -79,7 +79,7 @@ async def _check_bridges(hands: Hands, vm: VM) -> None:
     links = Path(hands.settings.links_path)
     for nic in domain.describe(vm.xml).nics:
         if nic.type == "bridge" and not await asyncio.to_thread((links / nic.source).exists):
-            raise HypervisorRefused(reason=f'node "{hands.settings.node}" has no bridge "{nic.source}"')
+            raise Conflict(kind="node", name=hands.settings.node, problem=f'has no bridge "{nic.source}"')
 
 
 async def _open_volumes(hands: Hands, vm: VM) -> None:

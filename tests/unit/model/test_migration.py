@@ -288,7 +288,7 @@ def test_what_is_left_at_the_source_of_a_guest_that_went_is_cleared_and_nothing_
 
 
 def test_every_combination_has_an_answer() -> None:
-    answers = set()
+    answers: set[Leave | Receive] = set()
     for phase, power, job, alive, over in product(Phase, Power, (True, False), (True, False), (True, False)):
         for method, cancel, call in product(MigrationMethod, (True, False), ("", "under way", "arrived", "failed")):
             world = World(method, phase, cancel=cancel)
