@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
-import re
 import socket
 import tomllib
-import types
-import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from pvc import toml
+from pvc.cephconfig import NAME, Ceph, RBDPool
 
 DEFAULT_PATH = Path("/etc/pvc/pvc.toml")
 
-# A pool or a node: the rule of pvc.model.names, which a leaf cannot import.
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+_OR_UNPROTECTED = ", or store.unprotected = true, which leaves the whole cluster to everybody who reaches ZooKeeper."
 
 # What libvirt plugs into a running guest besides disks and NICs, and pvc can tell apart.
 _MORE_DEVICES = ("rng", "watchdog", "input", "channel", "vsock", "hostdev")
@@ -60,14 +57,42 @@ class Store:
     hosts: tuple[str, ...] = ()
     # ZooKeeper session timeout, seconds: a dead daemon's locks vanish this long after its last sign of life.
     session_timeout_s: float = 20.0
+    # Who this cluster is to ZooKeeper, the same on all its machines: every record is closed to all others. The
+    # password is one line in a file that only root can read.
+    user: str = ""
+    password_file: str = ""
+    # ZooKeeper without `user`: whoever reaches ZooKeeper's port reads, changes and deletes the whole cluster.
+    unprotected: bool = False
+    # File (PEM) with the CA that signed ZooKeeper's certificates; with it all connections are encrypted, and each
+    # server must show a certificate for the name or address that `hosts` has for it. Empty: no encryption.
+    tls_ca: str = ""
+    # Certificate and key files (PEM) to show, where ZooKeeper wants them.
+    tls_certificate: str = ""
+    tls_key: str = ""
 
     def problems(self) -> Iterator[str]:
         if self.kind not in ("embedded", "zookeeper"):
             yield 'store.kind must be "embedded" or "zookeeper".'
-        if self.kind == "zookeeper" and not self.hosts:
-            yield "store.hosts must name at least one ZooKeeper server."
+        if self.kind == "zookeeper":
+            yield from self._zookeeper_problems()
         if self.session_timeout_s < 2:
             yield "store.session_timeout_s must be at least 2."
+
+    def _zookeeper_problems(self) -> Iterator[str]:
+        if not self.hosts:
+            yield "store.hosts must name at least one ZooKeeper server."
+        if bool(self.user) != bool(self.password_file):
+            yield "store.user and store.password_file must be given together."
+        elif self.user and self.unprotected:
+            yield "store.unprotected must be false where store.user is given."
+        elif not self.user and not self.unprotected:
+            yield "store.user and store.password_file must be given" + _OR_UNPROTECTED
+        if self.user and not NAME.fullmatch(self.user):
+            yield "store.user must have only letters, digits, dots, dashes or underscores."
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            yield "store.tls_certificate and store.tls_key must be given together."
+        if self.tls_certificate and not self.tls_ca:
+            yield "store.tls_certificate needs store.tls_ca."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,38 +105,6 @@ class DirectoryPool:
     def problems(self) -> Iterator[str]:
         if not self.path.startswith("/"):
             yield "path must be an absolute folder name."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RBDPool:
-    kind: str = "rbd"
-    # The pool's name in Ceph, which must exist there.
-    pool: str = ""
-    # Ceph's configuration file, which names the monitors.
-    conf: str = "/etc/ceph/ceph.conf"
-    # Ceph's user, as "libvirt" for client.libvirt: may do what profile rbd allows. It is named in VMs' disks too.
-    user: str = "pvc"
-    # File with that user's key, as Ceph writes it; empty: where `conf` says, or /etc/ceph/ceph.client.USER.keyring.
-    keyring: str = ""
-    # Seconds that reaching the cluster may take, and that Ceph has to answer one call.
-    connect_timeout_s: float = 10.0
-    op_timeout_s: float = 30.0
-    # Seconds that sizes and usage in a list of volumes may be old, as other machines change them. Names are never old.
-    list_age_s: float = 10.0
-
-    def problems(self) -> Iterator[str]:
-        for name in ("pool", "user"):
-            if not _NAME.fullmatch(getattr(self, name)):
-                yield f"{name} must have only letters, digits, dots, dashes or underscores."
-        if not self.conf.startswith("/"):
-            yield "conf must be an absolute file name."
-        if self.keyring and not self.keyring.startswith("/"):
-            yield "keyring must be an absolute file name."
-        for name in ("connect_timeout_s", "op_timeout_s"):
-            if getattr(self, name) < 1:
-                yield f"{name} must be at least 1."
-        if self.list_age_s < 0:
-            yield "list_age_s must not be negative."
 
 
 AnyPool = DirectoryPool | RBDPool
@@ -158,6 +151,12 @@ class Agent:
     node: str = ""
     # Where this agent answers `pvc serve`: a unix socket (standalone).
     socket: str = "/run/pvc/agent.sock"
+    # Address and port for the cluster's servers, and nobody else, to read consoles and this node's log, as
+    # "10.0.0.11:7371"; empty: on this machine only, by the socket.
+    listen: str = ""
+    # File of this node's log, as `pvc node log` shows it, and the bytes that it may take.
+    log_path: str = "/var/log/pvc/agent.log"
+    log_bytes: int = 20 << 20
     # The machine whose place this one takes in the cluster, as `pvc node info` shows it: only after that one is off for
     # good, for two that both run a node's guests destroy their disks.
     replaces: str = ""
@@ -171,8 +170,16 @@ class Agent:
     detach_timeout_s: float = 20.0
 
     def problems(self) -> Iterator[str]:
-        if self.node and not _NAME.fullmatch(self.node):
+        if self.node and not NAME.fullmatch(self.node):
             yield "agent.node must have only letters, digits, dots, dashes or underscores."
+        if self.listen and not _host_port(self.listen):
+            yield 'agent.listen must be written as "ADDRESS:PORT".'
+        elif self.listen.rpartition(":")[0] in ("0.0.0.0", "[::]"):  # noqa: S104 (refused here)
+            yield "agent.listen must name the one address at which servers reach this machine."
+        if not self.log_path.startswith("/"):
+            yield "agent.log_path must be an absolute file name."
+        if self.log_bytes < 1 << 20:
+            yield "agent.log_bytes must be at least 1048576."
         if self.memory_reserve_mib < 0:
             yield "agent.memory_reserve_mib must not be negative."
         for name in ("interval_s", "shutdown_timeout_s", "detach_timeout_s"):
@@ -254,6 +261,7 @@ class Config:
     store: Store = field(default_factory=Store)
     # Pools by name.
     pools: dict[str, AnyPool] = field(default_factory=_default_pools)
+    ceph: Ceph = field(default_factory=Ceph)
     hypervisor: Hypervisor = field(default_factory=Hypervisor)
     agent: Agent = field(default_factory=Agent)
     placement: Placement = field(default_factory=Placement)
@@ -267,12 +275,16 @@ class Config:
     def problems(self) -> Iterator[str]:
         if self.log_level not in ("debug", "info", "warning"):
             yield 'log_level must be "debug", "info" or "warning".'
-        for name in ("api", "store", "hypervisor", "agent", "placement", "upload"):
+        for name in ("api", "store", "ceph", "hypervisor", "agent", "placement", "upload"):
             yield from getattr(self, name).problems()
+        if self.agent.listen and self.standalone:
+            yield 'agent.listen is for a cluster (store.kind = "zookeeper").'
         for name, pool in self.pools.items():
-            if not _NAME.fullmatch(name):
+            if not NAME.fullmatch(name):
                 yield f'pools."{name}" must be named with letters, digits, dots, dashes or underscores.'
             yield from (f'pools."{name}".{problem}' for problem in pool.problems())
+            if self.ceph.conf and isinstance(pool, RBDPool):
+                yield f'pools."{name}" must not be of kind "rbd" beside [ceph], whose pools are there by themselves.'
 
 
 def load(path: Path | None) -> Config:
@@ -299,7 +311,7 @@ def parse(text: str) -> Config:
     except tomllib.TOMLDecodeError as exc:
         raise ConfigProblems([f"The configuration is not TOML: {exc}"]) from exc
     problems: list[str] = []
-    config: Config = _build(Config, raw, "", problems)
+    config: Config = toml.build(Config, raw, "", problems)
     problems.extend(config.problems())
     if problems:
         raise ConfigProblems(problems)
@@ -308,88 +320,7 @@ def parse(text: str) -> Config:
 
 def show(config: Config) -> str:
     """The configuration in force as TOML that `parse` reads back."""
-    return "\n".join(_toml(dataclasses.asdict(config), ""))
-
-
-def _build(kind: Any, raw: dict[str, Any], prefix: str, problems: list[str]) -> Any:
-    hints = typing.get_type_hints(kind)
-    problems.extend(f"{prefix}{key} is not a known key." for key in raw if key not in hints)
-    values = {key: _value(hint, raw[key], f"{prefix}{key}", problems) for key, hint in hints.items() if key in raw}
-    return kind(**{key: value for key, value in values.items() if value is not _WRONG})
-
-
-_WRONG = object()
-
-
-def _value(hint: Any, value: Any, name: str, problems: list[str]) -> Any:
-    if typing.get_origin(hint) is types.UnionType:
-        return _one_of(typing.get_args(hint), value, name, problems)
-    if dataclasses.is_dataclass(hint):
-        if isinstance(value, dict):
-            return _build(hint, value, f"{name}.", problems)
-        problems.append(f"{name} must be a table.")
-    elif typing.get_origin(hint) is dict:
-        return _table(typing.get_args(hint)[1], value, name, problems)
-    elif typing.get_origin(hint) is tuple:
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            return tuple(value)
-        problems.append(f"{name} must be a list of texts.")
-    elif hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    elif type(value) is not hint or (hint is float and not math.isfinite(value)):
-        problems.append(f"{name} must be {_KINDS[hint]}.")
-    else:
-        return value
-    return _WRONG
-
-
-def _one_of(hints: Sequence[Any], value: Any, name: str, problems: list[str]) -> Any:
-    """Tables whose `kind` says which they are; the first is meant when it says nothing."""
-    kinds = {hint().kind: hint for hint in hints}
-    kind = value.get("kind", hints[0]().kind) if isinstance(value, dict) else hints[0]().kind
-    if isinstance(kind, str) and kind in kinds:
-        return _value(kinds[kind], value, name, problems)
-    problems.append(f"{name}.kind must be {' or '.join(map(_literal, kinds))}.")
-    return _WRONG
-
-
-_KINDS: dict[Any, str] = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
-
-
-def _table(item: Any, value: Any, name: str, problems: list[str]) -> Any:
-    if not isinstance(value, dict):
-        problems.append(f"{name} must be a table.")
-        return _WRONG
-    entries = {key: _value(item, entry, f'{name}."{key}"', problems) for key, entry in value.items()}
-    return {key: entry for key, entry in entries.items() if entry is not _WRONG}
-
-
-def _toml(values: dict[str, Any], prefix: str) -> Iterator[str]:
-    tables = {key: value for key, value in values.items() if isinstance(value, dict)}
-    for key, value in values.items():
-        if key not in tables:
-            yield f"{_key(key)} = {_literal(value)}"
-    for key, value in tables.items():
-        name = f"{prefix}{_key(key)}"
-        yield f"\n[{name}]"
-        yield from _toml(value, f"{name}.")
-
-
-def _key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else _literal(key)
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_literal(item) for item in value) + "]"
-    if isinstance(value, str):
-        return '"' + value.translate(_ESCAPES) + '"'
-    return str(value)
-
-
-_ESCAPES = {i: f"\\u{i:04x}" for i in range(32)} | {ord('"'): '\\"', ord("\\"): "\\\\", 127: "\\u007f"}
+    return "\n".join(toml.lines_of(dataclasses.asdict(config), ""))
 
 
 def _host_port(text: str) -> bool:

@@ -103,34 +103,39 @@ def _in_words(exc: Exception) -> Exception:
 
 async def _serve(settings: Config) -> None:
     from pvc.server import main as server
-    from pvc.storage.pools import open_pools
+    from pvc.storage.pools import open_administration, open_pools
     from pvc.store.source import open_source
 
     async with AsyncExitStack() as stack:
         source = await open_source(settings.store)
         stack.push_async_callback(source.aclose)
-        pools = await open_pools(settings.pools)
+        pools = await open_pools(settings.pools, settings.ceph)
+        stack.push_async_callback(pools.aclose)
+        ceph = await open_administration(settings.ceph)
+        if ceph is not None:
+            stack.push_async_callback(ceph.aclose)
         for pool in pools.values():
-            stack.push_async_callback(pool.aclose)
             for name in await pool.remove_orphans():
                 log.info('Removed "%s", left in pool "%s" by an upload that was cut off', name, pool.name)
         ready = _Ready(*(("serve", "agent") if settings.standalone else ("serve",)))
         async with asyncio.TaskGroup() as group:
             if settings.standalone:
                 group.create_task(_agent_in(settings, source, pools, ready.part("agent")))
-            group.create_task(server.run(source, pools, settings, ready.part("serve")))
+            group.create_task(server.run(source, pools, settings, ready.part("serve"), ceph))
 
 
 async def _agent_in(settings: Config, source: Any, pools: Any, ready: Callable[[], None]) -> None:
+    from pvc.agent import logfile
     from pvc.agent import main as agent
     from pvc.agent.machine import identity
-    from pvc.agent.settings import settings_from
+    from pvc.agent.settings import door_from, settings_from
     from pvc.hypervisor.libvirt import LibvirtHypervisor
 
     hypervisor = LibvirtHypervisor(settings.hypervisor.uri, settings.hypervisor.domain_type)
     told = settings_from(settings, await asyncio.to_thread(identity))
     try:
-        await agent.run(source, hypervisor, pools, told, settings.agent.socket, ready)
+        with logfile.kept(Path(settings.agent.log_path), settings.agent.log_bytes):
+            await agent.run(source, hypervisor, pools, told, door_from(settings), ready)
     finally:
         await hypervisor.aclose()
 
@@ -138,15 +143,16 @@ async def _agent_in(settings: Config, source: Any, pools: Any, ready: Callable[[
 async def _agent(settings: Config) -> None:
     if settings.standalone:
         raise NotBuilt(what='An agent beside the embedded store (where "pvc serve" has its own)')
+    if not settings.agent.listen:
+        log.warning("Consoles and the log of this node are read on this machine only: no agent.listen is set")
     from pvc.storage.pools import open_pools
     from pvc.store.source import open_source
 
     async with AsyncExitStack() as stack:
         source = await open_source(settings.store)
         stack.push_async_callback(source.aclose)
-        pools = await open_pools(settings.pools)
-        for pool in pools.values():
-            stack.push_async_callback(pool.aclose)
+        pools = await open_pools(settings.pools, settings.ceph)
+        stack.push_async_callback(pools.aclose)
         await _agent_in(settings, source, pools, _Ready("agent").part("agent"))
 
 

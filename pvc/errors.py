@@ -26,6 +26,7 @@ PVCError
         PoolUnavailable
         NodeUnavailable
     HypervisorRefused    libvirt or the guest said no; carries its reason
+    CephRefused          Ceph said no; carries its reason
     ConversionFailed     qemu-img said no, hung or outgrew its limits
     NotBuilt             a part of the API that does not exist yet
     Corrupt              a stored record that cannot be read
@@ -213,6 +214,11 @@ class NodeUnavailable(Unavailable):
 class HypervisorRefused(PVCError):
     code = "hypervisor_refused"
     message = "The hypervisor refused: {reason}"
+
+
+class CephRefused(PVCError):
+    code = "ceph_refused"
+    message = "Ceph refused: {reason}"
 
 
 class ConversionFailed(PVCError):

@@ -34,6 +34,7 @@ EXIT = {
     "unauthenticated": 6,
     "not_permitted": 6,
     "hypervisor_refused": 7,
+    "ceph_refused": 7,
     "conversion_failed": 7,
     "declined": 8,
     "cancelled": 8,

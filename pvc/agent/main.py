@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 
 from pvc import __version__
 from pvc.agent import peer
+from pvc.agent.peer import Answering
 from pvc.agent.reconcile import FAREWELL_S, Reconciler
-from pvc.agent.settings import Settings
-from pvc.cluster import nodes
+from pvc.agent.settings import Door, Settings
+from pvc.cluster import nodes, peers
 from pvc.cluster.opening import open_state
 from pvc.cluster.state import State
 from pvc.errors import PVCError, StoreUnavailable
@@ -30,26 +31,34 @@ async def run(
     hypervisor: Hypervisor,
     pools: Mapping[str, Pool],
     settings: Settings,
-    socket: str,
+    door: Door,
     ready: Callable[[], None],
 ) -> None:
     """Until cancelled. ready: called when the node is recorded and its guests are adopted."""
-    async with peer.answering(socket, settings.console_path) as address:
-        node = Node(name=settings.node, peer=address, pvc_version=__version__, machine=settings.machine)
+    async with peer.answering(door) as here:
+        node = Node(
+            name=settings.node,
+            peer=here.address,
+            fingerprint=here.fingerprint,
+            pvc_version=__version__,
+            machine=settings.machine,
+        )
         reconciler = Reconciler(hypervisor, pools, settings)
         while True:
             try:
-                await _one_session(source, reconciler, node, settings.replaces, ready)
+                await _one_session(source, reconciler, node, here, settings.replaces, ready)
             except StoreUnavailable as exc:
                 log.warning("%s; VMs stay as they are", exc)
             await asyncio.sleep(_RETRY_S)
 
 
 async def _one_session(
-    source: Source, reconciler: Reconciler, node: Node, replaces: str, ready: Callable[[], None]
+    source: Source, reconciler: Reconciler, node: Node, here: Answering, replaces: str, ready: Callable[[], None]
 ) -> None:
     state = await open_state(source)
     try:
+        if here.fingerprint:
+            here.key = await peers.key_of(state.store)
         await nodes.join(state, node, replaces)
         log.info('Node "%s" joined', node.name)
         await _until_told(state, reconciler, node.name, ready)

@@ -85,7 +85,7 @@ async def _check_bridges(hands: Hands, vm: VM) -> None:
 async def _open_volumes(hands: Hands, vm: VM) -> None:
     for volume in volumes.of_vm(vm):
         pool, name = names.split_volume(volume)
-        await volumes.pool_of(hands.pools, pool).volume(name)
+        await (await volumes.pool_of(hands.pools, pool)).volume(name)
     await hands.give_secrets(volumes.of_vm(vm))
 
 

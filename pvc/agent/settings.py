@@ -41,6 +41,25 @@ class Settings:
         return replace(self.tuning, max_downtime_ms=max_downtime_ms)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """Where servers may ask this agent, and for what. listen: "ADDRESS:PORT", empty for the unix socket instead."""
+
+    socket: str
+    listen: str = ""
+    console_path: str
+    log_path: str
+
+
+def door_from(config: Config) -> Door:
+    return Door(
+        socket=config.agent.socket,
+        listen=config.agent.listen,
+        console_path=config.hypervisor.console_path,
+        log_path=config.agent.log_path,
+    )
+
+
 def settings_from(config: Config, machine: str) -> Settings:
     return Settings(
         node=config.agent.node_name,

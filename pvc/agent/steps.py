@@ -36,13 +36,14 @@ class Hands:
         return Path(self.settings.console_path) / f"{uuid}.log"
 
     def source(self, volume: str) -> Source:
+        """Of a volume whose pool was found before."""
         pool, name = names.split_volume(volume)
-        return volumes.pool_of(self.pools, pool).source(name)
+        return self.pools[pool].source(name)
 
     async def give_secrets(self, opened: Iterable[str]) -> None:
         """Before the hypervisor opens these volumes: it may have lost its secrets, or the key may be a new one."""
         for pool in {names.split_volume(volume)[0] for volume in opened}:
-            if secret := await volumes.pool_of(self.pools, pool).secret():
+            if secret := await (await volumes.pool_of(self.pools, pool)).secret():
                 await self.hypervisor.keep_secret(secret)
 
 
@@ -58,7 +59,7 @@ async def start(hands: Hands, held: Held[VM]) -> bool:
         for disk in domain.describe(vm.xml).disks:
             if disk.volume:
                 pool, name = names.split_volume(disk.volume)
-                await volumes.pool_of(hands.pools, pool).volume(name)
+                await (await volumes.pool_of(hands.pools, pool)).volume(name)
                 await holding.enter_async_context(
                     volumes.reserved(hands.state, pool, name, f'the start of VM "{vm.name}"')
                 )
@@ -129,6 +130,8 @@ async def _act(hands: Hands, vm: VM, task: Task, power: Power) -> tuple[str, str
 
 async def _plug(hands: Hands, uuid: str, action: str, device: str) -> None:
     """Make the running guest have, or not have, the device; nothing when that is so already."""
+    for volume in _volumes_of(device):
+        await volumes.pool_of(hands.pools, names.split_volume(volume)[0])
     wanted = domxml.finished_device(device, hands.source)
     try:
         live = domxml.live_device(await hands.hypervisor.xml(uuid), device)
@@ -152,7 +155,7 @@ async def _grow(hands: Hands, vm: VM, volume: str, size: int, power: Power) -> i
     A guest that has it open is the only one who may: QEMU then resizes the volume and tells the guest, in one act.
     """
     pool_name, name = names.split_volume(volume)
-    pool = volumes.pool_of(hands.pools, pool_name)
+    pool = await volumes.pool_of(hands.pools, pool_name)
     if size < (await pool.volume(name)).size:
         raise Conflict(kind="volume", name=volume, problem="is larger already, and shrinks only while its VM is off")
     if power is Power.OFF or not await _grow_live(hands, vm.uuid, volume, size):

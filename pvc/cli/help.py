@@ -11,7 +11,7 @@ Exit codes:
   0 done                    4 conflict, busy, in use, too large or full
   1 a bug in pvc            5 server, or a part that it needs, not reached in time
   2 wrong usage or input    6 no valid token, or not permitted
-  3 not found               7 refused by the hypervisor, or image not converted
+  3 not found               7 refused by hypervisor or Ceph, or image not converted
                             8 you said no, or the task was cancelled"""
 
 

@@ -31,7 +31,8 @@ GROUPS = {
     "vm network": "network interfaces of a VM, also while it runs",
     "vm volume": "disks of a VM, also while it runs",
     "network": "networks that VMs join",
-    "storage": "pools, volumes and snapshots",
+    "storage": "Ceph, pools, volumes and snapshots",
+    "storage osd": "the daemons that hold Ceph's data",
     "storage pool": "where volumes are kept",
     "storage volume": "disk images of VMs",
     "storage snapshot": "states of volumes to come back to",
@@ -41,7 +42,7 @@ GROUPS = {
 
 COMMANDS = (
     "status",
-    *("node list", "node info", "node remove"),
+    *("node list", "node info", "node log", "node remove"),
     *("vm list", "vm info", "vm dump", "vm define", "vm modify", "vm rename", "vm meta"),
     *("vm start", "vm restart", "vm shutdown", "vm stop", "vm disable"),
     *("vm migrate", "vm unmigrate", "vm move"),
@@ -51,7 +52,9 @@ COMMANDS = (
     *("vm network get", "vm network add", "vm network remove"),
     *("vm volume get", "vm volume add", "vm volume remove"),
     *("network list", "network info", "network add", "network modify", "network remove"),
-    "storage pool list",
+    *("storage status", "storage util"),
+    *("storage osd list", "storage osd in", "storage osd out", "storage osd set", "storage osd unset"),
+    *("storage pool list", "storage pool add", "storage pool set-pgs", "storage pool remove"),
     *("storage volume list", "storage volume info", "storage volume add", "storage volume resize"),
     *("storage volume rename", "storage volume clone", "storage volume remove", "storage volume upload"),
     *("storage snapshot list", "storage snapshot add", "storage snapshot rename"),
@@ -76,6 +79,8 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.node_list as module
         case "node info":
             import pvc.cli.commands.node_info as module
+        case "node log":
+            import pvc.cli.commands.node_log as module
         case "node remove":
             import pvc.cli.commands.node_remove as module
         case "network list":
@@ -190,8 +195,6 @@ def _part_of_vm(name: str) -> ModuleType:
 def _storage(name: str) -> ModuleType:
     module: ModuleType
     match name:
-        case "storage pool list":
-            import pvc.cli.commands.storage_pool_list as module
         case "storage volume list":
             import pvc.cli.commands.storage_volume_list as module
         case "storage volume info":
@@ -218,6 +221,36 @@ def _storage(name: str) -> ModuleType:
             import pvc.cli.commands.storage_snapshot_rollback as module
         case "storage snapshot remove":
             import pvc.cli.commands.storage_snapshot_remove as module
+        case _:
+            return _ceph(name)
+    return module
+
+
+def _ceph(name: str) -> ModuleType:
+    module: ModuleType
+    match name:
+        case "storage status":
+            import pvc.cli.commands.storage_status as module
+        case "storage util":
+            import pvc.cli.commands.storage_util as module
+        case "storage osd list":
+            import pvc.cli.commands.storage_osd_list as module
+        case "storage osd in":
+            import pvc.cli.commands.storage_osd_in as module
+        case "storage osd out":
+            import pvc.cli.commands.storage_osd_out as module
+        case "storage osd set":
+            import pvc.cli.commands.storage_osd_set as module
+        case "storage osd unset":
+            import pvc.cli.commands.storage_osd_unset as module
+        case "storage pool list":
+            import pvc.cli.commands.storage_pool_list as module
+        case "storage pool add":
+            import pvc.cli.commands.storage_pool_add as module
+        case "storage pool set-pgs":
+            import pvc.cli.commands.storage_pool_set_pgs as module
+        case "storage pool remove":
+            import pvc.cli.commands.storage_pool_remove as module
         case _:
             raise LookupError(name)
     return module

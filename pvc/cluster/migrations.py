@@ -61,7 +61,7 @@ async def ask(
         new = replace(vm, last_node="")
         await state.write_vm(held, new)
         return Outcome(vm=new, node=vm.node, was_here=True)
-    _check_storage(pools, vm)
+    await _check_storage(pools, vm)
     alive = devices.may_be_alive(vm, await state.observed(vm))
     target = await _target(state, vm, asked, default, running=alive)
     if not alive:
@@ -89,7 +89,7 @@ def _check_sense(vm: VM, asked: Asked) -> None:
         raise Conflict(kind="VM", name=vm.name, problem=f'is on node "{vm.node}" already')
 
 
-def _check_storage(pools: Mapping[str, Pool], vm: VM) -> None:
+async def _check_storage(pools: Mapping[str, Pool], vm: VM) -> None:
     """Raises Conflict for a disk that no other node can open."""
     for disk in domain.describe(vm.xml).disks:
         if not disk.volume:
@@ -97,7 +97,7 @@ def _check_storage(pools: Mapping[str, Pool], vm: VM) -> None:
                 raise Conflict(kind="VM", name=vm.name, problem=f'has "{disk.source}" of its node as a disk')
             continue
         pool = names.split_volume(disk.volume)[0]
-        if not volumes.pool_of(pools, pool).capabilities.shared:
+        if not (await volumes.pool_of(pools, pool)).capabilities.shared:
             problem = f'has the volume "{disk.volume}" in a pool that only node "{vm.node}" can open'
             raise Conflict(kind="VM", name=vm.name, problem=problem)
 

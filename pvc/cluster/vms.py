@@ -143,7 +143,7 @@ async def rename(state: State, pools: Mapping[str, Pool], name: str, new_name: s
     async with AsyncExitStack() as undo:
         for before, after in moves.items():
             pool_name, volume = names.split_volume(before)
-            pool, renamed = volumes.pool_of(pools, pool_name), after.partition("/")[2]
+            pool, renamed = await volumes.pool_of(pools, pool_name), after.partition("/")[2]
             await pool.rename(volume, renamed)
             undo.push_async_callback(pool.rename, renamed, volume)
         await _commit_rename(state, held, replace(old, name=new_name, xml=domain.renamed(old.xml, new_name, moves)))

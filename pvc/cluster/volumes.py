@@ -3,38 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from pvc.cluster import arrivals
 from pvc.cluster.state import State
-from pvc.errors import Busy, Conflict, InUse, NotFound
+from pvc.errors import Busy, Conflict, InUse, NotFound, Unavailable
 from pvc.model import domain, names
 from pvc.model.records import VM, Desired
 from pvc.model.states import is_over
-from pvc.storage.base import Pool
+from pvc.storage.base import Pool, Pools
 
 
-def pool_of(pools: Mapping[str, Pool], name: str) -> Pool:
+async def pool_of(pools: Mapping[str, Pool], name: str) -> Pool:
     """Raises NotFound."""
+    if isinstance(pools, Pools):
+        await pools.look(name)
     if name not in pools:
         raise NotFound(kind="pool", name=name)
     return pools[name]
 
 
+async def all_pools(pools: Mapping[str, Pool]) -> list[Pool]:
+    """By name; those that were there last where it cannot be found out what is there now, for each says why."""
+    if isinstance(pools, Pools):
+        with suppress(Unavailable):
+            await pools.look()
+    return [pools[name] for name in sorted(pools)]
+
+
 async def users(state: State, volume: str) -> list[VM]:
     """The VMs that have POOL/VOLUME or are about to get it. Raises Corrupt when one cannot be read: it might."""
-    found = []
+    return [vm async for vm, has in _had(state) if volume in has]
+
+
+async def _had(state: State) -> AsyncIterator[tuple[VM, list[str]]]:
+    """Every VM with the volumes that it has or is about to get."""
     for vm in [held.record for held in await state.readable_vms()]:
-        arriving = [domain.volume_of(node) for node in await arrivals.arriving(state, vm)]
-        if volume in (*of_vm(vm), *arriving):
-            found.append(vm)
-    return found
+        yield vm, of_vm(vm) + [domain.volume_of(node) for node in await arrivals.arriving(state, vm)]
 
 
 async def check_unused(state: State, volume: str) -> None:
     """Raises InUse when a VM has the volume, running or not."""
     for vm in await users(state, volume):
         raise InUse(kind="volume", name=volume, user=f'VM "{vm.name}"')
+
+
+async def check_pool_unused(state: State, pool: Pool, inside: Iterable[str]) -> None:
+    """Raises InUse when a VM has a volume of the pool, running or not, or anybody has one of `inside` open."""
+    async for vm, has in _had(state):
+        if any(volume.startswith(f"{pool.name}/") for volume in has):
+            raise InUse(kind="pool", name=pool.name, user=f'VM "{vm.name}"')
+    for name in inside:
+        if await pool.is_open(name):
+            raise InUse(kind="volume", name=f"{pool.name}/{name}", user="a running guest or another program")
 
 
 async def check_idle(state: State, pool: Pool, name: str) -> None:
@@ -68,7 +89,7 @@ async def check_present(pools: Mapping[str, Pool], vm: VM) -> None:
     """Raises NotFound for the first volume of `vm` that is absent."""
     for volume in of_vm(vm):
         pool, name = names.split_volume(volume)
-        await pool_of(pools, pool).volume(name)
+        await (await pool_of(pools, pool)).volume(name)
 
 
 def of_vm(vm: VM) -> list[str]:
@@ -85,7 +106,7 @@ async def removable(state: State, pools: Mapping[str, Pool], vm: VM) -> list[str
             if other.uuid != vm.uuid:
                 raise InUse(kind="volume", name=volume, user=f'VM "{other.name}"')
         try:
-            entry = await pool_of(pools, pool).volume(name)
+            entry = await (await pool_of(pools, pool)).volume(name)
         except NotFound:
             continue
         if entry.snapshots:

@@ -95,8 +95,8 @@ def _rbd_source(image: RBDSource) -> Element:
 
 
 def secret(kept: Secret) -> str:
-    """What libvirt is told of a secret: all but its value."""
-    root = etree.Element("secret", ephemeral="no", private="yes")
+    """What libvirt is told of a secret, all but its value: it writes none to disk and gives none to its clients."""
+    root = etree.Element("secret", ephemeral="yes", private="yes")
     etree.SubElement(root, "uuid").text = kept.uuid
     usage = etree.SubElement(root, "usage", type="ceph")
     etree.SubElement(usage, "name").text = kept.name

@@ -22,7 +22,9 @@ _HASH_BYTES = 2 * MIB  # hashed at a time: enough to make a thread's turn worth 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What came. received: bytes of the upload; virtual_size: bytes that a guest sees of it; sha256: of the upload."""
+    """What came. received: bytes of the upload; virtual_size: bytes that a guest sees of it; sha256: of the upload, ""
+    where nobody asked for it.
+    """
 
     format: str
     received: int
@@ -39,19 +41,21 @@ async def receive(
     length: int | None,
     limits: Upload,
     report: Report,
+    checksum: str | None = None,
     qemu_img: Sequence[str] = ("qemu-img",),
 ) -> Received:
     """Make the uploaded image the content of a volume; zeroes follow where it is smaller.
 
     Until it returns the volume holds its old content, and nothing stays behind when it raises or is cancelled.
     length: of the upload where it is known. report: gets "receiving" or "converting", bytes done, bytes in all (0 where
-    that is unknown); called for every chunk.
+    that is unknown); called for every chunk. checksum: the SHA-256 that the upload must have, "" to be told it, None
+    when it is not worth the processor time.
     Raises InvalidInput, InvalidImage, ImageTooLarge, TooLarge, Timeout, ConversionFailed, and what Pool.draft raises.
     """
     check_format(declared)
     _check_length(length, limits)
     async with pool.draft(volume) as draft:
-        upload = _Upload(chunks, length, limits, report)
+        upload = _Upload(chunks, length, limits, report, hashed=checksum is not None)
         head = await upload.head()
         image = inspect(head, declared, volume=f"{pool.name}/{volume}", capacity=draft.size, length=length)
         if image.format == "raw":
@@ -70,9 +74,12 @@ async def receive(
                     report=lambda share: report("converting", int(share * size), size),
                     program=qemu_img,
                 )
+        sha256 = await upload.sha256()
+        if checksum and sha256 != checksum:
+            raise InvalidImage(problem=f"the upload has the SHA-256 {sha256}, which is not the one announced")
         await draft.commit()
     size = upload.received if image.virtual_size is None else image.virtual_size
-    return Received(image.format, upload.received, size, await upload.sha256())
+    return Received(image.format, upload.received, size, sha256)
 
 
 def _check_length(length: int | None, limits: Upload) -> None:
@@ -81,12 +88,14 @@ def _check_length(length: int | None, limits: Upload) -> None:
 
 
 class _Upload:
-    """The bytes as they come: counted, hashed, reported."""
+    """The bytes as they come: counted, reported, and hashed where that is asked for."""
 
-    def __init__(self, chunks: AsyncIterator[bytes], length: int | None, limits: Upload, report: Report) -> None:
+    def __init__(
+        self, chunks: AsyncIterator[bytes], length: int | None, limits: Upload, report: Report, *, hashed: bool
+    ) -> None:
         self._chunks, self._length, self._limits, self._report = chunks, length, limits, report
         self._head: list[bytes] = []
-        self._hash = _Hash()
+        self._hash = _Hash() if hashed else None
         self.received = 0
 
     async def head(self) -> bytes:
@@ -103,7 +112,7 @@ class _Upload:
             await draft.write(chunk)
 
     async def sha256(self) -> str:
-        return await self._hash.hexdigest()
+        return await self._hash.hexdigest() if self._hash else ""
 
     async def _next(self) -> bytes | None:
         try:
@@ -114,7 +123,8 @@ class _Upload:
         self.received += len(chunk or b"")
         self._check(ended=chunk is None)
         if chunk is not None:
-            await self._hash.update(chunk)
+            if self._hash:
+                await self._hash.update(chunk)
             self._report("receiving", self.received, self._length or 0)
         return chunk
 

@@ -225,11 +225,13 @@ class Use(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """peer: where this node's agent answers other pvc daemons, as unix:PATH or https://HOST:PORT.
 
-    machine: which machine bears the name; "" where there can be no other.
+    fingerprint: SHA-256 of the certificate that it shows at an https peer, in hexadecimal digits. machine:
+    which machine bears the name; "" where there can be no other.
     """
 
     name: str
     peer: str = ""
+    fingerprint: str = ""
     pvc_version: str = ""
     machine: str = ""
     domain_state: DomainState = DomainState.READY

@@ -11,12 +11,15 @@ from aiohttp import web
 
 from pvc.config import Config
 from pvc.server import (
-    consoles,
+    cephpools,
+    cephstatus,
     devices,
+    logs,
     meta,
     migrations,
     networks,
     nodes,
+    osds,
     power,
     sizes,
     snapshots,
@@ -33,9 +36,10 @@ from pvc.server.endpoints import ENDPOINTS, Endpoints, add_endpoints
 from pvc.server.errors import Handler, speak
 from pvc.server.openapi import document
 from pvc.server.parse import MAX_BODY, Nothing
-from pvc.server.parts import CONFIG, POOLS, WHO, message
+from pvc.server.parts import CEPH, CONFIG, POOLS, WHO, message
 from pvc.server.revision import name_revision
 from pvc.server.session import SESSION, Session
+from pvc.storage.administration import Administration
 from pvc.storage.base import Pool
 
 log = logging.getLogger("pvc.access")
@@ -70,16 +74,18 @@ async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
-_PARTS = (
-    *(vms, meta, power, migrations, sizes, devices, tags, consoles),
-    *(networks, volumes, snapshots, uploads, nodes, tasks, tokens),
-)
+_VMS = (vms, meta, power, migrations, sizes, devices, tags, logs)
+_STORAGE = (volumes, snapshots, uploads, cephstatus, cephpools, osds)
+_PARTS = (*_VMS, *_STORAGE, networks, nodes, tasks, tokens)
 
 
-def build_app(session: Session, book: TokenBook, pools: Mapping[str, Pool], config: Config) -> web.Application:
+def build_app(
+    session: Session, book: TokenBook, pools: Mapping[str, Pool], config: Config, ceph: Administration | None = None
+) -> web.Application:
     app = web.Application(middlewares=[note, speak, authenticate, name_revision], client_max_size=MAX_BODY)
     app[SESSION] = session
     app[POOLS] = pools
+    app[CEPH] = ceph
     app[CONFIG] = config
     app[BOOK] = book
     app[uploads.UNDER_WAY] = set()

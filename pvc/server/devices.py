@@ -107,7 +107,7 @@ async def _check_disk(request: web.Request, node: domain.Element) -> None:
     volume = domain.volume_of(node)
     if volume:
         pool, name = _split(volume)
-        await volumes.pool_of(request.app[POOLS], pool).volume(name)
+        await (await volumes.pool_of(request.app[POOLS], pool)).volume(name)
 
 
 def _name(state: State, node: domain.Element) -> None:

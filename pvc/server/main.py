@@ -18,13 +18,20 @@ from pvc.server import uploads
 from pvc.server.app import build_app
 from pvc.server.auth import TokenBook
 from pvc.server.session import Session
+from pvc.storage.administration import Administration
 from pvc.storage.base import Pool
 from pvc.store.base import Source
 
 log = logging.getLogger("pvc.server")
 
 
-async def run(source: Source, pools: Mapping[str, Pool], config: Config, ready: Callable[[], None]) -> None:
+async def run(
+    source: Source,
+    pools: Mapping[str, Pool],
+    config: Config,
+    ready: Callable[[], None],
+    ceph: Administration | None = None,
+) -> None:
     """Until cancelled. ready: called when requests are answered and the store has been reached."""
     session, book = Session(source), TokenBook()
     first = asyncio.Event()
@@ -38,7 +45,7 @@ async def run(source: Source, pools: Mapping[str, Pool], config: Config, ready: 
             task.add_done_callback(begun.discard)
 
     async with AsyncExitStack() as stack:
-        runner = web.AppRunner(build_app(session, book, pools, config), access_log=None, shutdown_timeout=5.0)
+        runner = web.AppRunner(build_app(session, book, pools, config, ceph), access_log=None, shutdown_timeout=5.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await _listen(runner, config.api)

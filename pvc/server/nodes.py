@@ -11,9 +11,11 @@ from aiohttp import web
 from pvc import __version__
 from pvc.cluster import nodes
 from pvc.cluster.state import Held, Unreadable, View
+from pvc.cluster.volumes import all_pools
 from pvc.errors import PVCError
 from pvc.model.records import VM, Node, Role
 from pvc.model.states import api_state
+from pvc.server import osds
 from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.limits import matcher
 from pvc.server.nodeview import node_object
@@ -86,6 +88,8 @@ async def get_status(request: web.Request, _given: Nothing) -> web.Response:
     vms = await state.vms()
     words = [await _word(state, item) for item in vms]
     volumes, snapshots, pool_problems = await _storage(request)
+    osd_counts, osd_problems = await osds.counted(request)
+    pool_problems += osd_problems
     problems = [f'Node "{node["name"]}": {node["problem"]}' for node in found if node["problem"]] + pool_problems
     problems += [f'VM "{name}" is in state "fail".' for name, word in words if word == "fail"]
     shown = {
@@ -102,7 +106,7 @@ async def get_status(request: web.Request, _given: Nothing) -> web.Response:
         "nodes": {"total": len(found), **Counter(f"{node['daemon_state']},{node['domain_state']}" for node in found)},
         "vms": {"total": len(vms), **Counter(word for _name, word in words)},
         "networks": len(await state.networks()),
-        "osds": {"total": 0},
+        "osds": osd_counts,
         "pools": len(request.app[POOLS]),
         "volumes": volumes,
         "snapshots": snapshots,
@@ -119,7 +123,7 @@ async def _word(state: View, item: Held[VM] | Unreadable) -> tuple[str, str]:
 async def _storage(request: web.Request) -> tuple[int, int, list[str]]:
     """Volumes, snapshots, and what is wrong with pools."""
     count, snapshots, problems = 0, 0, []
-    for pool in request.app[POOLS].values():
+    for pool in await all_pools(request.app[POOLS]):
         try:
             volumes = await pool.volumes()
         except PVCError as exc:

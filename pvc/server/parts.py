@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from pvc.config import Config
+from pvc.storage.administration import Administration
 from pvc.storage.base import Pool
 
 CONFIG = web.AppKey("config", Config)
+CEPH: web.AppKey[Administration | None] = web.AppKey("ceph")
 POOLS = web.AppKey("pools", Mapping[str, Pool])
 
 WHO = web.RequestKey("who", str)

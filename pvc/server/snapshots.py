@@ -54,7 +54,7 @@ def _name_in(request: web.Request) -> str:
 @endpoints.get("/storage/ceph/snapshot", "Snapshots of volumes.", ListQuery, answer=Answer.LIST)
 async def list_snapshots(request: web.Request, query: ListQuery) -> web.Response:
     pools = request.app[POOLS]
-    chosen = [volumes.pool_of(pools, query.pool)] if query.pool is not None else list(pools.values())
+    chosen = [await volumes.pool_of(pools, query.pool)] if query.pool is not None else await volumes.all_pools(pools)
     fits = matcher(query.limit)
     shown: list[dict[str, Any]] = []
     for pool in chosen:
@@ -69,7 +69,7 @@ async def list_snapshots(request: web.Request, query: ListQuery) -> web.Response
 @endpoints.get(_ONE, "One snapshot, as a list of one.", answer=Answer.LIST)
 async def get_snapshot(request: web.Request, _given: Nothing) -> web.Response:
     """A list of one."""
-    pool, name = pool_in(request), _name_in(request)
+    pool, name = await pool_in(request), _name_in(request)
     found = [one for one in await _of(pool).snapshots(volume_in(request)) if one.name == name]
     if not found:
         raise NotFound(kind="snapshot", name=f"{pool.name}/{volume_in(request)}@{name}")
@@ -88,7 +88,7 @@ def _object(pool: str, snapshot: Snapshot) -> dict[str, Any]:
 
 @endpoints.post("/storage/ceph/snapshot", "Take a snapshot of a volume.", Add)
 async def add_snapshot(request: web.Request, given: Add) -> web.Response:
-    pool = volumes.pool_of(request.app[POOLS], given.pool)
+    pool = await volumes.pool_of(request.app[POOLS], given.pool)
     if problem_with("volume", given.volume):
         raise NotFound(kind="volume", name=f"{given.pool}/{given.volume}")
     return await _add(request, pool, given.volume, need_name("snapshot", given.snapshot))
@@ -97,7 +97,7 @@ async def add_snapshot(request: web.Request, given: Add) -> web.Response:
 @endpoints.post(_ONE, "Take a snapshot of a volume.")
 async def add_snapshot_by_path(request: web.Request, _given: Nothing) -> web.Response:
     name = need_name("snapshot", request.match_info["snapshot"])
-    return await _add(request, pool_in(request), volume_in(request), name)
+    return await _add(request, await pool_in(request), volume_in(request), name)
 
 
 async def _add(request: web.Request, pool: Pool, volume: str, name: str) -> web.Response:
@@ -108,21 +108,21 @@ async def _add(request: web.Request, pool: Pool, volume: str, name: str) -> web.
 
 @endpoints.put(_ONE, "Rename a snapshot.", Rename)
 async def rename_snapshot(request: web.Request, given: Rename) -> web.Response:
-    pool, volume, name = pool_in(request), volume_in(request), _name_in(request)
+    pool, volume, name = await pool_in(request), volume_in(request), _name_in(request)
     await _of(pool).rename_snapshot(volume, name, need_name("snapshot", given.new_name, "new_name"))
     return message(f'Renamed snapshot "{name}" to "{given.new_name}" for volume "{volume}" in pool "{pool.name}".')
 
 
 @endpoints.delete(_ONE, "Remove a snapshot.")
 async def remove_snapshot(request: web.Request, _given: Nothing) -> web.Response:
-    pool, volume, name = pool_in(request), volume_in(request), _name_in(request)
+    pool, volume, name = await pool_in(request), volume_in(request), _name_in(request)
     await _of(pool).remove_snapshot(volume, name)
     return message(f'Removed snapshot "{name}" of volume "{volume}" in pool "{pool.name}".')
 
 
 @endpoints.post(f"{_ONE}/rollback", "Bring a volume back to a snapshot.")
 async def roll_back(request: web.Request, _given: Nothing) -> web.Response:
-    pool, volume, name = pool_in(request), volume_in(request), _name_in(request)
+    pool, volume, name = await pool_in(request), volume_in(request), _name_in(request)
     state = state_of(request)
     async with volumes.reserved(state, pool.name, volume, "a roll-back of the volume"):
         await volumes.check_idle(state, pool, volume)

@@ -1,4 +1,4 @@
-"""/storage/ceph/pool and /volume: the established paths, whatever keeps the disks."""
+"""/storage/ceph/volume: the established paths, whatever keeps the disks."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import msgspec
 from aiohttp import web
 
 from pvc.cluster import growth, volumes
-from pvc.errors import InvalidInput, NotFound, PoolUnavailable
+from pvc.errors import InvalidInput, NotFound
 from pvc.model.names import problem_with
 from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.limits import matcher
 from pvc.server.parse import Nothing, need_name
 from pvc.server.parts import POOLS, message, who
 from pvc.server.session import state_of
-from pvc.storage.base import Pool, Usage, Volume
+from pvc.storage.base import Pool, Volume
 from pvc.units import format_size, parse_size
 
 endpoints = Endpoints()
@@ -28,10 +28,6 @@ _RESIZE_S = 60.0
 class ListQuery(msgspec.Struct):
     limit: str | None = None
     pool: str | None = None
-
-
-class Limit(msgspec.Struct):
-    limit: str | None = None
 
 
 class Add(msgspec.Struct):
@@ -56,9 +52,9 @@ class Clone(msgspec.Struct):
     new_volume: str
 
 
-def pool_in(request: web.Request) -> Pool:
+async def pool_in(request: web.Request) -> Pool:
     """The pool of the path. Raises NotFound."""
-    return volumes.pool_of(request.app[POOLS], request.match_info["pool"])
+    return await volumes.pool_of(request.app[POOLS], request.match_info["pool"])
 
 
 def volume_in(request: web.Request) -> str:
@@ -76,43 +72,10 @@ def size_of(text: str, argument: str) -> int:
         raise InvalidInput({argument: str(exc)}) from exc
 
 
-@endpoints.get("/storage/ceph/pool", "Pools.", Limit, answer=Answer.LIST)
-async def list_pools(request: web.Request, query: Limit) -> web.Response:
-    fits = matcher(query.limit)
-    pools = request.app[POOLS]
-    return web.json_response([await _pool_object(pools[name]) for name in sorted(pools) if fits(name)])
-
-
-@endpoints.get("/storage/ceph/pool/{pool}", "One pool, as a list of one.", answer=Answer.LIST)
-async def get_pool(request: web.Request, _given: Nothing) -> web.Response:
-    """A list of one."""
-    return web.json_response([await _pool_object(pool_in(request))])
-
-
-async def _pool_object(pool: Pool) -> dict[str, Any]:
-    """A pool that does not answer is shown with its problem."""
-    try:
-        usage, count, problem = await pool.usage(), len(await pool.volumes()), ""
-    except PoolUnavailable as exc:
-        usage, count, problem = Usage(0, 0, 0), 0, str(exc)
-    percent = usage.used / usage.total if usage.total else 0.0
-    stats = {"free_bytes": usage.free, "used_bytes": usage.used, "used_percent": percent, "total_bytes": usage.total}
-    return {
-        "name": pool.name,
-        "volume_count": count,
-        "tier": "default",
-        "pgs": "",
-        "shared": pool.capabilities.shared,
-        "stats": {"id": 0, "stored_bytes": usage.used, **stats},
-        "problem": problem,
-    }
-
-
 @endpoints.get("/storage/ceph/volume", "Volumes.", ListQuery, answer=Answer.LIST)
 async def list_volumes(request: web.Request, query: ListQuery) -> web.Response:
     pools = request.app[POOLS]
-    names = sorted(pools) if query.pool is None else [query.pool]
-    chosen = [volumes.pool_of(pools, name) for name in names]
+    chosen = [await volumes.pool_of(pools, query.pool)] if query.pool is not None else await volumes.all_pools(pools)
     fits = matcher(query.limit)
     shown = [
         volume_object(pool.name, volume) for pool in chosen for volume in await pool.volumes() if fits(volume.name)
@@ -123,7 +86,7 @@ async def list_volumes(request: web.Request, query: ListQuery) -> web.Response:
 @endpoints.get("/storage/ceph/volume/{pool}/{volume}", "One volume, as a list of one.", answer=Answer.LIST)
 async def get_volume(request: web.Request, _given: Nothing) -> web.Response:
     """A list of one."""
-    pool = pool_in(request)
+    pool = await pool_in(request)
     return web.json_response([volume_object(pool.name, await pool.volume(volume_in(request)))])
 
 
@@ -147,13 +110,13 @@ def _time(seconds: float) -> str:
 
 @endpoints.post("/storage/ceph/volume", "Add an empty volume.", Add)
 async def add_volume(request: web.Request, given: Add) -> web.Response:
-    pool = volumes.pool_of(request.app[POOLS], given.pool)
+    pool = await volumes.pool_of(request.app[POOLS], given.pool)
     return await _add(pool, need_name("volume", given.volume), given.size)
 
 
 @endpoints.post("/storage/ceph/volume/{pool}/{volume}", "Add an empty volume.", Size)
 async def add_volume_by_path(request: web.Request, given: Size) -> web.Response:
-    return await _add(pool_in(request), need_name("volume", request.match_info["volume"]), given.size)
+    return await _add(await pool_in(request), need_name("volume", request.match_info["volume"]), given.size)
 
 
 async def _add(pool: Pool, name: str, size: str) -> web.Response:
@@ -163,7 +126,7 @@ async def _add(pool: Pool, name: str, size: str) -> web.Response:
 
 @endpoints.put("/storage/ceph/volume/{pool}/{volume}", "Resize or rename a volume.", Change)
 async def change_volume(request: web.Request, given: Change) -> web.Response:
-    pool, name = pool_in(request), volume_in(request)
+    pool, name = await pool_in(request), volume_in(request)
     if (given.new_size is None) == (given.new_name is None):
         raise InvalidInput({"new_size": 'or "new_name" must be given, and not both'})
     if given.new_size is not None:
@@ -183,7 +146,7 @@ async def _resize(request: web.Request, pool: Pool, name: str, size: int, force:
 
 @endpoints.delete("/storage/ceph/volume/{pool}/{volume}", "Remove a volume with its content.")
 async def remove_volume(request: web.Request, _given: Nothing) -> web.Response:
-    pool, name = pool_in(request), volume_in(request)
+    pool, name = await pool_in(request), volume_in(request)
     state = state_of(request)
     async with volumes.reserved(state, pool.name, name, "the removal of the volume"):
         await volumes.check_unused(state, f"{pool.name}/{name}")
@@ -193,7 +156,7 @@ async def remove_volume(request: web.Request, _given: Nothing) -> web.Response:
 
 @endpoints.post("/storage/ceph/volume/{pool}/{volume}/clone", "Copy a volume.", Clone)
 async def clone_volume(request: web.Request, given: Clone) -> web.Response:
-    pool, name = pool_in(request), volume_in(request)
+    pool, name = await pool_in(request), volume_in(request)
     new_name = need_name("volume", given.new_volume, "new_volume")
     async with volumes.reserved(state_of(request), pool.name, name, "a clone of the volume"):
         await pool.clone(name, new_name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -24,6 +24,23 @@ class Usage:
     total: int
     used: int
     free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a list of pools tells. volumes: how many; id, pgs: as Ceph counts them, 0 elsewhere.
+
+    raw_used: bytes with all copies; tier: the class of devices that it is bound to; counts: more numbers, by the names
+    that the API has for them.
+    """
+
+    usage: Usage
+    volumes: int
+    raw_used: int
+    id: int = 0
+    pgs: int = 0
+    tier: str = "default"
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +154,10 @@ class Pool(Protocol):
 
     async def usage(self) -> Usage: ...
 
+    async def statistics(self) -> Statistics:
+        """Cheap, however many volumes there are."""
+        ...
+
     async def volumes(self) -> list[Volume]:
         """All volumes by name; drafts and scratch space are not volumes."""
         ...
@@ -199,6 +220,20 @@ class Pool(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+class Pools(dict[str, Pool]):
+    """The pools by name, as they were when last looked at."""
+
+    async def look(self, name: str = "") -> None:
+        """See which there are now, or only whether there is `name`.
+
+        Raises Unavailable where that cannot be found out; what was known stays.
+        """
+
+    async def aclose(self) -> None:
+        for pool in self.values():
+            await pool.aclose()
 
 
 class Snapshots(Protocol):

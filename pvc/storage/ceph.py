@@ -1,4 +1,4 @@
-"""A pool of Ceph's, through librados and librbd: the one module that knows them.
+"""A Ceph cluster and its pools, through librados and librbd: the one module that knows them.
 
 Everything here blocks. Each call to Ceph has a deadline of its own, so that all of it ends; rbd's and rados' exceptions
 leave this room through `ceph_errors` and `about` only.
@@ -13,7 +13,7 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -23,11 +23,12 @@ from typing import Any
 import rados
 import rbd
 
-from pvc.config import RBDPool as Settings
-from pvc.errors import AlreadyExists, InUse, NotFound, PoolFull, PoolUnavailable
-from pvc.storage.base import Usage
+from pvc.cephconfig import CephUser
+from pvc.cephconfig import RBDPool as Settings
+from pvc.errors import AlreadyExists, CephRefused, InUse, NotFound, NotPermitted, PoolFull, PoolUnavailable, PVCError
+from pvc.storage.base import Statistics, Usage
 from pvc.storage.sparse import GRAIN, data_runs
-from pvc.units import MIB
+from pvc.units import KIB, MIB
 
 Image = rbd.Image
 
@@ -44,6 +45,7 @@ _WRITES_AT_ONCE = 16  # of one pool; more are no faster
 _ZEROES = bytes(GRAIN)
 _USER = "a running guest or another program"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_CAPS = "mon 'allow r, allow service osd rw'"
 
 
 @contextmanager
@@ -71,9 +73,68 @@ def about(kind: str, name: str) -> Iterator[None]:
 def _failure(pool: str, number: int, said: str) -> Exception:
     if abs(number) in _FULL:
         return PoolFull(name=pool)
+    return PoolUnavailable(name=pool, reason=_reason(number, said))
+
+
+def _reason(number: int, said: str) -> str:
     if abs(number) == errno.ETIMEDOUT:
-        return PoolUnavailable(name=pool, reason="Ceph did not answer in time")
-    return PoolUnavailable(name=pool, reason=said or os.strerror(abs(number)))
+        return "Ceph did not answer in time"
+    return said or os.strerror(abs(number))
+
+
+class Connection:
+    """To a cluster, as one user. Commands go to the monitors, also those that a manager answers: only so is there a
+    deadline that ends well.
+    """
+
+    def __init__(self, settings: CephUser, unavailable: Callable[[str], PVCError]) -> None:
+        """unavailable: makes what is raised, of the reason, when Ceph is not there or does not answer."""
+        self._user, self._unavailable = settings.user, unavailable
+        with self._failing_well():
+            with self.present(f'"{settings.conf}" is not there'):
+                self.rados = rados.Rados(conffile=settings.conf, name=f"client.{settings.user}")
+            try:
+                for option, value in _options(settings).items():
+                    self.rados.conf_set(option, value)
+                self.rados.connect()
+            except BaseException:
+                self.rados.shutdown()
+                raise
+
+    def close(self) -> None:
+        self.rados.shutdown()
+
+    def ask(self, prefix: str, **arguments: object) -> Any:
+        """The answer's JSON, None when there is none. Raises CephRefused, NotPermitted."""
+        answer = self.tell(prefix, format="json", **arguments)
+        return json.loads(answer) if answer else None
+
+    def tell(self, prefix: str, **arguments: object) -> str:
+        """The answer as text. Raises CephRefused, NotPermitted."""
+        with self._failing_well():
+            status, answer, said = self.rados.mon_command(json.dumps({"prefix": prefix, **arguments}), b"")
+        if status == -errno.ETIMEDOUT:
+            raise self._unavailable(_reason(status, said))
+        if status == -errno.EACCES:
+            raise NotPermitted(problem=f"Ceph does not let client.{self._user} do this: its key needs the caps {_CAPS}")
+        if status != 0:
+            raise CephRefused(reason=_reason(status, said))
+        return str(answer.decode())
+
+    @contextmanager
+    def present(self, otherwise: str) -> Iterator[None]:
+        """otherwise: the reason when something is not there."""
+        try:
+            yield
+        except rados.ObjectNotFound as exc:
+            raise self._unavailable(otherwise) from exc
+
+    @contextmanager
+    def _failing_well(self) -> Iterator[None]:
+        try:
+            yield
+        except rados.Error as exc:
+            raise self._unavailable(_reason(getattr(exc, "errno", 0) or 0, str(exc))) from exc
 
 
 class Cluster:
@@ -84,44 +145,59 @@ class Cluster:
         self.pool, self.settings = pool, settings
         self._rbd = rbd.RBD()
         self._turns = threading.BoundedSemaphore(_WRITES_AT_ONCE)
-        with ceph_errors(pool):
-            with self._present(f'"{settings.conf}" is not there'):
-                self._rados = rados.Rados(conffile=settings.conf, name=f"client.{settings.user}")
-            try:
-                self._connect()
-            except BaseException:
-                self._rados.shutdown()
-                raise
-
-    def _connect(self) -> None:
-        for option, value in _options(self.settings).items():
-            self._rados.conf_set(option, value)
-        self._rados.connect()
-        with self._present(f'Ceph has no pool "{self.settings.pool}"'):
-            self._pool = self._rados.open_ioctx(self.settings.pool)
-        self._pool.set_osdmap_full_try()  # a full pool says so instead of waiting for room
-        self._addresses = _own_addresses(self._rados.get_addrs())
-        self.fsid = uuid.UUID(self._rados.get_fsid())
-        self.monitors = _monitors(self._ask("mon dump"))
-        self.keyring = _first_existing(self._rados.conf_get("keyring"))
-
-    @contextmanager
-    def _present(self, otherwise: str) -> Iterator[None]:
+        self._connection = Connection(settings, lambda reason: PoolUnavailable(name=pool, reason=reason))
         try:
-            yield
-        except rados.ObjectNotFound as exc:
-            raise PoolUnavailable(name=self.pool, reason=otherwise) from exc
+            with ceph_errors(pool):
+                self._open()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _open(self) -> None:
+        cluster = self._connection.rados
+        with self._connection.present(f'Ceph has no pool "{self.settings.pool}"'):
+            self._pool = cluster.open_ioctx(self.settings.pool)
+        self._pool.set_osdmap_full_try()  # a full pool says so instead of waiting for room
+        self._addresses = _own_addresses(cluster.get_addrs())
+        self.fsid = uuid.UUID(cluster.get_fsid())
+        self.monitors = _monitors(self._connection.ask("mon dump"))
+        self.keyring = _first_existing(cluster.conf_get("keyring"))
 
     def close(self) -> None:
         self._pool.close()
-        self._rados.shutdown()
+        self._connection.close()
 
     def usage(self) -> Usage:
         """Free is what Ceph thinks it can still store, copies counted; a quota of the pool is not."""
-        for entry in self._ask("df")["pools"]:
-            if entry["name"] == self.settings.pool:
-                used, free = int(entry["stats"]["stored"]), int(entry["stats"]["max_avail"])
-                return Usage(total=used + free, used=used, free=free)
+        return self._measured()[0]
+
+    def statistics(self, volumes: int) -> Statistics:
+        usage, raw_used = self._measured()
+        found = self._described()
+        return Statistics(
+            usage,
+            volumes,
+            raw_used=raw_used,
+            id=found["pool_id"],
+            pgs=found["pg_num_target"],
+            tier=tier_of(found["crush_rule"], self._connection.ask("osd crush rule dump")),
+            counts=_counts(self._pool.get_stats()),
+        )
+
+    def _measured(self) -> tuple[Usage, int]:
+        """And the bytes used with all copies."""
+        df = self._connection.ask("df")
+        stats = next((entry["stats"] for entry in df["pools"] if entry["name"] == self.settings.pool), None)
+        if stats is None or not (stats["stored"] or stats["max_avail"]):  # Ceph has not looked at a new pool yet
+            free = int(df["stats"]["total_avail_bytes"]) // int(self._described()["size"])
+            return Usage(total=free, used=0, free=free), 0
+        used, free = int(stats["stored"]), int(stats["max_avail"])
+        return Usage(total=used + free, used=used, free=free), int(stats["bytes_used"])
+
+    def _described(self) -> Any:
+        for entry in self._connection.ask("osd pool ls", detail="detail"):
+            if entry["pool_name"] == self.settings.pool:
+                return entry
         raise PoolUnavailable(name=self.pool, reason=f'Ceph has no pool "{self.settings.pool}" any more')
 
     def key(self) -> bytes:
@@ -158,12 +234,6 @@ class Cluster:
 
     def writer(self, image: Image) -> Writer:
         return Writer(self.pool, image, self._turns)
-
-    def _ask(self, prefix: str) -> Any:
-        status, answer, said = self._rados.mon_command(json.dumps({"prefix": prefix, "format": "json"}), b"")
-        if status != 0:
-            raise _failure(self.pool, status, said)
-        return json.loads(answer)
 
 
 class Writer:
@@ -270,7 +340,25 @@ def _time(moment: datetime) -> float:
     return moment.replace(tzinfo=UTC).timestamp()
 
 
-def deadlines(settings: Settings) -> dict[str, str]:
+def tier_of(rule: int, rules: Any) -> str:
+    """The class of devices that a CRUSH rule takes, "default" where it takes any."""
+    steps = [step for found in rules if found["rule_id"] == rule for step in found["steps"]]
+    taken = (step["item_name"].partition("~")[2] for step in steps if step["op"] == "take")
+    return next(filter(None, taken), "default")
+
+
+def _counts(stats: Any) -> dict[str, int]:
+    """librados' numbers of a pool, as the API names them."""
+    counts = {name: value for name, value in stats.items() if name.startswith("num_object")}
+    return counts | {
+        "read_ops": stats["num_rd"],
+        "read_bytes": stats["num_rd_kb"] * KIB,
+        "write_ops": stats["num_wr"],
+        "write_bytes": stats["num_wr_kb"] * KIB,
+    }
+
+
+def deadlines(settings: CephUser) -> dict[str, str]:
     """Options of every client that works for us."""
     return {
         "client_mount_timeout": f"{settings.connect_timeout_s:g}",
@@ -279,8 +367,11 @@ def deadlines(settings: Settings) -> dict[str, str]:
     }
 
 
-def _options(settings: Settings) -> dict[str, str]:
-    options = {**deadlines(settings), "rbd_cache": "false"}  # everything is written once, in whole objects
+def _options(settings: CephUser) -> dict[str, str]:
+    options = deadlines(settings) | {
+        "rbd_cache": "false",  # everything is written once, in whole objects
+        "rbd_disable_zero_copy_writes": "false",  # what is written stays as it is until that is done
+    }
     return options | ({"keyring": settings.keyring} if settings.keyring else {})
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pvc.errors import AlreadyExists, Changed, InUse, NotFound
 from pvc.model.names import problem_with
-from pvc.storage.base import Snapshot, Usage, Volume
+from pvc.storage.base import Snapshot, Statistics, Usage, Volume
 from pvc.storage.checks import check_name, rounded_size
 from pvc.storage.locks import is_locked, try_lock
 from pvc.storage.place import Hidden, Place, is_abandoned, open_folder, problem_of
@@ -64,10 +64,17 @@ class Folder:
         unit = fs.f_frsize
         return Usage(total=fs.f_blocks * unit, used=(fs.f_blocks - fs.f_bfree) * unit, free=fs.f_bavail * unit)
 
+    def statistics(self) -> Statistics:
+        usage = self.usage()
+        return Statistics(usage, volumes=len(self._names()), raw_used=usage.used)
+
     def volumes(self) -> list[Volume]:
-        files = (file for file in os.listdir(self._volumes) if file.endswith(_SUFFIX) and not file.startswith("."))
-        found = (self._listed(name) for name in sorted(file.removesuffix(_SUFFIX) for file in files))
+        found = (self._listed(name) for name in self._names())
         return [volume for volume in found if volume is not None]
+
+    def _names(self) -> list[str]:
+        files = (file for file in os.listdir(self._volumes) if file.endswith(_SUFFIX) and not file.startswith("."))
+        return sorted(file.removesuffix(_SUFFIX) for file in files)
 
     def volume(self, name: str) -> Volume:
         place = self.place(name)

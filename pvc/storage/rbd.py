@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from pvc.config import RBDPool as Settings
+from pvc.cephconfig import RBDPool as Settings
 from pvc.storage.base import Capabilities, Draft, RBDSource, Secret
 from pvc.storage.ceph import Cluster, ceph_errors, deadlines
 from pvc.storage.checks import check_name

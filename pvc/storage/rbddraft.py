@@ -20,6 +20,7 @@ from pvc.units import MIB
 T = TypeVar("T")
 
 _FIRST_ROOM = 64 * MIB
+_ZEROES = bytes(OBJECT_BYTES)
 
 
 class Run(Protocol):
@@ -123,11 +124,11 @@ class RBDDraft:
 
     def _put_parts(self, parts: list[bytes], offset: int) -> None:
         """Blocks."""
-        data = b"".join(parts)
-        if offset + len(data) > self._room:
+        if offset + sum(map(len, parts)) > self._room:
             self._room = _rounded(min(self._target.limit, 2 * self._room))
             self._hidden.image.resize(self._room)
-        self._writing.put(data, offset)
+        if not all(map(_ZEROES.startswith, parts)):  # else they need not be put together either
+            self._writing.put(b"".join(parts), offset)
 
     def _write_rest(self) -> None:
         """Blocks. The parts stay as they are, so that writing can go on."""

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 
 from pvc.errors import AlreadyExists, Changed, Conflict, InUse, NotFound, PoolFull, PVCError
 from pvc.model.names import problem_with
-from pvc.storage.base import Snapshot, Usage, Volume
+from pvc.storage.base import Snapshot, Statistics, Usage, Volume
 from pvc.storage.ceph import (
     OBJECT_BYTES,
     Cluster,
@@ -63,6 +63,11 @@ class Images:
 
     def usage(self) -> Usage:
         return self.cluster.usage()
+
+    def statistics(self) -> Statistics:
+        names = self.cluster.names()
+        shown = {name for name in names if not name.startswith(HIDDEN)} | set(asides(names).values())
+        return self.cluster.statistics(volumes=len(shown))
 
     def volumes(self) -> list[Volume]:
         """Names are true now; sizes and usage may be as old as the configuration allows."""

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from pvc.storage.base import Draft, Snapshot, Usage, Volume
+from pvc.storage.base import Draft, Snapshot, Statistics, Usage, Volume
 from pvc.storage.threads import in_thread, nothing, to_the_end
 
 T = TypeVar("T")
@@ -27,6 +27,8 @@ class Kept(Protocol):
     def pool(self) -> str: ...
 
     def usage(self) -> Usage: ...
+
+    def statistics(self) -> Statistics: ...
 
     def volumes(self) -> list[Volume]: ...
 
@@ -82,6 +84,9 @@ class ThreadedPool:
 
     async def usage(self) -> Usage:
         return await self._run(self._kept.usage)
+
+    async def statistics(self) -> Statistics:
+        return await self._run(self._kept.statistics)
 
     async def volumes(self) -> list[Volume]:
         return await self._run(self._kept.volumes)

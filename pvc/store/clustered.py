@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Self
 
 from pvc.errors import AlreadyExists, Busy, NotFound, PVCError, SessionLost, StoreUnavailable
-from pvc.store import zookeeper
+from pvc.store import ownership, zookeeper
+from pvc.store.access import Access
 from pvc.store.base import About, Entry, Following, Operation, Topic, Watch, refuse_too_large
 from pvc.store.bells import Bell, topics
 from pvc.store.following import BellFollowing
@@ -17,14 +18,15 @@ from pvc.store.zookeeper import Link, Request
 
 
 class ClusteredSource:
-    def __init__(self, hosts: Sequence[str], session_timeout_s: float) -> None:
+    def __init__(self, hosts: Sequence[str], session_timeout_s: float, access: Access) -> None:
         self._hosts = hosts
         self._timeout_s = session_timeout_s
+        self._access = access
         self._open: set[ClusteredStore] = set()
 
     async def session(self) -> ClusteredStore:
         self._open = {store for store in self._open if not store.lost.is_set()}
-        store = await ClusteredStore.open(self._hosts, self._timeout_s)
+        store = await ClusteredStore.open(self._hosts, self._timeout_s, self._access)
         self._open.add(store)
         return store
 
@@ -39,9 +41,15 @@ class ClusteredStore:
         self._locks = _Locks(link, self)
 
     @classmethod
-    async def open(cls, hosts: Sequence[str], session_timeout_s: float) -> Self:
-        """Raises StoreUnavailable when no server answers within a few seconds."""
-        return cls(await Link.open(hosts, session_timeout_s))
+    async def open(cls, hosts: Sequence[str], session_timeout_s: float, access: Access) -> Self:
+        """Raises StoreUnavailable when no server answers within a few seconds, NotPermitted unless records are ours."""
+        link = await Link.open(hosts, session_timeout_s, access)
+        try:
+            await ownership.claim(link, access.user)
+        except BaseException:
+            await asyncio.shield(link.aclose())
+            raise
+        return cls(link)
 
     @property
     def lost(self) -> asyncio.Event:

@@ -9,6 +9,7 @@ CURRENT = f"{BASE}/current"
 LOCKS = f"{BASE}/locks"
 # Beside the generations: restoring a backup changes nobody's right to speak.
 TOKENS = f"{BASE}/tokens"
+PEER_KEY = f"{BASE}/peer-key"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""ZooKeeper through kazoo: one session, and the requests it can be asked. The only module that knows of kazoo.
+"""ZooKeeper through kazoo: one session, and the requests it can be asked. With `connecting`, all that knows of kazoo.
 
 kazoo speaks from one thread of its own and calls back on others. Everything goes to it from one sender thread,
 because its send can block, and comes back to the event loop by `Link.tell`. kazoo's retries and its habit of going
@@ -8,7 +8,6 @@ on with a new session after a loss are both off: what was lost with a session is
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from kazoo.client import KazooClient, TransactionRequest
 from kazoo.exceptions import (
     BadVersionError,
     ConnectionLoss,
+    NoAuthError,
     NoChildrenForEphemeralsError,
     NodeExistsError,
     NoNodeError,
@@ -28,13 +28,15 @@ from kazoo.exceptions import (
     RolledBackError,
     SessionExpiredError,
 )
-from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.interfaces import IAsyncResult
-from kazoo.protocol.states import Callback, EventType, KazooState, WatchedEvent, ZnodeStat
+from kazoo.protocol.states import EventType, KazooState, WatchedEvent, ZnodeStat
+from kazoo.security import ACL, OPEN_ACL_UNSAFE, make_digest_acl
 
-from pvc.errors import AlreadyExists, Changed, Conflict, NotFound, PVCError, SessionLost, StoreUnavailable
+from pvc.errors import AlreadyExists, Changed, Conflict, NotFound, NotPermitted, PVCError, SessionLost, StoreUnavailable
+from pvc.store.access import Access
 from pvc.store.base import About, Check, Create, Delete, Entry, Operation, Put, Topic
 from pvc.store.bells import Bells
+from pvc.store.connecting import OneSession
 
 # Seconds to wait for the first connection, and for the server to hear of an end.
 _OPEN_S = 5.0
@@ -51,10 +53,8 @@ _BATCH = 25
 # ZooKeeper takes the version -1 for "any"; no record ever reaches this one.
 _NO_VERSION = 2**31 - 1
 
-_Sockets = Sequence[socket.socket]
-_Ready = tuple[_Sockets, _Sockets, _Sockets]
 _Watcher = Callable[[WatchedEvent], object]
-_REFUSALS = (NoNodeError, NodeExistsError, BadVersionError, NotEmptyError, NoChildrenForEphemeralsError)
+_REFUSALS = (NoNodeError, NodeExistsError, BadVersionError, NotEmptyError, NoChildrenForEphemeralsError, NoAuthError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,13 @@ class Link:
     """One session: kazoo's client, its sender thread, and what the event loop knows of its state.
 
     up: set while requests may be sent, and for good once the session is lost. revision: the newest zxid that an answer
-    came with; every watch that a change up to it triggered has rung.
+    came with; every watch that a change up to it triggered has rung. owner: who may use what this session creates, and
+    nobody else.
     """
 
-    def __init__(self, hosts: Sequence[str], timeout_s: float) -> None:
+    def __init__(self, hosts: Sequence[str], timeout_s: float, access: Access) -> None:
         self._loop = asyncio.get_running_loop()
-        self._handler = _OneSession(min(max(timeout_s / 4, _PATIENCE_LEAST_S), _PATIENCE_MOST_S))
+        self._handler = OneSession(min(max(timeout_s / 4, _PATIENCE_LEAST_S), _PATIENCE_MOST_S), access.tls)
         self._hosts = ", ".join(hosts)
         self._timeout_s = timeout_s
         self._answer_s = min(timeout_s * 2 / 3, _ANSWER_S)
@@ -91,14 +92,22 @@ class Link:
         self.lost = asyncio.Event()
         self.up = asyncio.Event()
         self.on_up: Callable[[], object] = lambda: None
-        retry = {"max_tries": -1, "max_delay": 1.0}
-        self._client = KazooClient(",".join(hosts), timeout_s, handler=self._handler, connection_retry=retry)
+        acl = [make_digest_acl(access.user, access.password, all=True)] if access.user else OPEN_ACL_UNSAFE
+        self.owner = _user(acl[0])
+        self._client = KazooClient(
+            ",".join(hosts),
+            timeout_s,
+            handler=self._handler,
+            connection_retry={"max_tries": -1, "max_delay": 1.0},
+            default_acl=acl,
+            auth_data=[("digest", f"{access.user}:{access.password}")] if access.user else [],
+        )
         self._client.add_listener(self._heard)
 
     @classmethod
-    async def open(cls, hosts: Sequence[str], timeout_s: float) -> Self:
+    async def open(cls, hosts: Sequence[str], timeout_s: float, access: Access) -> Self:
         try:
-            link = cls(hosts, timeout_s)
+            link = cls(hosts, timeout_s, access)
         except ValueError as exc:
             raise StoreUnavailable(reason=f'"{", ".join(hosts)}" does not name ZooKeeper servers: {exc}') from exc
         link._client.start_async()
@@ -107,7 +116,8 @@ class Link:
                 await link.up.wait()
         except TimeoutError as exc:
             link.lose("it was never opened")
-            raise StoreUnavailable(reason=f"no ZooKeeper server answered within {_OPEN_S:g} s ({link._hosts})") from exc
+            silent = f"no ZooKeeper server answered within {_OPEN_S:g} s ({link._hosts})"
+            raise StoreUnavailable(reason=link._handler.distrust or silent) from exc
         except asyncio.CancelledError:
             link.lose("it was never opened")
             raise
@@ -262,35 +272,6 @@ class Link:
             self.tell(_settle, self._stopped)
 
 
-class _OneSession(SequentialThreadingHandler):
-    """kazoo's threads, but no connection once the session is over: it would begin a new session by itself.
-
-    And less patience with one server: kazoo waits a whole session timeout for a connection to be made and greeted, so
-    that the session is over when it turns to the next try. A server that is starting takes connections and is silent.
-    """
-
-    over = False
-
-    def __init__(self, patience_s: float) -> None:
-        super().__init__()
-        self._patience_s = patience_s
-
-    def create_connection(self, address: tuple[str, int], *, timeout: float, **options: object) -> socket.socket:
-        if self.over:
-            raise ConnectionRefusedError("the session is over")
-        return super().create_connection(address, timeout=min(timeout, self._patience_s), **options)
-
-    def dispatch_callback(self, callback: Callback) -> None:
-        """At once, on the connection thread: a watch is told before any answer that came after it. Ours never block."""
-        callback.func(*callback.args)
-
-    def select(self, reading: _Sockets, writing: _Sockets, failing: _Sockets, timeout: float) -> _Ready:
-        """kazoo waits for one socket within a message or a greeting; between messages for the next of two."""
-        if len(reading) + len(writing) == 1:
-            timeout = min(timeout, self._patience_s)
-        return super().select(reading, writing, failing, timeout)
-
-
 def _settle(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
@@ -322,6 +303,15 @@ def _read_stat(stat: ZnodeStat | None) -> tuple[int, int] | None:
 def children(path: str, watch: _Watcher | None = None) -> Request:
     """Answers names, in no order. The watch is set only where the record exists."""
     return Request(path, lambda client: client.get_children_async(path, watch=watch))
+
+
+def users(path: str) -> Request:
+    """Answers everybody who may do anything with the record, as "SCHEME:ID"."""
+    return Request(path, lambda client: client.get_acls_async(path), lambda answer: frozenset(map(_user, answer[0])))
+
+
+def _user(acl: ACL) -> str:
+    return f"{acl.id.scheme}:{acl.id.id}"
 
 
 def create(path: str, value: bytes = b"", *, ephemeral: bool = False) -> Request:
@@ -385,5 +375,7 @@ def _as_ours(refusal: Exception, path: str) -> PVCError:
             return Conflict(kind="record", name=path, problem="has records below it")
         case NoChildrenForEphemeralsError():
             return Conflict(kind="record", name=path, problem="cannot stand below an ephemeral record")
+        case NoAuthError():
+            return NotPermitted(problem=f'ZooKeeper does not let this pvc use "{path}"')
         case _:
             return StoreUnavailable(reason=f"ZooKeeper refused with {type(refusal).__name__}")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import conversion, footprint, hotplug, lists, startup, uploads
+from tests.bench import ceph, conversion, footprint, hotplug, lists, startup, uploads
 from tests.bench.ground import Ground, ground
 
 MIB = 1 << 20
@@ -24,6 +24,7 @@ def main() -> None:
         "hotplug": hotplug.measure,
         "uploads": lambda on: uploads.measure(on, options.size * MIB),
         "conversion": lambda on: conversion.measure(on, options.size * MIB),
+        "ceph": lambda on: ceph.measure(on, options.size * MIB, options.volumes),
         "footprint": lambda on: footprint.measure(on, options.footprint_size * MIB),
     }
     print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}. A ratio compares with the first line of its table.")
@@ -37,12 +38,11 @@ def _options() -> argparse.Namespace:
         return int(os.environ.get(name, default))
 
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument(
-        "only", nargs="*", metavar="NAME", help="startup, lists, hotplug, uploads, conversion, footprint"
-    )
+    parser.add_argument("only", nargs="*", metavar="NAME", help="which; default: all")
     parser.add_argument("--pvc", type=Path, default=Path(sys.executable).with_name("pvc"))
     parser.add_argument("--size", type=int, default=number("BENCH_MIB", 2048), help="MiB of the images")
     parser.add_argument("--footprint-size", type=int, default=number("BENCH_FOOTPRINT_MIB", 4096), help="MiB")
+    parser.add_argument("--volumes", type=int, default=number("BENCH_VOLUMES", 2000), help="in the list of Ceph's")
     parser.add_argument("--vms", type=int, default=number("BENCH_VMS", 10_000), help="of the list")
     parser.add_argument("--rounds", type=int, default=number("BENCH_ROUNDS", 3))
     return parser.parse_args()

@@ -33,6 +33,8 @@ socket = "{folder}/pvc.sock"
 kind = "zookeeper"
 hosts = [{zookeepers}]
 session_timeout_s = 6
+user = "pvc"
+password_file = "{folder}/store.password"
 
 [pools.vms]
 kind = "rbd"
@@ -47,6 +49,8 @@ migration_uri = "qemu+tcp://{address}/system"
 
 [agent]
 socket = "{folder}/agent.sock"
+listen = "{address}:7371"
+log_path = "{folder}/agent.log"
 interval_s = 2
 shutdown_timeout_s = 60
 """
@@ -103,6 +107,9 @@ class Lab:
         return made
 
     def _pvc(self, mode: str, host: Host) -> PVC:
+        password = host.folder / "store.password"
+        password.write_text("opens-the-store-of-the-lab")
+        password.chmod(0o600)
         config = host.folder / "pvc.toml"
         config.write_text(
             CONFIG.format(

@@ -81,6 +81,8 @@ _ENTITIES = {
     "mgr.x": {"mon": "allow profile mgr", "osd": "allow *"},
     "osd.0": {"mon": "allow profile osd", "mgr": "allow profile osd", "osd": "allow *"},
     f"client.{USER}": {"mon": "profile rbd", "osd": f"profile rbd pool={POOL}"},
+    "client.everywhere": {"mon": "profile rbd", "osd": "profile rbd"},
+    "client.ruler": {"mon": "allow r, allow service osd rw"},
 }
 
 

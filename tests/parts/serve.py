@@ -30,6 +30,7 @@ console_path = "{folder}/consoles"
 
 [agent]
 socket = "{folder}/agent.sock"
+log_path = "{folder}/agent.log"
 """
 
 

@@ -9,6 +9,7 @@ import contextlib
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
@@ -19,7 +20,9 @@ from typing import Self
 from tests.parts.daemon import Daemon
 from tests.parts.place import HERE, Place
 
-_CLASSPATH = "/etc/zookeeper/conf:/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar"
+# zookeeper.jar of Debian names the jars that it needs, but one too few of Netty's.
+_JARS = ("zookeeper", "slf4j-simple", "netty-codec")
+_CLASSPATH = ":".join(["/etc/zookeeper/conf", *(f"/usr/share/java/{jar}.jar" for jar in _JARS)])
 _OPTIONS = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 _MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 _READY_S = 60.0
@@ -35,12 +38,24 @@ clientPortAddress={host}
 admin.enableServer=false
 4lw.commands.whitelist=*
 """
+_TLS = """\
+secureClientPort={port}
+secureClientPortAddress=127.0.0.1
+serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory
+ssl.keyStore.location={tls}/server.pem
+ssl.keyStore.type=PEM
+ssl.trustStore.location={tls}/ca.pem
+ssl.trustStore.type=PEM
+ssl.hostnameVerification=false
+"""
 
 
 class ZooKeeper(Daemon):
     """All methods block. The data outlives `stop` and `kill`, the port stays the same; `close` removes all.
 
     folder: a new one by default. ensemble: hosts of all the servers that form one, `host` among them.
+    tls: a folder with server.pem (key and certificate) and ca.pem; then `secure_port` speaks TLS to clients whose
+    certificate the CA signed.
     """
 
     def __init__(
@@ -51,6 +66,7 @@ class ZooKeeper(Daemon):
         host: str = "127.0.0.1",
         port: int = 0,
         ensemble: Sequence[str] = (),
+        tls: Path | None = None,
     ) -> None:
         self.folder = folder or Path(tempfile.mkdtemp(prefix="pvc-zookeeper-"))
         super().__init__("ZooKeeper", self.folder / "log", place)
@@ -61,6 +77,9 @@ class ZooKeeper(Daemon):
             config += "initLimit=20\nsyncLimit=10\n"
             config += "".join(f"server.{number}={peer}:2888:3888\n" for number, peer in enumerate(ensemble, 1))
             (self.folder / "data" / "myid").write_text(str(ensemble.index(host) + 1))
+        if tls is not None:
+            self.secure_port = _free_port()
+            config += _TLS.format(port=self.secure_port, tls=tls)
         (self.folder / "zoo.cfg").write_text(config)
 
     @property
@@ -75,6 +94,12 @@ class ZooKeeper(Daemon):
             if not process.is_alive() or time.monotonic() > end:
                 raise RuntimeError(f"ZooKeeper did not start:\n{self.log.read_text()}")
             time.sleep(0.05)  # Java says nothing that one could wait for
+
+    def administer(self, *commands: str) -> str:
+        """What ZooKeeper's own shell says to these commands, which no argument list shows."""
+        shell = ["java", "-cp", _CLASSPATH, "org.apache.zookeeper.ZooKeeperMain", "-server", self.address]
+        lines = "".join(f"{command}\n" for command in (*commands, "quit"))
+        return subprocess.run(shell, input=lines, capture_output=True, text=True, timeout=60, check=True).stdout
 
     def close(self) -> None:
         self.kill()

@@ -9,9 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pvc import config
+from pvc import cephconfig, config
 from pvc.config import Config, ConfigProblems
 from pvc.model.names import problem_with
+
+CLUSTER = "store.kind = 'zookeeper'\n"
+BARE = f"{CLUSTER}store.unprotected = true\n"
+OPEN = f"{BARE}store.hosts = ['zk:1']\n"
+CLOSED = f"{CLUSTER}store.hosts = ['zk:1']\nstore.password_file = '/x'\n"
+ONE_ADDRESS = "agent.listen must name the one address at which servers reach this machine."
+TLS_TOGETHER = "store.tls_certificate and store.tls_key must be given together."
 
 
 def problems_of(text: str) -> list[str]:
@@ -38,8 +45,15 @@ def test_a_pool_is_a_folder_unless_its_kind_says_otherwise() -> None:
     text = "[pools.here]\npath = '/x'\n[pools.ceph]\nkind = 'rbd'\npool = 'vms'\nop_timeout_s = 5\n"
     assert config.parse(text).pools == {
         "here": config.DirectoryPool(path="/x"),
-        "ceph": config.RBDPool(pool="vms", op_timeout_s=5.0),
+        "ceph": cephconfig.RBDPool(pool="vms", op_timeout_s=5.0),
     }
+
+
+def test_a_pool_of_the_ceph_cluster_is_reached_as_the_cluster_is() -> None:
+    ceph = config.parse("[ceph]\nconf = '/c'\nuser = 'u'\nkeyring = '/k'\nadmin = 'a'\nadmin_keyring = '/a'").ceph
+    assert ceph.pool("vms") == cephconfig.RBDPool(pool="vms", conf="/c", user="u", keyring="/k")
+    assert (ceph.as_admin().user, ceph.as_admin().keyring) == ("a", "/a")
+    assert cephconfig.Ceph(conf="/c", user="u").as_admin().user == "u"
 
 
 def test_the_keys_of_one_kind_of_pool_are_unknown_to_the_other() -> None:
@@ -64,6 +78,21 @@ def test_the_keys_of_one_kind_of_pool_are_unknown_to_the_other() -> None:
         ("pools.a = {kind = 'rbd', pool = 'v', keyring = 'x'}", 'pools."a".keyring must be an absolute file name.'),
         ("pools.a = {kind = 'rbd', pool = 'v', op_timeout_s = 0}", 'pools."a".op_timeout_s must be at least 1.'),
         ("pools.a = {kind = 'rbd', pool = 'v', list_age_s = -1}", 'pools."a".list_age_s must not be negative.'),
+        ("ceph.conf = 'x'", "ceph.conf must be an absolute file name."),
+        (
+            "ceph = {conf = '/c', user = 'a/b'}",
+            "ceph.user must have only letters, digits, dots, dashes or underscores.",
+        ),
+        (
+            "ceph = {conf = '/c', admin = 'a b'}",
+            "ceph.admin must have only letters, digits, dots, dashes or underscores.",
+        ),
+        ("ceph = {conf = '/c', admin_keyring = 'x'}", "ceph.admin_keyring must be an absolute file name."),
+        ("ceph = {conf = '/c', op_timeout_s = 0}", "ceph.op_timeout_s must be at least 1."),
+        (
+            "ceph.conf = '/c'\npools.a = {kind = 'rbd', pool = 'v'}",
+            'pools."a" must not be of kind "rbd" beside [ceph], whose pools are there by themselves.',
+        ),
         ("log_level = 1", "log_level must be a text."),
         ("log_level = 'loud'", 'log_level must be "debug", "info" or "warning".'),
         ("api = 1", "api must be a table."),
@@ -72,6 +101,12 @@ def test_the_keys_of_one_kind_of_pool_are_unknown_to_the_other() -> None:
         ("pools.local.path = 'here'", 'pools."local".path must be an absolute folder name.'),
         ("pools.'a/b'.path = '/x'", 'pools."a/b" must be named with letters, digits, dots, dashes or underscores.'),
         ("agent.node = 'a/b'", "agent.node must have only letters, digits, dots, dashes or underscores."),
+        ("agent.listen = '10.0.0.1:7371'", 'agent.listen is for a cluster (store.kind = "zookeeper").'),
+        (f"{OPEN}agent.listen = '10.0.0.1'", 'agent.listen must be written as "ADDRESS:PORT".'),
+        (f"{OPEN}agent.listen = '0.0.0.0:7371'", ONE_ADDRESS),
+        (f"{OPEN}agent.listen = '[::]:7371'", ONE_ADDRESS),
+        ("agent.log_path = 'here'", "agent.log_path must be an absolute file name."),
+        ("agent.log_bytes = 1", "agent.log_bytes must be at least 1048576."),
         ("agent.interval_s = 'soon'", "agent.interval_s must be a number."),
         ("agent.interval_s = true", "agent.interval_s must be a number."),
         ("agent.interval_s = nan", "agent.interval_s must be a number."),
@@ -94,7 +129,28 @@ def test_the_keys_of_one_kind_of_pool_are_unknown_to_the_other() -> None:
         ("store.hosts = 'zk:2181'", "store.hosts must be a list of texts."),
         ("store.hosts = [1]", "store.hosts must be a list of texts."),
         ("store.kind = 'etcd'", 'store.kind must be "embedded" or "zookeeper".'),
-        ("store.kind = 'zookeeper'", "store.hosts must name at least one ZooKeeper server."),
+        (BARE, "store.hosts must name at least one ZooKeeper server."),
+        (
+            "store = {kind = 'zookeeper', hosts = ['zk:1']}",
+            "store.user and store.password_file must be given, or store.unprotected = true, which leaves the whole "
+            "cluster to everybody who reaches ZooKeeper.",
+        ),
+        (f"{OPEN}store.user = 'pvc'", "store.user and store.password_file must be given together."),
+        (f"{OPEN}store.password_file = '/x'", "store.user and store.password_file must be given together."),
+        (
+            f"{OPEN}store.user = 'pvc'\nstore.password_file = '/x'",
+            "store.unprotected must be false where store.user is given.",
+        ),
+        (
+            f"{CLOSED}store.user = 'a:b'",
+            "store.user must have only letters, digits, dots, dashes or underscores.",
+        ),
+        (f"{OPEN}store.tls_ca = '/ca'\nstore.tls_key = '/x'", TLS_TOGETHER),
+        (f"{OPEN}store.tls_ca = '/ca'\nstore.tls_certificate = '/x'", TLS_TOGETHER),
+        (
+            f"{OPEN}store.tls_certificate = '/x'\nstore.tls_key = '/x'",
+            "store.tls_certificate needs store.tls_ca.",
+        ),
         ("store.session_timeout_s = 1", "store.session_timeout_s must be at least 2."),
         ("api.listen = '7370'", 'api.listen must be written as "ADDRESS:PORT".'),
         ("api.listen = 'a:70000'", 'api.listen must be written as "ADDRESS:PORT".'),
@@ -131,7 +187,7 @@ def test_what_is_shown_is_read_back_as_the_same(listen: str, names: list[str], i
         store=config.Store(path=names[-1], hosts=tuple(names)),
         pools={
             "a.b": config.DirectoryPool(path="/" + names[0]),
-            "c": config.RBDPool(pool="vms", conf="/" + names[-1]),
+            "c": cephconfig.RBDPool(pool="vms", conf="/" + names[-1]),
         },
         agent=config.Agent(interval_s=interval_s),
     )

@@ -29,6 +29,9 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-f", "--format", metavar="FORMAT", help="of the image: raw or qcow2; default: what a file begins like"
     )
+    parser.add_argument(
+        "--checksum", metavar="SUM", help='"sha256" to be told it, "sha256:HEX" to have another image refused'
+    )
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:
@@ -43,6 +46,7 @@ def run(args: Namespace, api: Client, out: Output) -> None:
                 sent=lambda done: progress.show("receiving", done, size or 0),
                 meanwhile=lambda answered: _watch(answered, f"volume/{args.pool}/{args.volume}", api, progress),
                 image_format=args.format or _format(source),
+                checksum=args.checksum,
             )
     except BaseException:
         progress.finish(whole=False)

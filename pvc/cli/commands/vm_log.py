@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser, Namespace
 
+from pvc.cli import log
 from pvc.cli.client import Client
-from pvc.cli.failure import Failure
-from pvc.cli.layout import Row
 from pvc.cli.output import Output
 
 HELP = "print what a guest wrote on its console"
@@ -14,20 +12,8 @@ EXAMPLE = "web1 -l 50 -f"
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("vm", metavar="VM")
-    parser.add_argument("-l", "--lines", type=int, metavar="LINES", help="only the last so many")
-    parser.add_argument("-f", "--follow", action="store_true", help="go on with what comes, until interrupted")
+    log.arguments(parser)
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:
-    if not args.follow:
-        out.show(api.get("vm", args.vm, "console", lines=args.lines), _lines)
-    elif out.machine:
-        raise Failure("usage", "A console that is followed has no end, and so no JSON: leave out --follow or --output.")
-    else:
-        for piece in api.stream("vm", args.vm, "console", lines=args.lines, follow=True):
-            sys.stdout.buffer.write(piece)
-            sys.stdout.buffer.flush()
-
-
-def _lines(log: Row) -> list[str]:
-    return log["data"].removesuffix("\n").split("\n") if log["data"] else []
+    log.run(args, api, out, "vm", args.vm, "console")

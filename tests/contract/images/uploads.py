@@ -35,6 +35,7 @@ async def upload(
     length: int | None = None,
     limits: Upload | None = None,
     report: Callable[[str, int, int], None] = quiet,
+    checksum: str | None = "",
     qemu_img: Sequence[str] = ("qemu-img",),
 ) -> Received:
     return await receive(
@@ -45,6 +46,7 @@ async def upload(
         length=length,
         limits=limits or Upload(),
         report=report,
+        checksum=checksum,
         qemu_img=qemu_img,
     )
 

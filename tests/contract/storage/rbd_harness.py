@@ -10,7 +10,7 @@ from typing import Self
 
 import rbd
 
-from pvc import config
+from pvc import cephconfig
 from pvc.storage.rbd import RBDPool, open_rbd
 from pvc.storage.rbdhidden import HIDDEN
 from pvc.units import MIB
@@ -25,9 +25,9 @@ class RBDHarness:
         self.ceph = ceph
         self._ending = contextlib.ExitStack()
 
-    def settings(self, **changes: object) -> config.RBDPool:
+    def settings(self, **changes: object) -> cephconfig.RBDPool:
         values = {"pool": POOL, "user": USER, "conf": str(self.ceph.conf), "keyring": str(self.ceph.keyring)}
-        return config.RBDPool(**{**values, "list_age_s": 0.0, **changes})  # type: ignore[arg-type]
+        return cephconfig.RBDPool(**{**values, "list_age_s": 0.0, **changes})  # type: ignore[arg-type]
 
     async def open(self, **changes: object) -> RBDPool:
         return await open_rbd("local", self.settings(**changes))

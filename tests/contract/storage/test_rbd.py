@@ -178,9 +178,10 @@ async def test_a_pool_over_its_quota_is_full_and_keeps_what_it_has(pool: RBDPool
     with harness.ceph.admin() as admin:
         command(admin, "osd pool set-quota", pool=POOL, field="max_bytes", val="1")
         try:
+            while "full_quota" not in command(admin, "osd pool ls", detail="detail")[0]["flags_names"]:
+                await pool.volumes()
             with pytest.raises(PoolFull):
-                while True:  # until the monitors have noticed
-                    await upload(pool, "disk0", b"old" + b"y" * 8 * MIB)
+                await upload(pool, "disk0", b"new" + b"y" * 8 * MIB)
             assert harness.content("disk0")[:3] == b"old"
             assert harness.hidden() == []
             await pool.remove("disk0")

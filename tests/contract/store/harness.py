@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from kazoo.client import KazooClient
 
+from pvc.store.access import Access
 from pvc.store.base import Store
 from pvc.store.clustered import ClusteredSource, ClusteredStore
 from pvc.store.embedded import EmbeddedSource
 from tests.parts.zookeeper import ZooKeeper
 
 _roots = itertools.count(1)
+
+USER, PASSWORD = "pvc", "opens-the-store"
+
+
+def clustered(hosts: Sequence[str], timeout_s: float) -> ClusteredSource:
+    """A cluster's store as its configuration should have it: closed to everybody else."""
+    return ClusteredSource(hosts, timeout_s, Access(USER, PASSWORD))
 
 
 class Harness(Protocol):
@@ -58,7 +67,7 @@ class EmbeddedHarness:
 class ZooKeeperHarness:
     def __init__(self, server: ZooKeeper, timeout_s: float = 10.0) -> None:
         self._server = server
-        self._source = ClusteredSource([server.address], timeout_s)
+        self._source = clustered([server.address], timeout_s)
         self.root = f"/test-{next(_roots)}"
 
     @classmethod

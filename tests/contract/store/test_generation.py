@@ -15,7 +15,7 @@ from pvc.store.embedded import EmbeddedSource
 from pvc.store.generation import open_generation
 from pvc.store.paths import BASE, CURRENT, Paths
 from pvc.store.source import open_source
-from tests.contract.store.harness import Harness
+from tests.contract.store.harness import PASSWORD, USER, Harness
 from tests.parts.zookeeper import ZooKeeper
 
 
@@ -86,8 +86,13 @@ async def test_the_default_configuration_opens_the_embedded_store(tmp_path: Path
 
 
 @pytest.mark.real
-async def test_a_cluster_s_configuration_opens_zookeeper(zookeeper: ZooKeeper) -> None:
-    source = await open_source(config.Store(kind="zookeeper", hosts=(zookeeper.address,), session_timeout_s=10.0))
+async def test_a_cluster_s_configuration_opens_zookeeper(zookeeper: ZooKeeper, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text(f"{PASSWORD}\n")
+    password.chmod(0o600)
+    source = await open_source(
+        config.Store(kind="zookeeper", hosts=(zookeeper.address,), user=USER, password_file=str(password))
+    )
     assert "zookeeper" in await (await source.session()).children("/")
     await source.aclose()
 

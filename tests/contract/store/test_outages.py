@@ -11,6 +11,7 @@ from pvc.errors import Busy, Changed, SessionLost, StoreUnavailable
 from pvc.store.base import Create, Entry, Put, Store, Watch
 from pvc.store.clustered import ClusteredSource
 from pvc.store.paths import LOCKS
+from tests.contract.store.harness import clustered
 from tests.parts.zookeeper import ZooKeeper
 
 pytestmark = pytest.mark.real
@@ -22,7 +23,7 @@ WRITERS, EACH = 4, 60
 @pytest.fixture
 async def source(own_zookeeper: ZooKeeper) -> ClusteredSource:
     """Its sessions outlive a restart of the server."""
-    return ClusteredSource([own_zookeeper.address], 30.0)
+    return clustered([own_zookeeper.address], 30.0)
 
 
 async def restart(server: ZooKeeper, end: Callable[[ZooKeeper], object]) -> None:
@@ -142,7 +143,7 @@ async def test_without_a_connection_calls_are_refused_at_once(
 
 
 async def test_a_frozen_server_is_unavailable_in_bounded_time(own_zookeeper: ZooKeeper) -> None:
-    source = ClusteredSource([own_zookeeper.address], 4.0)
+    source = clustered([own_zookeeper.address], 4.0)
     store = await source.session()
     await asyncio.to_thread(own_zookeeper.freeze)
     async with asyncio.timeout(20):
@@ -171,7 +172,7 @@ async def test_a_frozen_server_holds_up_neither_a_call_nor_closing(
 
 async def test_a_server_away_for_the_session_s_timeout_ends_the_session(own_zookeeper: ZooKeeper) -> None:
     """The server cannot say so: whoever holds a lock must know that another may have it now."""
-    source = ClusteredSource([own_zookeeper.address], 2.0)
+    source = clustered([own_zookeeper.address], 2.0)
     store = await source.session()
     await store.commit(Create("/alive", ephemeral=True))
     async with store.watch("/alive") as watch:
@@ -221,7 +222,7 @@ async def taken(store: Store, name: str) -> bool:
     ],
 )
 async def test_a_server_that_is_not_there_is_a_clear_reason(hosts: list[str], said: str) -> None:
-    source = ClusteredSource(hosts, 4.0)
+    source = clustered(hosts, 4.0)
     async with asyncio.timeout(15):
         with pytest.raises(StoreUnavailable) as caught:
             await source.session()
@@ -230,7 +231,7 @@ async def test_a_server_that_is_not_there_is_a_clear_reason(hosts: list[str], sa
 
 
 async def test_of_several_servers_one_that_answers_is_enough(own_zookeeper: ZooKeeper) -> None:
-    source = ClusteredSource(["127.0.0.1:1", own_zookeeper.address], 10.0)
+    source = clustered(["127.0.0.1:1", own_zookeeper.address], 10.0)
     opening: list[Awaitable[Store]] = [source.session() for _ in range(4)]
     for store in await asyncio.gather(*opening):
         await store.get("/zookeeper")

@@ -12,6 +12,7 @@ import pytest
 
 from pvc.agent import main
 from pvc.agent.gather import fitted
+from pvc.agent.settings import Door
 from pvc.cluster import nodes
 from pvc.cluster.opening import open_state
 from pvc.model.records import (
@@ -42,8 +43,9 @@ async def whole_agent(
 ) -> AsyncIterator[asyncio.Task[None]]:
     """As a daemon runs it, from joining to its end in order."""
     settings = replace(lab.settings, machine=machine, interval_s=3600)
-    socket = str(folder / f"{machine}.sock")
-    running = asyncio.create_task(main.run(lab.source, lab.hypervisor, lab.pools, settings, socket, ready))
+    socket, log = str(folder / f"{machine}.sock"), str(folder / f"{machine}.log")
+    door = Door(socket=socket, console_path=settings.console_path, log_path=log)
+    running = asyncio.create_task(main.run(lab.source, lab.hypervisor, lab.pools, settings, door, ready))
     try:
         yield running
     finally:

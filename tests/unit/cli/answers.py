@@ -148,6 +148,15 @@ VOLUME = {
         "modify_timestamp": "2025-01-05T13:00:00+00:00",
     },
 }
+OSD = {
+    "id": "0",
+    "node": "hv1",
+    "device": "/dev/sdb",
+    "db_device": "",
+    "stats": {"up": 1, "in": 0, "class": "ssd", "pgs": 33, "used": "1.5G", "avail": "8.5G", "utilization": 15.04},
+}
+CEPH_STATUS = {"type": "status", "primary_node": "hv1", "ceph_data": "  cluster:\n    health: HEALTH_OK\n"}
+CEPH_UTILIZATION = {"type": "utilization", "primary_node": "hv1", "ceph_data": "TOTAL\t10 GiB\n"}
 SNAPSHOT = {
     "pool": "local",
     "volume": "web1",
@@ -182,6 +191,7 @@ READS: dict[str, Any] = {
     "/vm": [WEB1, BROKEN],
     "/vm/web1": [WEB1],
     "/vm/db": [BROKEN],
+    "/node/hv1/log": {"name": "hv1", "data": "one\ntwo\n"},
     "/vm/web1/console": {"name": "web1", "data": "tick 1\ntick 2\n"},
     "/vm/web1/tags": {"name": "web1", "tags": TAGS, "unprotected": LIFTED},
     "/vm/web1/vcpu": {"name": "web1", "vcpu": 2, "vcpu_topology": "1/2/1"},
@@ -190,6 +200,9 @@ READS: dict[str, Any] = {
     "/vm/web1/volume": DISKS,
     "/network": [NETWORK],
     "/network/100": [NETWORK],
+    "/storage/ceph/status": CEPH_STATUS,
+    "/storage/ceph/utilization": CEPH_UTILIZATION,
+    "/storage/ceph/osd": [OSD],
     "/storage/ceph/pool": [POOL],
     "/storage/ceph/volume": [VOLUME],
     "/storage/ceph/volume/local/web1": [VOLUME],

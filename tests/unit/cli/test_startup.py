@@ -62,7 +62,7 @@ def test_only_the_module_of_the_command_is_loaded(pvc: PVC) -> None:
 
 def test_every_module_is_a_command_and_every_command_a_module() -> None:
     files = {path.stem for path in Path(commands.__path__[0]).glob("[!_]*.py")}
-    assert files == {name.replace(" ", "_") for name in COMMANDS}
+    assert files == {name.replace(" ", "_").replace("-", "_") for name in COMMANDS}
     assert {load(name).__name__.rpartition(".")[2] for name in COMMANDS} == files  # type: ignore[attr-defined]
 
 

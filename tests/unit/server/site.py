@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,23 +14,26 @@ import aiohttp
 from aiohttp import web
 
 from pvc.agent.reconcile import Reconciler
-from pvc.agent.settings import Settings
+from pvc.agent.settings import Door, Settings
 from pvc.cluster import nodes, power
 from pvc.cluster.opening import open_state
 from pvc.cluster.state import Held, State
 from pvc.cluster.tokens import digest
 from pvc.config import Agent, Config, Hypervisor, Upload
+from pvc.errors import AlreadyExists
 from pvc.hypervisor.fake import FakeHypervisor
 from pvc.model.records import Node, Role, Task, Token, encode
 from pvc.server.app import build_app
 from pvc.server.auth import TokenBook
 from pvc.server.session import Session
+from pvc.storage.base import Pools
 from pvc.storage.directory import DirectoryPool, open_directory
-from pvc.store.base import Put, Source
+from pvc.store.base import Create, Source
 from pvc.store.embedded import EmbeddedSource
 from pvc.store.paths import TOKENS as TOKEN_FOLDER
 from pvc.units import KIB, MIB
 from tests.parts import documents
+from tests.unit.server.ceph import FakeCeph
 
 NODE = "hv1"
 TOKENS = {role: f"a {role} token that only a test knows" for role in Role}
@@ -66,6 +69,7 @@ class Site:
     app: web.Application
     client: aiohttp.ClientSession
     network: aiohttp.ClientSession
+    ceph: FakeCeph
     port: int = 0
     hypervisor: FakeHypervisor = field(default_factory=FakeHypervisor)
 
@@ -117,12 +121,12 @@ class Site:
         for volume in await self.pool.volumes():
             found[volume.name] = volume.size, hash(self.content(volume.name))
             found[f"{volume.name}@"] = [one.name for one in await self.pool.snapshots(volume.name)]
-        return found | {"hidden": self.hidden()}
+        return found | {"hidden": self.hidden(), "ceph": list(self.ceph.acts)}
 
 
 @asynccontextmanager
 async def opened(
-    folder: Path, hypervisor: Hypervisor | None = None, source: Source | None = None
+    folder: Path, hypervisor: Hypervisor | None = None, source: Source | None = None, *, with_ceph: bool = True
 ) -> AsyncIterator[Site]:
     """source: an embedded store of its own where none is given; closed in the end in either case."""
     source = source or await EmbeddedSource.open(str(folder / "pvc.db"))
@@ -133,14 +137,17 @@ async def opened(
         upload=UPLOADS,
         hypervisor=hypervisor or Hypervisor(),
     )
-    app = build_app(session, book, {"local": pool}, config)
+    pools = Pools({"local": pool})
+    ceph = FakeCeph(folder, pools)
+    app = build_app(session, book, pools, config, ceph if with_ceph else None)
     keeping = asyncio.create_task(session.keep(lambda _state: first.set()))
     await first.wait()
     state = await open_state(source)
+    await state.store.ensure(TOKEN_FOLDER)
     for role in Role:
         record = Token(name=role, role=role, digest=digest(TOKENS[role]), created_by="root", created_at=0.0)
-        await state.store.ensure(f"{TOKEN_FOLDER}/{role}")
-        await state.store.commit(Put(f"{TOKEN_FOLDER}/{role}", encode(record), 0))
+        with suppress(AlreadyExists):  # another site on the same store was first
+            await state.store.commit(Create(f"{TOKEN_FOLDER}/{role}", encode(record)))
     await book.read(state.store)
     following = asyncio.create_task(book.follow(state.store))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -149,13 +156,19 @@ async def opened(
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     local = aiohttp.UnixConnector(str(folder / "pvc.sock"))
     async with aiohttp.ClientSession(connector=local) as client, aiohttp.ClientSession() as network:
-        yield Site(folder, state, pool, app, client, network, port=runner.addresses[1][1])
+        yield Site(folder, state, pool, app, client, network, ceph, port=runner.addresses[1][1])
     await runner.cleanup()
     keeping.cancel()
     following.cancel()
     await asyncio.gather(keeping, following, return_exceptions=True)
-    await pool.aclose()
+    await pools.aclose()
     await source.aclose()
+
+
+def door(site: Site, listen: str = "") -> Door:
+    """Where an agent of this site answers."""
+    here = {name: str(site.folder / name) for name in ("agent.sock", "consoles", "agent.log")}
+    return Door(socket=here["agent.sock"], listen=listen, console_path=here["consoles"], log_path=here["agent.log"])
 
 
 @asynccontextmanager

@@ -36,7 +36,7 @@ class Case:
     @property
     def parts(self) -> list[str]:
         """What the path names; a definition by path ignores the name there."""
-        names = ("vm", "pool", "volume", "snapshot", "vni", "node", "task", "token")
+        names = ("vm", "pool", "volume", "snapshot", "vni", "node", "task", "token", "osd")
         return [part for part in names if f"{{{part}}}" in self.path and part not in self.there.get("new", "")]
 
 
@@ -50,7 +50,11 @@ THERE = {
     "node": "hv1",
     "task": "t1",
     "token": "read",
+    "osd": "0",
 }
+POOL, CONFIRMED = f"{STORAGE}/pool/{{pool}}", "yes-i-really-mean-it"
+LAYOUT = {"pgs": 8, "replcfg": "copies=3,mincopies=2"}
+NO_LAYOUT = {"pgs": "0", "replcfg": "copies=2,mincopies=3", "tier": "tape"}
 YES_NO = {"live": "perhaps", "restart": "2"}
 NO_TAGS = {"tag": "a b", "any_tag": "-a", "without_tag": "a/b"}
 
@@ -63,6 +67,7 @@ CASES = [
     Case("GET", "/status"),
     Case("GET", "/node", wrong={"limit": "("}),
     Case("GET", "/node/{node}"),
+    Case("GET", "/node/{node}/log", wrong={"lines": "-1", "follow": "2"}),
     Case("GET", "/node/{node}/daemon-state"),
     Case("GET", "/node/{node}/coordinator-state"),
     Case("GET", "/node/{node}/domain-state"),
@@ -133,7 +138,18 @@ CASES = [
     ),
     Case("PUT", "/network/{vni}", {"description": "servers"}, {"mtu": "1", "description": "a b"}),
     Case("GET", f"{STORAGE}/pool", wrong={"limit": "("}),
-    Case("GET", f"{STORAGE}/pool/{{pool}}"),
+    Case("GET", POOL),
+    Case("POST", f"{STORAGE}/pool", {"pool": "fast", **LAYOUT}, {"pool": "a/b", **NO_LAYOUT}),
+    Case("POST", POOL, LAYOUT, NO_LAYOUT, there={"pool": "fast", "new": "pool"}),
+    Case("PUT", POOL, {"pgs": 16}, {"pgs": "12"}, there={"pool": "vms"}),
+    Case("DELETE", POOL, {CONFIRMED: "yes"}, {CONFIRMED: "no", "dry_run": "2"}, there={"pool": "vms"}),
+    Case("GET", f"{STORAGE}/status"),
+    Case("GET", f"{STORAGE}/utilization"),
+    Case("POST", f"{STORAGE}/option", {"option": "noout", "action": "set"}, {"option": "full", "action": "x"}),
+    Case("GET", f"{STORAGE}/osd", wrong={"limit": "("}),
+    Case("GET", f"{STORAGE}/osd/{{osd}}"),
+    Case("GET", f"{STORAGE}/osd/{{osd}}/state"),
+    Case("POST", f"{STORAGE}/osd/{{osd}}/state", {"state": "out"}, {"state": "away"}),
     Case("GET", f"{STORAGE}/volume", wrong={"limit": "a{99999999999}"}),
     Case("POST", f"{STORAGE}/volume", {"pool": "local", "volume": "n", "size": "1M"}, {"size": "big", "volume": "a/b"}),
     Case("GET", VOLUME),
@@ -141,7 +157,9 @@ CASES = [
     Case("PUT", VOLUME, {"new_size": "2M"}, {"new_size": "-1", "force": "2"}),
     Case("DELETE", VOLUME, there={"volume": "bare"}),
     Case("POST", f"{VOLUME}/clone", {"new_volume": "copy"}, {"new_volume": "../copy"}),
-    Case("POST", f"{VOLUME}/upload", {"image_format": "raw"}, {"image_format": "floppy"}, body=False),
+    Case(
+        "POST", f"{VOLUME}/upload", {"image_format": "raw"}, {"image_format": "floppy", "checksum": "md5:0"}, body=False
+    ),
     Case("GET", f"{STORAGE}/snapshot", wrong={"limit": "("}),
     Case(
         "POST",

@@ -40,6 +40,7 @@ EXAMPLES: list[tuple[PVCError, bool]] = [
     (errors.PoolUnavailable(name="local", reason="Input/output"), True),
     (errors.NodeUnavailable(name="hv1", reason="no agent"), True),
     (errors.HypervisorRefused(reason="unsupported configuration"), True),
+    (errors.CephRefused(reason="pool size must be between 1 and 10"), True),
     (errors.ConversionFailed(reason="qemu-img: no"), True),
     (errors.NotBuilt(what="The provisioner"), False),
     (errors.Corrupt(kind="VM", name="web1", reason="not JSON"), True),

@@ -231,6 +231,8 @@ async def test_what_is_in_use_stays(site: Site) -> None:
     await refused(
         site, "PUT", "/storage/ceph/volume/local/disk0", 409, "in_use", params={"new_size": "4K", "force": "yes"}
     )
+    await site.pool.snapshot("disk0", "snap")
+    await refused(site, "POST", "/storage/ceph/snapshot/local/disk0/snap/rollback", 409, "in_use")
 
 
 async def test_without_an_agent_nothing_starts_and_it_is_said(bare: Site) -> None:

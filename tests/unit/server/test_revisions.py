@@ -14,12 +14,15 @@ from pvc.model.records import VM, DaemonState, Node, NodeStatus, Observed, Power
 from pvc.server.revision import HEADER
 from pvc.server.session import SESSION
 from pvc.server.vmlist import Shown
+from pvc.store.access import Access
 from pvc.store.base import Create, Put, Source
 from pvc.store.clustered import ClusteredSource
 from pvc.store.embedded import EmbeddedSource
 from tests.parts import documents
 from tests.parts.zookeeper import ZooKeeper
 from tests.unit.server.site import NODE, Answer, Site, opened
+
+OURS = Access("pvc", "opens-the-store")
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         sources = [await EmbeddedSource.open(str(tmp_path / "pvc.db"))] * 2
     else:
         server: ZooKeeper = await asyncio.to_thread(request.getfixturevalue, "zookeeper")
-        sources = [ClusteredSource([server.address], 10.0) for _ in range(2)]
+        sources = [ClusteredSource([server.address], 10.0, OURS) for _ in range(2)]
     async with AsyncExitStack() as stack:
         sites = []
         for name, source in zip("ab", sources, strict=True):
@@ -177,7 +180,7 @@ async def shown(site: Site) -> dict[str, Shown]:
 async def test_a_list_is_refused_while_zookeeper_is_away_and_whole_when_it_is_back(
     zookeeper: ZooKeeper, tmp_path: Path
 ) -> None:
-    async with opened(tmp_path, source=ClusteredSource([zookeeper.address], 30.0)) as site:
+    async with opened(tmp_path, source=ClusteredSource([zookeeper.address], 30.0, OURS)) as site:
         await nodes.join(site.state, Node(name=NODE))
         await define(site, "web1")
         store = site.app[SESSION].state.store

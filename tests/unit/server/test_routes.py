@@ -9,6 +9,7 @@ import pytest
 from pvc.cluster import networks, tasks
 from pvc.model.records import Network, Node, Task, encode
 from pvc.server.endpoints import ENDPOINTS
+from pvc.storage.administration import Layout
 from pvc.store.base import Create
 from pvc.units import MIB
 from tests.parts import documents
@@ -27,10 +28,11 @@ def assert_refusal(answer: Answer, status: int, code: str) -> None:
 
 @pytest.fixture
 async def furnished(site: Site) -> Site:
-    """What the table names: a stopped VM with a disk and a NIC, volumes, a snapshot, a network, a task, a dead node."""
+    """What the table names: a stopped VM with disk and NIC, volumes, a snapshot, networks, a dead node, a Ceph pool."""
     for name in ("disk0", "own", "bare"):
         await site.pool.create(name, MIB)
     await site.pool.snapshot("disk0", "snap")
+    await site.ceph.create_pool("vms", Layout(8, 1, 1))
     await networks.add(site.state, Network(vni=100, description="lan", bridge="vmbr100"))
     await networks.add(site.state, Network(vni=101, description="spare", bridge="vmbr101"))
     await site.define("web1", documents.disk("local/own"), documents.nic("52:54:00:00:00:09"))
@@ -75,7 +77,7 @@ def web_form(texts: dict[str, str]) -> tuple[str, bytes]:
     ids=str,
 )
 async def test_a_good_request_is_granted_wherever_its_parameters_stand(furnished: Site, case: Case, how: str) -> None:
-    if case.path.endswith("/console"):
+    if case.path.endswith(("/console", "/log")):
         answer = await send(furnished, case, how)
         assert_refusal_in_other_words(answer)
         return
@@ -148,6 +150,13 @@ async def test_an_unknown_object_is_not_found(furnished: Site, case: Case, part:
         answer = await furnished.ask(case.method, path, case.good, data=b"new" if path.endswith("/upload") else None)
         assert_refusal(answer, 404, "not_found")
     assert await furnished.everything() == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/osd"), ("POST", "/osd/0"), ("PUT", "/osd/0"), ("DELETE", "/osd/0")]
+)
+async def test_osds_are_neither_made_nor_removed_yet(bare: Site, method: str, path: str) -> None:
+    assert_refusal(await bare.ask(method, f"/storage/ceph{path}"), 501, "not_built")
 
 
 @pytest.mark.parametrize("what", ["coordinator", "domain"])

@@ -14,7 +14,7 @@ from pvc.model.records import Task, TaskStatus
 from pvc.server.session import SESSION
 from pvc.server.uploads import end_abandoned
 from tests.parts import documents
-from tests.unit.server.site import NODE, Site
+from tests.unit.server.site import NODE, Site, door
 
 
 async def test_a_lost_session_is_opened_again_and_meanwhile_it_is_said(bare: Site) -> None:
@@ -78,9 +78,8 @@ async def test_what_a_dead_server_left_running_has_failed(bare: Site) -> None:
 async def test_a_console_is_fetched_from_its_node(site: Site) -> None:
     uuid = await site.define()
     consoles = site.folder / "consoles"
-    consoles.mkdir()
     log: Path = consoles / f"{uuid}.log"
-    async with peer.answering(f"{site.folder}/agent.sock", str(consoles)):
+    async with peer.answering(door(site)):
         assert (await site.ask("GET", "/vm/web1/console")).body == {"name": "web1", "data": ""}
         log.write_bytes(b"one\ntwo\n\xff three\n")
         assert (await site.ask("GET", "/vm/web1/console", {"lines": 2})).body["data"] == "two\n\ufffd three\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import json
 import socket
@@ -42,9 +43,11 @@ def qcow2(
     return (head + struct.pack(">QQQII", features, 0, 0, 4, 104)).ljust(256 * 1024, b"\0")
 
 
-async def upload(site: Site, body: bytes, kind: str = "application/octet-stream", image_format: str = "raw") -> Answer:
-    headers = {"Content-Type": kind}
-    return await site.ask("POST", PATH, {"image_format": image_format}, data=io.BytesIO(body), headers=headers)
+async def upload(
+    site: Site, body: bytes, kind: str = "application/octet-stream", image_format: str = "raw", **more: str
+) -> Answer:
+    headers, params = {"Content-Type": kind}, {"image_format": image_format, **more}
+    return await site.ask("POST", PATH, params, data=io.BytesIO(body), headers=headers)
 
 
 async def assert_nothing_came_of_it(site: Site, *statuses: TaskStatus) -> None:
@@ -64,7 +67,26 @@ async def test_a_raw_body_becomes_the_volume(site: Site) -> None:
     assert site.hidden() == []
     [task] = await site.tasks()
     assert (task.status, task.id) == (TaskStatus.DONE, answer.body["task"])
-    assert task.result == f"Received {SIZE} bytes, SHA-256 {answer.body['sha256']}."
+    assert task.result == f"Received {SIZE} bytes."
+    assert "sha256" not in answer.body
+
+
+SUM = hashlib.sha256(NEW).hexdigest()
+
+
+@pytest.mark.parametrize("asked", ["sha256", f"sha256:{SUM}", f"SHA256:{SUM.upper()}"])
+async def test_a_checksum_is_told_to_who_asks_for_it(site: Site, asked: str) -> None:
+    answer = await upload(site, NEW, checksum=asked)
+    assert (answer.status, answer.body["sha256"]) == (200, SUM)
+    [task] = await site.tasks()
+    assert task.result == f"Received {SIZE} bytes, SHA-256 {SUM}."
+
+
+async def test_an_image_that_is_not_the_one_announced_changes_nothing(site: Site) -> None:
+    answer = await upload(site, NEW, checksum=f"sha256:{'0' * 64}")
+    assert (answer.status, answer.code) == (400, "invalid_image")
+    assert f"has the SHA-256 {SUM}" in answer.message
+    await assert_nothing_came_of_it(site, TaskStatus.FAILED)
 
 
 async def test_the_part_called_file_becomes_the_volume(site: Site) -> None:

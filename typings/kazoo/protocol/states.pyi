@@ -20,6 +20,7 @@ class WatchedEvent:
 class ZnodeStat:
     version: int
     ephemeralOwner: int
+    mzxid: int
 
 class Callback(NamedTuple):
     type: str
