@@ -29,7 +29,7 @@ def target(parser: ArgumentParser) -> None:
 
 def move(action: str, args: Namespace, api: Client, out: Output, **parameters: Parameter) -> None:
     answer = api.post("vm", args.name, "node", action=action, force_live=args.force_live, **parameters)
-    if answer["task"] and args.wait:
+    if answer.get("task") and args.wait:
         out.note(answer["message"])
         task = _follow(answer["task"], api, out)
         answer = {**answer, "message": task["result"], **task["figures"]}

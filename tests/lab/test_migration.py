@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from tests import guest
 from tests.lab import faults
-from tests.lab.invariants import no_vm_runs_twice, running
+from tests.lab.invariants import running
 from tests.lab.lab import NODES, Lab, Node
 from tests.parts.place import call
 
@@ -102,12 +103,31 @@ def ended(lab: Lab, task: str) -> dict[str, Any]:
     return shown
 
 
+def no_guest_is_awake_twice(lab: Lab) -> None:
+    """While a guest moves both libvirts have it, one of them paused."""
+    awake = [
+        uuid
+        for node in lab.nodes.values()
+        if node.libvirtd.answers
+        for uuid in virsh(node, "list", "--state-running", "--uuid")
+    ]
+    assert len(awake) == len(set(awake)), awake
+
+
+def virsh(node: Node, *words: str) -> list[str]:
+    done = subprocess.run(
+        ["virsh", "--connect", node.libvirtd.uri, *words], check=True, capture_output=True, text=True, timeout=60
+    )
+    return done.stdout.split()
+
+
 def is_on(lab: Lab, node: str, uuid: str) -> None:
     """The VM is there by its record, runs there alone, counts on without a restart, and nobody holds it."""
     shown = lab.shell.vm("web")
     assert (shown["node"], shown["state"], shown["task"]) == (node, "start", "")
-    assert running(lab) == {uuid: [node]}
-    last = counted(lab, node, uuid)[-1]
+    while running(lab) != {uuid: [node]}:  # libvirt removes what is left a moment later
+        no_guest_is_awake_twice(lab)
+    last = max(counted(lab, node, uuid), default=-1)
     lab.shell.hear("web", lambda line: tick(line) > last)
     every = [count for name in NODES for count in counted(lab, name, uuid)]
     assert every.count(1) == 1, "it was not started a second time"
@@ -189,7 +209,7 @@ def test_the_source_agent_killed_in_the_middle_finds_the_copy_again(lab: Lab, sl
     task = begun(lab)
     with faults.killed(lab.nodes["hv1"].agent):
         pass
-    no_vm_runs_twice(lab)
+    no_guest_is_awake_twice(lab)
     assert ended(lab, task)["status"] == "done"
     is_on(lab, "hv2", slow)
 
@@ -206,7 +226,6 @@ def test_the_source_hands_the_guest_over_when_the_target_agent_is_dead(lab: Lab,
     task = begun(lab)
     with faults.killed(lab.nodes["hv2"].agent):
         assert ended(lab, task)["status"] == "done"
-        assert running(lab) == {slow: ["hv2"]}
     is_on(lab, "hv2", slow)
 
 
@@ -224,7 +243,7 @@ def test_a_libvirtd_killed_in_the_middle_leaves_one_guest_and_no_lock(lab: Lab, 
     task = begun(lab, "--force-live")
     with faults.killed(lab.nodes[victim].libvirtd):
         pass
-    no_vm_runs_twice(lab)
+    no_guest_is_awake_twice(lab)
     shown = ended(lab, task)
     is_on(lab, "hv2" if shown["status"] == "done" else "hv1", slow)
 

@@ -174,4 +174,11 @@ CASES = [
     Case("POST", f"{SNAPSHOT}/rollback"),
     Case("GET", "/tasks", wrong={"status": "lost"}),
     Case("GET", "/tasks/{task}", wrong={"after": "x", "wait": "3600"}),
+    Case("POST", "/tasks/{task}", {"action": "cancel"}, {"action": "hasten"}, there={"task": "t2"}),
+    Case(
+        "POST",
+        "/vm/{vm}/node",
+        {"action": "move", "node": "hv1"},
+        {"action": "fly", "node": "a/b", "force": "2", "wait": "perhaps", "force_live": "2"},
+    ),
 ]
