@@ -156,7 +156,7 @@ class LibvirtHypervisor:
         return await self._call(lambda: self._domain(uuid).XMLDesc(_MOVABLE))
 
     async def migrate(self, uuid: str, xml: str, uri: str, tuning: Tuning) -> None:
-        """On a thread of its own, which nobody waits for when this program ends."""
+        """On a thread of its own, for which nobody waits when this program ends."""
         self._ended_jobs.pop(uuid, None)
         moved = self._loop.create_future()
 
@@ -164,9 +164,7 @@ class LibvirtHypervisor:
             try:
                 self._migrate(uuid, xml, uri, tuning)
             except libvirt.libvirtError as exc:
-                problem = _translated(exc)
-                problem.__cause__ = exc
-                self._hop(_settle, moved, problem)
+                self._hop(_settle, moved, _unmoved(exc))
             else:
                 self._hop(_settle, moved, None)
 
@@ -395,6 +393,15 @@ class LibvirtHypervisor:
             waiter.set_result(None)
         else:
             waiter.set_exception(refusal)
+
+
+def _unmoved(exc: libvirt.libvirtError) -> PVCError:
+    """Which of two libvirts did not answer, its words do not tell: it is the guest's that refuses."""
+    problem = _translated(exc)
+    if isinstance(problem, HypervisorUnavailable):
+        problem = HypervisorRefused(reason=str(problem.fields["reason"]))
+    problem.__cause__ = exc
+    return problem
 
 
 def _settle(future: asyncio.Future[None], problem: PVCError | None) -> None:

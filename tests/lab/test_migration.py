@@ -128,7 +128,11 @@ def is_on(lab: Lab, node: str, uuid: str) -> None:
     while running(lab) != {uuid: [node]}:  # libvirt removes what is left a moment later
         no_guest_is_awake_twice(lab)
     last = max(counted(lab, node, uuid), default=-1)
-    lab.shell.hear("web", lambda line: tick(line) > last)
+    try:
+        lab.shell.hear("web", lambda line: tick(line) > last)
+    except AssertionError as exc:
+        exc.add_note(f"{virsh(lab.nodes[node], 'domstate', uuid, '--reason')} {last} {counted(lab, node, uuid)}")
+        raise
     every = [count for name in NODES for count in counted(lab, name, uuid)]
     assert every.count(1) == 1, "it was not started a second time"
 
