@@ -50,9 +50,16 @@ class Tree:
                 return path.count("/") - folder.count("/") < levels
         return False
 
-    def new(self, folder: str, names: Iterable[str]) -> list[str]:
-        """Paths of those that are not there yet."""
-        return [path for name in names if (path := f"{folder}/{name}") not in self.entries]
+    def new(self, folder: str, changes: Changes) -> list[str]:
+        """Paths in `folder`, as it was just read, that are not there as a whole.
+
+        A folder's own list may have been read while it was away, between two lives, and then nothing rings for it.
+        """
+        paths = [f"{folder}/{name}" for name in changes.lists[folder] or ()]
+        return [path for path in paths if path not in self.entries or not self._is_listed(path, changes)]
+
+    def _is_listed(self, path: str, changes: Changes) -> bool:
+        return not self.is_folder(path) or changes.lists.get(path, self.names.get(path)) is not None
 
     def apply(self, changes: Changes) -> None:
         for folder, names in changes.lists.items():
@@ -160,7 +167,7 @@ class Mirror:
         folders = [topic.path for topic in due if topic.about is About.CHILDREN]
         while folders:
             changes.lists |= zip(folders, await self._following.lists(folders), strict=True)
-            new = [path for folder in folders for path in self._tree.new(folder, changes.lists[folder] or ())]
+            new = [path for folder in folders for path in self._tree.new(folder, changes)]
             records.update(new)
             folders = [path for path in new if self._tree.is_folder(path)]
         paths = sorted(records)

@@ -38,13 +38,24 @@ def test_a_record_whose_name_is_not_listed_yet_is_not_shown_and_counts_as_new() 
     made = tree()
     made.apply(Changes(entries={"/vms/c": TWO}))
     assert "/vms/c" not in made.entries
-    assert made.new("/vms", ["a", "c"]) == ["/vms/c"]
+    assert made.new("/vms", Changes({"/vms": ["a", "c"]})) == ["/vms/c"]
 
 
 def test_a_record_that_is_gone_before_its_name_is_new_when_it_is_back() -> None:
     made = tree()
     made.apply(Changes(entries={"/vms/a": None}))
-    assert made.new("/vms", ["a", "b"]) == ["/vms/a"]
+    assert made.new("/vms", Changes({"/vms": ["a", "b"]})) == ["/vms/a"]
+
+
+def test_a_folder_that_was_read_between_two_lives_is_new_when_it_is_back() -> None:
+    again = Changes({"/nodes": ["hv1"]})
+    made = tree()
+    assert made.new("/nodes", again) == []
+    assert made.new("/nodes", Changes({"/nodes": ["hv1"], "/nodes/hv1": None})) == ["/nodes/hv1"]
+    made.apply(Changes({"/nodes": ["hv1"], "/nodes/hv1": None}, {"/nodes/hv1": TWO}))
+    assert made.new("/nodes", again) == ["/nodes/hv1"]
+    made.apply(Changes({"/nodes/hv1": []}))
+    assert made.new("/nodes", again) == []
 
 
 @pytest.mark.parametrize(
