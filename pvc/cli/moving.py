@@ -39,11 +39,12 @@ def move(action: str, args: Namespace, api: Client, out: Output, **parameters: P
 def _follow(task_id: str, api: Client, out: Output) -> dict[str, Any]:
     """Return the task once it has ended well."""
     progress = Progress()
-    task = api.get("tasks", task_id)
+    task: dict[str, Any] = {"status": "running", "version": -1}
     while task["status"] == "running":
         try:
-            progress.show(task["phase"], task["done"], task["total"])
             task = api.get("tasks", task_id, after=task["version"], wait=_LONGEST_POLL_S)
+            if task["status"] == "running":
+                progress.show(task["phase"], task["done"], task["total"])
         except KeyboardInterrupt:
             progress.finish(whole=False)
             _interrupted(task_id, api, out)
@@ -51,7 +52,7 @@ def _follow(task_id: str, api: Client, out: Output) -> dict[str, Any]:
     if task["status"] != "done":
         code = "cancelled" if task["status"] == "cancelled" else task["problem"].get("code", "internal")
         raise Failure(code, task["problem"].get("message", "The migration failed."))
-    return dict(task)
+    return task
 
 
 def _interrupted(task_id: str, api: Client, out: Output) -> None:

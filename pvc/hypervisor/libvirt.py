@@ -8,8 +8,6 @@ only (docs/design/005).
 from __future__ import annotations
 
 import asyncio
-import os
-import platform
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +19,7 @@ import libvirt
 from lxml import etree
 
 from pvc.errors import AlreadyExists, HypervisorRefused, HypervisorUnavailable, NotFound, PVCError, Timeout
-from pvc.hypervisor import bulk, domxml
+from pvc.hypervisor import bulk, domxml, machine
 from pvc.hypervisor.base import Copy, Event, Facts, Seen, Tuning
 from pvc.hypervisor.domaintype import choose_domain_type
 from pvc.hypervisor.jobs import copy_of
@@ -320,29 +318,18 @@ class LibvirtHypervisor:
 
     def _read_facts(self) -> Facts:
         connection = self._open()
-        info = connection.getInfo()
-        memory = connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)
-        domain_type, reason = self._choose_domain_type(connection)
-        free_kib = memory.get("free", 0) + memory.get("buffers", 0) + memory.get("cached", 0)
-        return Facts(
-            hostname=connection.getHostname(),
-            domain_type=domain_type,
-            reason=reason,
-            arch=info[0],
-            os=_os_name(),
-            kernel=platform.release(),
-            cpu_count=info[2],
-            memory_total=memory.get("total", 0) * 1024,
-            memory_free=free_kib * 1024,
-            load=os.getloadavg()[0],
-            libvirt_version=_version(connection.getLibVersion()),
-            qemu_version=_version(connection.getVersion()),
+        return machine.facts(
+            connection.getHostname(),
+            self._choose_domain_type(connection),
+            connection.getInfo(),
+            connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS),
+            (connection.getLibVersion(), connection.getVersion()),
         )
 
     def _choose_domain_type(self, connection: libvirt.virConnect) -> tuple[str, str]:
         """Found out once a connection: where /dev/kvm is odd, libvirt probes QEMU anew for each such question."""
         if self._domain_type is None:
-            offered = _guest_types(connection.getCapabilities())
+            offered = machine.guest_types(connection.getCapabilities())
             self._domain_type = choose_domain_type(self._wanted_type, offered, Path("/proc/cpuinfo").read_text())
         return self._domain_type
 
@@ -429,22 +416,3 @@ def _translated(exc: libvirt.libvirtError) -> PVCError:
     if exc.get_error_domain() == libvirt.VIR_FROM_RPC or exc.get_error_code() in _UNREACHABLE:
         return HypervisorUnavailable(reason=text)
     return HypervisorRefused(reason=text)
-
-
-def _guest_types(capabilities: str) -> set[str]:
-    """The domain types that libvirt offers for this machine's own architecture."""
-    root = etree.fromstring(capabilities.encode())
-    arch = root.findtext("host/cpu/arch")
-    nodes = root.iterfind("guest/arch")
-    return {kind.get("type", "") for node in nodes if node.get("name") == arch for kind in node.iterfind("domain")}
-
-
-def _os_name() -> str:
-    try:
-        return platform.freedesktop_os_release()["PRETTY_NAME"]
-    except OSError:
-        return platform.system()
-
-
-def _version(number: int) -> str:
-    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"

@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 from pvc.cluster.state import Unreadable
 from pvc.errors import InvalidXML
 from pvc.model import domain
-from pvc.model.records import VM, Desired, Network, NodeStatus, Observed, Tag, Use
+from pvc.model.records import VM, Desired, Network, NodeStatus, Observed, Power, Tag, Use
 from pvc.model.states import api_state, is_over
 
 _BRIDGE = re.compile(r"[vm]*br([0-9a-z]+)")
@@ -79,6 +79,9 @@ def _reason(vm: VM, observed: Observed) -> str:
     """Why a VM that should run does not, or is started again."""
     if vm.desired is not Desired.RUNNING:
         return ""
+    if vm.moving is not None:
+        lost = f'The guest is not on node "{vm.node}" any more; node "{vm.moving.target}" is asked whether it has it.'
+        return lost if observed.power is Power.OFF else ""
     if is_over(vm, observed):
         return observed.failure or observed.ended
     if observed.crashes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -313,34 +312,3 @@ def test_waiting_for_a_task_that_fails_fails_alike(
     api.tell(f"GET /tasks/{TASK_ID}", Answer({"id": TASK_ID, "version": 1, "result": "", **task}))
     result = pvc("task", "wait", TASK_ID)
     assert (result.returncode, result.stdout, result.stderr) == (code, "", text)
-
-
-MOVING = {"id": TASK_ID, "status": "running", "kind": "migrate", "phase": "copy", "done": 0, "total": 1024}
-
-
-def test_a_migration_is_followed_to_its_end(pvc: PVC, api: FakeAPI) -> None:
-    api.tell("POST /vm/web1/node", Answer({"message": "Migrating.", "node": "hv2", "task": TASK_ID}))
-    api.tell(
-        f"GET /tasks/{TASK_ID}",
-        Answer({**MOVING, "version": 1, "figures": {}}),
-        Answer({**MOVING, "version": 2, "done": 512, "figures": {"bytes_left": 512}}),
-        Answer({**MOVING, "version": 3, "status": "done", "result": "Migrated.", "figures": {"downtime_ms": 40}}),
-    )
-    result = pvc("vm", "migrate", "web1", "-f", "json")
-    assert result.returncode == 0, result.stderr
-    shown = json.loads(result.stdout)
-    assert (shown["message"], shown["node"], shown["downtime_ms"]) == ("Migrated.", "hv2", 40)
-    assert result.stderr.startswith("Migrating.\ncopy: 1K\ncopy: 512B in ")
-    assert [request.query.get("after") for request in api.requests] == [None, None, ["1"], ["2"]]
-
-
-@pytest.mark.parametrize(("status", "code", "exit_code"), [("failed", "conflict", 4), ("cancelled", "cancelled", 8)])
-def test_a_migration_that_fails_fails_the_command(
-    pvc: PVC, api: FakeAPI, status: str, code: str, exit_code: int
-) -> None:
-    api.tell("POST /vm/web1/node", Answer({"message": "Migrating.", "node": "hv2", "task": TASK_ID}))
-    ended = {**MOVING, "status": status, "problem": {"code": code, "message": "It stays."}, "figures": {}}
-    api.tell(f"GET /tasks/{TASK_ID}", Answer({**ended, "version": 1}))
-    result = pvc("vm", "migrate", "web1")
-    assert (result.returncode, result.stdout) == (exit_code, "")
-    assert result.stderr == "Migrating.\nIt stays.\n"
