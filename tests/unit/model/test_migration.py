@@ -246,6 +246,7 @@ def test_the_guest_is_where_its_record_says_and_nothing_of_it_runs_elsewhere() -
         assert others is not RUN, way(world)
         if end.owner == SOURCE:
             assert others is OFF, way(world)
+            assert end.source is not PAUSED, way(world)
 
 
 def test_without_faults_the_guest_goes_and_never_stops_unless_that_is_its_method() -> None:
@@ -254,6 +255,25 @@ def test_without_faults_the_guest_goes_and_never_stops_unless_that_is_its_method
         assert (end.owner, end.result, end.source) == (TARGET, "moved", OFF)
         assert end.target is (OFF if method is MigrationMethod.SHUTDOWN else RUN)
         assert end.anew is (method is MigrationMethod.SHUTDOWN)
+
+
+def test_the_source_alone_ends_what_has_begun() -> None:
+    """The target's agent is dead for good, its hypervisor is not."""
+    world = World(MigrationMethod.LIVE, Phase.READY)
+    world = replace(source_acts(source_acts(world)), away=TARGET)
+    while (after := source_acts(libvirt_goes_on(world))) != world:
+        world = after
+    assert (world.owner, world.result, world.target) == (TARGET, "moved", RUN)
+
+
+def test_nothing_begins_for_a_target_that_is_dead_or_once_it_is_called_off() -> None:
+    for phase in (Phase.PREPARE, Phase.READY):
+        vm, task = records(World(MigrationMethod.LIVE, phase))
+        stopped = msgspec.structs.replace(vm, desired=Desired.STOPPED)
+        cancelled = msgspec.structs.replace(task, cancel=True)
+        for a_vm, a_task, alive in ((vm, task, False), (stopped, task, True), (vm, cancelled, True)):
+            act = migration.leaving(a_vm, a_task, Here(power=RUN), Attempt(), target_alive=alive)
+            assert act is Leave.GIVE_UP
 
 
 def test_a_forced_live_migration_never_shuts_a_guest_down() -> None:
