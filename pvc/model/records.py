@@ -149,6 +149,11 @@ class VM(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tags: tuple[Tag, ...] = ()
     lifted: tuple[Lifted, ...] = ()
 
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Where it may be: its own node, and the one that it is on its way to."""
+        return (self.node,) if self.moving is None else (self.node, self.moving.target)
+
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What its node last saw of one VM. Volatile.

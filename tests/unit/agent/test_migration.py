@@ -12,17 +12,19 @@ import pytest
 from pvc.agent import receiving
 from pvc.agent.leaving import Leaving
 from pvc.agent.shutdowns import Shutdowns
-from pvc.cluster import migrations, power
+from pvc.cluster import migrations, nodes, power
 from pvc.cluster.migrations import Action, Outcome
 from pvc.cluster.opening import open_state
+from pvc.cluster.placing import candidates
 from pvc.cluster.state import State
 from pvc.cluster.tasks import TaskProblem
-from pvc.errors import Busy, Conflict, NoRoom
+from pvc.errors import Busy, Conflict, InUse, NoRoom
 from pvc.model.migration import Receive
 from pvc.model.records import MigrationMethod, Task, TaskStatus
 from pvc.model.states import api_state
 from pvc.storage.folder import Folder
 from pvc.store.embedded import EmbeddedSource
+from pvc.units import MIB
 from tests.parts import documents
 from tests.parts.interruption import cut_at
 from tests.unit.agent.lab import TIMEOUT_S
@@ -180,6 +182,19 @@ async def test_a_cancelled_one_leaves_the_guest_where_it_was(pair: Pair) -> None
         await pair.is_once_on(SOURCE, uuid)
         with pytest.raises(Conflict, match="has ended"):
             await migrations.cancel(pair.state, task.id)
+
+
+async def test_a_vm_on_its_way_counts_on_both_nodes_and_keeps_both(pair: Pair) -> None:
+    pair.hypervisors[SOURCE].hold_moves()
+    async with pair.agent(SOURCE):
+        async with pair.agent(TARGET):
+            await pair.running()
+            outcome = await pair.ask()
+            assert outcome.task is not None
+            await pair.copying(outcome.task.id)
+            assert [(node.vms, node.allocated) for node in await candidates(pair.state)] == [(1, 64 * MIB)] * 2
+        with pytest.raises(InUse):
+            await nodes.remove(pair.state, TARGET)
 
 
 async def test_a_vm_that_is_asked_to_stop_meanwhile_stops(pair: Pair) -> None:
