@@ -41,7 +41,7 @@ class Leaving:
         self._target = vm.moving.target if vm.moving is not None else ""
         self._call: asyncio.Task[None] | None = None
         self._patience = Patience(
-            most_ms=hands.settings.tuning.max_downtime_ms,
+            most_ms=vm.max_downtime_ms or hands.settings.tuning.max_downtime_ms,
             step_s=hands.settings.stall_s,
             end_s=hands.settings.patience_s,
             post_copy=hands.settings.tuning.post_copy,
@@ -96,11 +96,12 @@ class Leaving:
         return True
 
     async def _look(self, observed: Observed) -> Here:
-        """A guest that is gone is in doubt until it is known how it ended."""
+        """A guest that is gone is in doubt until it is known how it ended. A job that just ended still counts."""
+        job = await self._hypervisor.copy(self._uuid) is not None
         seen = await self._seen()
         if seen is None:
             return Here(power=Power.UNKNOWN if observed.power in ALIVE else Power.OFF)
-        return Here(power=seen.power, job=await self._hypervisor.copy(self._uuid) is not None)
+        return Here(power=seen.power, job=job)
 
     async def _seen(self) -> Seen | None:
         return next((one for one in await self._hypervisor.domains() if one.uuid == self._uuid), None)
@@ -119,9 +120,9 @@ class Leaving:
         """Returns for how many seconds to wait for news before the next look, 0 for at once."""
         match act:
             case Leave.COPY:
-                await self._proceed(Phase.COPY, after=Phase.READY)
-                self._call = asyncio.create_task(self._migrate(task.args))
-                self._call.add_done_callback(lambda _: rung.set())
+                if await self._proceed(Phase.COPY, after=Phase.READY):
+                    self._call = asyncio.create_task(self._migrate(task.args))
+                    self._call.add_done_callback(lambda _: rung.set())
             case Leave.WATCH:
                 await self._watch()
                 return _SAMPLE_S
@@ -149,8 +150,10 @@ class Leaving:
 
     async def _proceed(
         self, phase: Phase, *, after: Phase, ring: bool = False, args: Mapping[str, str] | None = None
-    ) -> None:
-        await migrations.proceed(self._state, self._uuid, self._task_id, phase, after=after, ring=ring, args=args)
+    ) -> bool:
+        return await migrations.proceed(
+            self._state, self._uuid, self._task_id, phase, after=after, ring=ring, args=args
+        )
 
     async def _migrate(self, args: dict[str, str]) -> None:
         xml = domxml.on_target(await self._hypervisor.movable_xml(self._uuid), args["console_log"])

@@ -184,15 +184,15 @@ async def proceed(
     after: Phase,
     ring: bool = False,
     args: Mapping[str, str] | None = None,
-) -> None:
-    """Put the task into `phase` unless it is past `after`. ring: wake the agents, who watch VMs and not tasks."""
+) -> bool:
+    """Put the task into `phase`; False where it is past `after`. ring: wake the agents, who watch VMs and not tasks."""
 
     def change(vm: VM, task: Task) -> tuple[VM | None, Task] | None:
         if task.phase not in (after, phase):
             return None
         return vm if ring else None, replace(task, phase=str(phase), args={**task.args, **(args or {})})
 
-    await _write(state, uuid, task_id, change)
+    return await _write(state, uuid, task_id, change)
 
 
 async def report(state: State, uuid: str, task_id: str, done: int, total: int, figures: dict[str, int]) -> None:
@@ -232,17 +232,17 @@ async def give_up(
 
 async def _write(
     state: State, uuid: str, task_id: str, change: Callable[[VM, Task], tuple[VM | None, Task] | None]
-) -> None:
+) -> bool:
     while True:
         try:
             vm, task = await state.vm(uuid), await state.task(task_id)
         except NotFound:
-            return
+            return False
         if vm.record.task != task_id or task.record.status is not TaskStatus.RUNNING:
-            return
+            return False
         changed = change(vm.record, task.record)
         if changed is None:
-            return
+            return False
         new_vm, new_task = changed
         writes = [tasks.writing(state, task, new_task)]
         if new_vm is not None:
@@ -251,7 +251,7 @@ async def _write(
             await state.store.commit(*writes)
         except Changed:
             continue
-        return
+        return True
 
 
 def unavailable(node: str) -> NodeUnavailable:

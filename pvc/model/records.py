@@ -128,6 +128,7 @@ class VM(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     run: the number of the run that is wanted; start and restart raise it. task: id of the task that holds
     the VM, "" when free. xml: as the user gave it, name and uuid made true; what a node adds is not here.
     lifted: the latest protections of tags that were lifted, oldest first; they outlast the tags.
+    max_downtime_ms: of a live migration, 0 for its node's.
     """
 
     uuid: str
@@ -145,6 +146,7 @@ class VM(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     node_selector: Selector = Selector.NONE
     node_autostart: bool = False
     migration_method: MigrationMethod = MigrationMethod.NONE
+    max_downtime_ms: int = 0
     profile: str = ""
     tags: tuple[Tag, ...] = ()
     lifted: tuple[Lifted, ...] = ()

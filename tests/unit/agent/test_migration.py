@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pvc.agent import receiving
 from pvc.agent.leaving import Leaving
@@ -214,12 +215,14 @@ async def test_a_copy_that_does_not_come_to_its_end_is_allowed_more_downtime_and
     pair.hypervisors[SOURCE].hold_moves()
     async with pair.agents():
         uuid = await pair.running(method=MigrationMethod.LIVE)
+        held = await pair.held(uuid)
+        await pair.state.write_vm(held, replace(held.record, max_downtime_ms=400))
         outcome = await pair.ask()
         assert outcome.task is not None
         await pair.copying(outcome.task.id)
-        for expected in (250, 375, 500):
+        for expected in (200, 300, 400):
             pair.clock.now += pair.settings[SOURCE].stall_s
-            while pair.hypervisors[SOURCE].downtimes[-1:] != [expected * 300 // 500]:
+            while pair.hypervisors[SOURCE].downtimes[-1:] != [expected]:
                 await pair.hypervisors[SOURCE].domains()
         pair.clock.now += pair.settings[SOURCE].patience_s
         task = await pair.ended(outcome.task.id)

@@ -152,6 +152,7 @@ CHANGES: list[tuple[str, str, str, Any]] = [
     ),
     ("network modify 100 -d lan -m 9000", "PUT", "/network/100", {"description": "lan", "mtu": 9000}),
     ("vm meta web1 -m live", "POST", "/vm/web1/meta", {"migration_method": "live"}),
+    ("vm meta web1 --max-downtime 50", "POST", "/vm/web1/meta", {"migration_max_downtime": 50}),
     (
         "vm meta web1 -l hv1 -l hv2 -s mem --no-autostart -p web",
         "POST",

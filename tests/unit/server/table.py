@@ -90,7 +90,8 @@ CASES = [
         "POST",
         "/vm/{vm}/meta",
         {"migration_method": "live"},
-        {"migration_method": "fly", "selector": "best", "limit": "absent", "autostart": "2", "profile": "a\n"},
+        {"migration_method": "fly", "selector": "best", "limit": "absent", "autostart": "2", "profile": "a\n"}
+        | {"migration_max_downtime": "-1"},
     ),
     Case("GET", "/vm/{vm}/node"),
     Case("GET", "/vm/{vm}/state"),
