@@ -8,7 +8,20 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from pvc.model.records import MigrationMethod, Node, Task, TaskStatus, encode
+from pvc.model.records import (
+    VM,
+    Desired,
+    MigrationMethod,
+    Moving,
+    Node,
+    NodeStatus,
+    Observed,
+    Power,
+    Task,
+    TaskStatus,
+    encode,
+)
+from pvc.server.vmview import vm_object
 from pvc.store.base import Create
 from pvc.units import MIB
 from tests.parts import documents
@@ -81,3 +94,13 @@ async def test_what_cannot_be_cancelled_says_why(site: Site, task: Task, says: s
     answer = await site.ask("POST", "/tasks/t", {"action": "cancel"})
     assert (answer.status, says in answer.message) == (409, True)
     assert (await site.state.task("t")).record == task
+
+
+@pytest.mark.parametrize(("power", "says"), [(Power.RUNNING, ""), (Power.OFF, 'node "hv2" is asked whether it has it')])
+def test_a_vm_on_its_way_that_is_not_known_to_run_says_why(power: Power, says: str) -> None:
+    moving = Moving(target="hv2", forced_live=True)
+    vm = VM(uuid="u", name="web1", xml=documents.vm(), node="hv1", desired=Desired.RUNNING, task="t", moving=moving)
+    shown = vm_object(vm, NodeStatus(vms={"u": Observed(power=power)}), {})
+    assert shown["state"] == "migrate-live"
+    assert says in shown["failed_reason"]
+    assert bool(shown["failed_reason"]) is bool(says)
