@@ -115,8 +115,9 @@ async def _serve(settings: Config) -> None:
         if ceph is not None:
             stack.push_async_callback(ceph.aclose)
         for pool in pools.values():
-            for name in await pool.remove_orphans():
-                log.info('Removed "%s", left in pool "%s" by an upload that was cut off', name, pool.name)
+            if not pool.capabilities.shared:  # the others are looked at as long as the server runs
+                for name in await pool.remove_orphans():
+                    log.info('Removed "%s", left in pool "%s" by an upload that was cut off', name, pool.name)
         ready = _Ready(*(("serve", "agent") if settings.standalone else ("serve",)))
         async with asyncio.TaskGroup() as group:
             if settings.standalone:

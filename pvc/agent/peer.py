@@ -40,7 +40,7 @@ ANSWERING = web.AppKey("answering", Answering)
 @asynccontextmanager
 async def answering(door: Door) -> AsyncIterator[Answering]:
     """Answer while the context lasts. Raises OSError, Unavailable."""
-    await asyncio.to_thread(Path(door.console_path).mkdir, parents=True, exist_ok=True)
+    await asyncio.to_thread(Path(door.console_path).mkdir, mode=0o711, parents=True, exist_ok=True)
     identity = await certificate.make() if door.listen else None
     app = web.Application(middlewares=[_peers_only])
     app[DOOR] = door

@@ -24,7 +24,6 @@ from pvc.agent.steps import Hands
 from pvc.cluster import nodes
 from pvc.cluster.state import Held, State
 from pvc.errors import (
-    HypervisorUnavailable,
     NotFound,
     PVCError,
     SessionLost,
@@ -42,6 +41,8 @@ from pvc.store.base import MAX_VALUE
 
 log = logging.getLogger("pvc.agent")
 
+# Between two tries to hear of changes while the store does not answer.
+_LISTEN_AGAIN_S = 0.5
 # How long an agent that ends tries to say so.
 FAREWELL_S = 3.0
 
@@ -132,6 +133,16 @@ class Reconciler:
         self._wake.set()
 
     async def _listen(self) -> None:
+        """Until the session is lost: a connection that breaks may come back to it."""
+        while True:
+            try:
+                await self._listen_to_vms()
+            except SessionLost:
+                raise
+            except StoreUnavailable:
+                await asyncio.sleep(_LISTEN_AGAIN_S)
+
+    async def _listen_to_vms(self) -> None:
         """Ring when a VM's record or the list of VMs changes."""
         folder = self._state.paths.vms
         while True:
@@ -246,7 +257,7 @@ class Reconciler:
         try:
             if await steps.start(hands, held):
                 self._memory.started(vm.uuid, vm.run)
-        except (HypervisorUnavailable, StoreUnavailable):
+        except Unavailable:
             raise
         except PVCError as exc:
             log.warning('VM "%s" cannot start: %s', vm.name, exc)

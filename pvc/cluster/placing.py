@@ -15,7 +15,7 @@ from pvc.units import MIB
 
 
 async def choose(state: State, wanted: str | None, vm: VM, default: Selector) -> str:
-    """The node for a new VM: the one that is asked for, else the best one that fits.
+    """The node for a new VM: the one that is asked for, else the only one there is, else the best one that fits.
 
     Raises NotFound, InvalidInput, NodeUnavailable when no agent runs, NoRoom with what each node says.
     """
@@ -29,6 +29,8 @@ async def choose(state: State, wanted: str | None, vm: VM, default: Selector) ->
     found = await candidates(state)
     if not any(node.daemon_state == "run" for node in found):
         raise NodeUnavailable(name="any", reason="no agent runs")
+    if len(found) == 1 and not need.node_limit:
+        return found[0].name  # nothing to choose: whether it fits is a matter of the start
     chosen = placement.choose(found, need, vm.node_selector, default)
     if chosen is None:
         raise NoRoom(kind="VM", name=vm.name, problem=f"fits no node: {placement.explained(found, need)}")

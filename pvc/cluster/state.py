@@ -12,6 +12,7 @@ import msgspec
 
 from pvc.errors import Changed, Corrupt, NotFound
 from pvc.model import names
+from pvc.model.noding import doubt
 from pvc.model.records import VM, Network, Node, NodeStatus, Observed, Task, Waiting, decode, encode
 from pvc.store.base import Entry, Put, Reader, Store
 from pvc.store.mirror import Mirror
@@ -89,6 +90,11 @@ class View:
             return decode(Waiting, entry.value, name) if entry else None
         except Corrupt as exc:
             return Waiting(machine="", reason=str(exc))
+
+    async def node_doubt(self, name: str) -> str:
+        """Why what the node said of its VMs may no longer be so; "" when it is."""
+        alive = await self.node_alive(name)
+        return doubt(name, await self.node_status(name), alive=alive)
 
     async def observed(self, vm: VM) -> Observed:
         return (await self.node_status(vm.node)).vms.get(vm.uuid, Observed())

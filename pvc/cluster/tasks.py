@@ -132,15 +132,3 @@ async def forget_old(state: State) -> None:
             await state.store.commit(Delete(state.paths.task(held.record.id), held.version))
         except (NotFound, Changed):
             continue  # another server forgot it first
-
-
-async def abandoned(state: State, node: str) -> list[Held[Task]]:
-    """Running tasks that `node` ran itself when it last stopped, and that no VM waits for: nobody will end them."""
-    return [
-        held
-        for held in await state.tasks()
-        if isinstance(held, Held)
-        and held.record.status is TaskStatus.RUNNING
-        and held.record.node == node
-        and held.record.target[0] != "vm"
-    ]

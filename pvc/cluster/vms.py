@@ -37,6 +37,9 @@ HOW_INSTEAD = (
 # A VM that ignores the pulled plug this long is a broken hypervisor.
 STOP_TIMEOUT_S = 60.0
 
+# A QEMU that crashed has its volumes open for Ceph until `osd_client_watch_timeout` is over, 30 s by default.
+LET_GO_S = 45.0
+
 
 def new_macs(taken: Mapping[str, str]) -> Iterator[str]:
     """Endless unused MACs from QEMU's own range."""
@@ -191,12 +194,14 @@ async def _check_off(state: State, vm: VM) -> None:
 async def undefine(state: State, name: str, pools: Mapping[str, Pool] | None = None) -> list[str]:
     """Stop and forget a VM, and remove its volumes when `pools` is given; returns what was removed.
 
-    Raises before anything is done when a volume cannot go. A volume that the pool then fails to remove is named.
+    Raises before anything is done when a volume cannot go; InUse, with the VM stopped, when somebody keeps one open.
+    A volume that the pool then fails to remove is named.
     """
     held = await state.find_vm(name)
     check_free(held.record)
     doomed = await volumes.removable(state, pools, held.record) if pools is not None else []
     await _stop(state, held.record)
+    await volumes.closed(pools or {}, doomed, LET_GO_S)
     held = await state.vm(held.record.uuid)
     check_free(held.record)
     index = await state.store.get(state.paths.vm_name(held.record.name))
@@ -207,7 +212,7 @@ async def undefine(state: State, name: str, pools: Mapping[str, Pool] | None = N
         )
     except Changed as exc:
         raise Changed(kind="VM", name=held.record.name) from exc
-    return await _remove_volumes(pools or {}, doomed, held.record.name)
+    return await _remove_volumes(state, pools or {}, doomed, held.record.name)
 
 
 async def _stop(state: State, vm: VM) -> None:
@@ -220,12 +225,13 @@ async def _stop(state: State, vm: VM) -> None:
     await power.wait(state, stopping, STOP_TIMEOUT_S)
 
 
-async def _remove_volumes(pools: Mapping[str, Pool], doomed: list[str], vm_name: str) -> list[str]:
+async def _remove_volumes(state: State, pools: Mapping[str, Pool], doomed: list[str], vm_name: str) -> list[str]:
     problems = []
     for volume in doomed:
         pool, name = names.split_volume(volume)
         try:
-            await pools[pool].remove(name)
+            async with volumes.reserved(state, pool, name, f'the removal of VM "{vm_name}"'):
+                await pools[pool].remove(name)
         except PVCError as exc:
             problems.append(f'volume "{volume}" stays: {exc}')
     if problems:

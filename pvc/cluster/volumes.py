@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from pvc.cluster import arrivals
 from pvc.cluster.state import State
-from pvc.errors import Busy, Conflict, InUse, NotFound, Unavailable
+from pvc.errors import Busy, Conflict, InUse, NotFound, SessionLost, Unavailable
 from pvc.model import domain, names
 from pvc.model.records import VM, Desired
 from pvc.model.states import is_over
 from pvc.storage.base import Pool, Pools
+from pvc.store.base import Store
+
+# Between two questions whether somebody still has a volume open.
+_ASK_AGAIN_S = 0.5
 
 
 async def pool_of(pools: Mapping[str, Pool], name: str) -> Pool:
@@ -115,12 +121,63 @@ async def removable(state: State, pools: Mapping[str, Pool], vm: VM) -> list[str
     return sorted(found)
 
 
+async def closed(pools: Mapping[str, Pool], found: Iterable[str], timeout_s: float) -> None:
+    """Return when nobody has any of these volumes open; absent ones are passed over. Raises InUse after `timeout_s`.
+
+    Ceph does not tell when it gives up somebody who died, so it is asked again and again.
+    """
+    end = time.monotonic() + timeout_s
+    for volume in found:
+        pool, name = names.split_volume(volume)
+        while await _is_open(await pool_of(pools, pool), name):
+            if time.monotonic() > end:
+                waited = f"somebody who did not let go of it within {timeout_s:g} s"
+                raise InUse(kind="volume", name=volume, user=waited)
+            await asyncio.sleep(_ASK_AGAIN_S)
+
+
+async def _is_open(pool: Pool, name: str) -> bool:
+    try:
+        return await pool.is_open(name)
+    except NotFound:
+        return False
+
+
 @asynccontextmanager
 async def reserved(state: State, pool: str, name: str, holder: str) -> AsyncIterator[None]:
-    """Hold a volume for an upload or another change of its content. Raises Busy with the present holder."""
+    """Hold a volume for an upload or another change of its content; whoever goes on without the lock is cut off.
+
+    Raises Busy with the present holder, SessionLost.
+    """
     async with AsyncExitStack() as holding:
         try:
-            await holding.enter_async_context(state.store.lock(f"volume.{pool}.{name}", holder))
+            await holding.enter_async_context(state.store.lock(lock_name(pool, name), holder))
         except Busy as exc:
             raise Busy(kind="volume", name=f"{pool}/{name}", holder=str(exc.fields["holder"])) from exc
+        await holding.enter_async_context(_while_alive(state.store))
         yield
+
+
+def lock_name(pool: str, name: str) -> str:
+    return f"volume.{pool}.{name}"
+
+
+@asynccontextmanager
+async def _while_alive(store: Store) -> AsyncIterator[None]:
+    """What is inside is cancelled when the session ends. Raises SessionLost then."""
+    try:
+        async with asyncio.timeout(None) as limit:
+            cutting = asyncio.create_task(_cut_off(store, limit))
+            try:
+                yield
+            finally:
+                cutting.cancel()
+    except TimeoutError as exc:
+        if limit.expired():
+            raise SessionLost(reason="its session was lost, and with it the lock of the volume") from exc
+        raise
+
+
+async def _cut_off(store: Store, limit: asyncio.Timeout) -> None:
+    await store.lost.wait()
+    limit.reschedule(0)

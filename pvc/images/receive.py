@@ -62,7 +62,7 @@ async def receive(
             await upload.into(draft)
         else:
             size = image.virtual_size or 0
-            async with pool.scratch(length or limits.largest_bytes) as scratch:
+            async with pool.scratch(volume, length or limits.largest_bytes) as scratch:
                 await upload.into(scratch)
                 await scratch.flush()
                 await convert(

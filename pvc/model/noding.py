@@ -36,3 +36,12 @@ class Signs:
         return (
             f'An agent on machine "{self.waiting.machine}" has this name too, and waits because {self.waiting.reason}.'
         )
+
+
+def doubt(node: str, status: NodeStatus, *, alive: bool) -> str:
+    """Why what the node said of its VMs may no longer be so, "" when it is."""
+    if not alive:
+        return f'Node "{node}" does not answer: whether the VM runs is not known.'
+    if status.problem:
+        return f'Node "{node}" cannot tell whether the VM runs: {status.problem}'
+    return ""

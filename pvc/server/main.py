@@ -11,10 +11,10 @@ from pathlib import Path
 
 from aiohttp import web
 
+from pvc.cluster import leftovers
 from pvc.cluster.state import State
 from pvc.config import API, Config
 from pvc.localsocket import private_listener
-from pvc.server import uploads
 from pvc.server.app import build_app
 from pvc.server.auth import TokenBook
 from pvc.server.session import Session
@@ -39,7 +39,7 @@ async def run(
 
     def opened(state: State) -> None:
         first.set()
-        for work in (uploads.end_abandoned(state, config.agent.node_name), book.follow(state.store)):
+        for work in (leftovers.keep_clear(state, pools), book.follow(state.store)):
             task = asyncio.create_task(work)
             begun.add(task)
             task.add_done_callback(begun.discard)

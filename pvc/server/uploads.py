@@ -11,8 +11,7 @@ import msgspec
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from pvc.cluster import tasks, volumes
-from pvc.cluster.state import State
+from pvc.cluster import leftovers, tasks, volumes
 from pvc.errors import Busy, InvalidImage, InvalidInput, PVCError, StoreUnavailable
 from pvc.images.receive import Received, receive
 from pvc.server.endpoints import Endpoints
@@ -51,7 +50,7 @@ async def upload(request: web.Request, given: Upload) -> web.Response:
         raise Busy(kind="server", name=config.agent.node_name, holder=f"{len(under_way)} uploads, the most it takes")
     under_way.add(task.id)
     try:
-        async with volumes.reserved(state, pool.name, name, f'upload "{task.id}"'):
+        async with volumes.reserved(state, pool.name, name, leftovers.holder(task)):
             await volumes.check_idle(state, pool, name)
             received = await _run(request, tasks.Running(state, task), pool, name, given.image_format, checksum)
     finally:
@@ -116,7 +115,7 @@ async def _end_badly(running: tasks.Running, exc: PVCError) -> None:
     try:
         await running.end(tasks.failed(running.task, exc))
     except StoreUnavailable:
-        return  # the record is found abandoned when the store is back
+        return  # a server that sees the lock gone ends it
 
 
 def _is_multipart(request: web.Request) -> bool:
@@ -147,10 +146,3 @@ async def _parts(request: web.Request) -> AsyncIterator[bytes]:
     except (ValueError, HttpProcessingError) as exc:
         raise InvalidImage(problem="the multipart body is malformed or ends too early") from exc
     raise InvalidInput({"file": "is missing"})
-
-
-async def end_abandoned(state: State, node: str) -> None:
-    """Uploads that a dead server of this node left running have failed: say so."""
-    for held in await tasks.abandoned(state, node):
-        reason = InvalidImage(problem="pvc serve stopped during the upload")
-        await state.store.commit(tasks.writing(state, held, tasks.failed(held.record, reason)))

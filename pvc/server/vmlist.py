@@ -37,10 +37,11 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """What one VM's object is made of. said: by its node, of this VM alone."""
+    """What one VM's object is made of. said: by its node, of this VM alone; doubt: whether it is still so."""
 
     item: Item
     said: NodeStatus
+    doubt: str
 
 
 class VMList:
@@ -71,16 +72,17 @@ class VMList:
         self._rounds = rounds
 
     async def _sources(self) -> dict[str, _Source]:
-        statuses: dict[str, NodeStatus] = {}
+        statuses: dict[str, tuple[NodeStatus, str]] = {}
         found = {}
         for item in await self._view.vms():
             if isinstance(item, Unreadable):
-                found[item.key] = _Source(item, NodeStatus())
+                found[item.key] = _Source(item, NodeStatus(), "")
                 continue
             vm = item.record
             if vm.node not in statuses:
-                statuses[vm.node] = await self._view.node_status(vm.node)
-            found[vm.uuid] = _Source(item, _of(statuses[vm.node], vm.uuid))
+                statuses[vm.node] = await self._view.node_status(vm.node), await self._view.node_doubt(vm.node)
+            status, doubt = statuses[vm.node]
+            found[vm.uuid] = _Source(item, _of(status, vm.uuid), doubt)
         return found
 
 
@@ -96,7 +98,7 @@ async def _made(
     made, encoded = {}, 0
     for uuid, source in sources.items():
         kept = known.get(uuid)
-        if kept is None or kept[0].item is not source.item or kept[0].said != source.said:
+        if kept is None or kept[0].item is not source.item or kept[0] != source:
             kept = source, _show(source, bridges)
             encoded += 1
             if encoded % _TURN == 0:
@@ -107,8 +109,9 @@ async def _made(
 
 def _show(source: _Source, bridges: Mapping[str, Network]) -> Shown:
     item = source.item
-    made = unreadable_object(item) if isinstance(item, Unreadable) else vm_object(item.record, source.said, bridges)
-    return _shown(made)
+    if isinstance(item, Unreadable):
+        return _shown(unreadable_object(item))
+    return _shown(vm_object(item.record, source.said, bridges, source.doubt))
 
 
 def _shown(made: Mapping[str, Any]) -> Shown:

@@ -123,7 +123,8 @@ async def get_vm(request: web.Request, _given: Nothing) -> web.Response:
 
 
 async def _object(state: State, held: Held[VM], bridges: Mapping[str, Network]) -> dict[str, Any]:
-    return vm_object(held.record, await state.node_status(held.record.node), bridges)
+    node = held.record.node
+    return vm_object(held.record, await state.node_status(node), bridges, await state.node_doubt(node))
 
 
 @endpoints.post("/vm", "Define a VM by its XML.", Define)

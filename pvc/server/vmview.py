@@ -18,10 +18,10 @@ from pvc.model.states import api_state, is_over
 _BRIDGE = re.compile(r"[vm]*br([0-9a-z]+)")
 
 
-def vm_object(vm: VM, status: NodeStatus, networks: Mapping[str, Network]) -> dict[str, Any]:
-    """status: of the VM's node."""
+def vm_object(vm: VM, status: NodeStatus, networks: Mapping[str, Network], doubt: str) -> dict[str, Any]:
+    """status: of the VM's node. doubt: why that may no longer be so, "" when it is."""
     observed, use = status.vms.get(vm.uuid, Observed()), status.use.get(vm.uuid, Use())
-    shown = _head(vm, observed)
+    shown = _head(vm, observed, doubt)
     try:
         described = domain.describe(vm.xml)
     except InvalidXML as exc:
@@ -54,12 +54,13 @@ def told(use: msgspec.Struct | None) -> dict[str, int]:
     return {name: value for name, value in counters.items() if value is not None}
 
 
-def _head(vm: VM, observed: Observed) -> dict[str, Any]:
+def _head(vm: VM, observed: Observed, doubt: str = "") -> dict[str, Any]:
     return {
         "name": vm.name,
         "uuid": vm.uuid,
         "state": api_state(vm, observed),
-        "power": str(observed.power),
+        "power": str(Power.UNKNOWN if doubt else observed.power),
+        "doubt": doubt,
         "task": vm.task,
         "node": vm.node,
         "last_node": vm.last_node,

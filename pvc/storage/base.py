@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -208,15 +208,27 @@ class Pool(Protocol):
         """
         ...
 
-    def scratch(self, size: int) -> AbstractAsyncContextManager[Draft]:
+    def scratch(self, name: str, size: int) -> AbstractAsyncContextManager[Draft]:
         """Temporary space for at most `size` bytes under a unique name, always removed at the end.
+
+        name: of the volume that it is for.
 
         As long as what was written when `flush` returns, or longer and then zeroes; `commit` is not for it.
         """
         ...
 
-    async def remove_orphans(self) -> Sequence[str]:
-        """Remove drafts and scratch space that a dead process left; returns their names. Call once, at start."""
+    async def unfinished(self) -> Mapping[str, str]:
+        """What is kept beside the volumes (drafts, scratch space, volumes on their way out), by its name.
+
+        The value: the volume that it is for, "" where that is not known; its maker holds that volume's lock.
+        """
+        ...
+
+    async def remove_orphans(self, among: Collection[str] | None = None) -> Sequence[str]:
+        """Remove what dead processes left unfinished, and undo what they had begun; returns its names.
+
+        In a shared pool a process that is just making something may seem dead: name what is surely not its own.
+        """
         ...
 
     async def aclose(self) -> None: ...

@@ -43,7 +43,7 @@ _FEATURES = (
 )
 _WRITES_AT_ONCE = 16  # of one pool; more are no faster
 _ZEROES = bytes(GRAIN)
-_USER = "a running guest or another program"
+USER = "a running guest or another program, or one that died less than half a minute ago"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _CAPS = "mon 'allow r, allow service osd rw'"
 
@@ -67,7 +67,7 @@ def about(kind: str, name: str) -> Iterator[None]:
     except rbd.ImageExists as exc:
         raise AlreadyExists(kind=kind, name=name) from exc
     except rbd.ImageBusy as exc:
-        raise InUse(kind=kind, name=name, user=_USER) from exc
+        raise InUse(kind=kind, name=name, user=USER) from exc
 
 
 def _failure(pool: str, number: int, said: str) -> Exception:

@@ -23,7 +23,7 @@ async def open_directory(name: str, path: Path) -> DirectoryPool:
         pool = DirectoryPool(await in_thread(Folder, name, path))
     async with AsyncExitStack() as undo:
         undo.push_async_callback(pool.aclose)
-        async with pool.scratch(1) as trial:
+        async with pool.scratch("trial", 1) as trial:
             await trial.write(b"\1")
             await trial.flush()
         undo.pop_all()
@@ -61,7 +61,7 @@ class DirectoryPool(ThreadedPool):
             yield draft
 
     @asynccontextmanager
-    async def scratch(self, size: int) -> AsyncIterator[Draft]:
+    async def scratch(self, name: str, size: int) -> AsyncIterator[Draft]:
         async def put() -> None:
             raise TypeError("scratch space is no volume's content")
 

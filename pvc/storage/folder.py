@@ -11,7 +11,7 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -182,10 +182,15 @@ class Folder:
         with self._copied(self.snapshot_place(volume, name), stop) as hidden:
             self.replace(volume, hidden)
 
-    def remove_orphans(self) -> list[str]:
+    def unfinished(self) -> dict[str, str]:
+        return dict.fromkeys(os.listdir(self._incoming), "")
+
+    def remove_orphans(self, among: Collection[str] | None) -> list[str]:
         """Drop the files that dead processes left, and finish their renames."""
         dropped = []
         for file in sorted(os.listdir(self._incoming)):
+            if among is not None and file not in among:
+                continue
             kind = os.stat(file, dir_fd=self._incoming, follow_symlinks=False).st_mode
             if stat.S_ISLNK(kind) and file.startswith(_RENAME):
                 name, _, new_name = os.readlink(file, dir_fd=self._incoming).partition("/")

@@ -67,10 +67,10 @@ class RBDPool(ThreadedPool):
             yield draft
 
     @asynccontextmanager
-    async def scratch(self, size: int) -> AsyncIterator[Draft]:
+    async def scratch(self, name: str, size: int) -> AsyncIterator[Draft]:
         async def put(hidden: Hidden) -> None:
             raise TypeError("scratch space is no volume's content")
 
-        target = Target(pool=self.name, name="scratch", length=0, limit=size)
+        target = Target(pool=self.name, name=name, length=0, limit=size)
         async with self._drafting(RBDDraft(self._images, target, self._location, self._run, put)) as draft:
             yield draft

@@ -48,8 +48,8 @@ class RBDDraft:
         self, images: Images, target: Target, location: Location, run: Run, put: Callable[[Hidden], Awaitable[None]]
     ) -> None:
         """put: makes the hidden image the target."""
-        self._hidden, self._target, self._location, self._run, self._put = images.hidden(), target, location, run, put
-        self._cluster = images.cluster
+        self._hidden, self._cluster = images.hidden(target.name), images.cluster
+        self._target, self._location, self._run, self._put = target, location, run, put
         self._parts: list[bytes] = []
         self._filled = 0  # bytes in the parts
         self._offset = 0  # where in the image the parts begin

@@ -1,10 +1,11 @@
 """Images of a Ceph pool that are no volumes, or not yet, or not now. Everything here blocks.
 
 NAME                     volumes; their snapshots are Ceph's own
-.pvc.draft.RANDOM        drafts, scratch space, copies being made; open as long as their process lives
+.pvc.draft.RANDOM.NAME   drafts, scratch space, copies being made; open as long as their process lives
 .pvc.old.RANDOM.NAME     a volume while its content is replaced: no guest finds it; after a crash it gets its name back
-.pvc.gone.RANDOM         a volume that is being removed
+.pvc.gone.RANDOM.NAME    a volume that is being removed
 
+NAME is the volume's whose lock the maker holds (pvc/cluster/leftovers.py).
 Why it is done like this: docs/design/007-rbd-content-is-exchanged.md
 """
 
@@ -20,23 +21,28 @@ from pvc.storage.ceph import Cluster, Image, about
 HIDDEN = ".pvc."
 
 
-def new_name(kind: str, volume: str = "") -> str:
-    """kind: "draft", "old" or "gone"; volume: whose name it must remember."""
-    return ".".join([f"{HIDDEN}{kind}", secrets.token_hex(8), *([volume] if volume else [])])
+def new_name(kind: str, volume: str) -> str:
+    """kind: "draft", "old" or "gone"."""
+    return f"{HIDDEN}{kind}.{secrets.token_hex(8)}.{volume}"
+
+
+def volume_of(name: str) -> str:
+    """The volume that a hidden image is for, "" when its name does not tell."""
+    _kind, _, rest = name.removeprefix(HIDDEN).partition(".")
+    return rest.partition(".")[2]
 
 
 def asides(names: Iterable[str]) -> dict[str, str]:
     """The volumes' names of the images that were moved aside."""
-    prefix = f"{HIDDEN}old."
-    return {name: name.removeprefix(prefix).partition(".")[2] for name in names if name.startswith(prefix)}
+    return {name: volume_of(name) for name in names if name.startswith(f"{HIDDEN}old.")}
 
 
 class Hidden:
     """An image to be: created, filled, then put in place or dropped. Open, and so alive, until then."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, volume: str) -> None:
         self._cluster = cluster
-        self.name = new_name("draft")
+        self.name = new_name("draft", volume)
         self._image: Image | None = None
         self._created = False
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
@@ -17,6 +17,7 @@ from pvc.model.names import problem_with
 from pvc.storage.base import Snapshot, Statistics, Usage, Volume
 from pvc.storage.ceph import (
     OBJECT_BYTES,
+    USER,
     Cluster,
     Image,
     about,
@@ -29,12 +30,12 @@ from pvc.storage.ceph import (
     used_bytes,
 )
 from pvc.storage.checks import check_name, rounded_size
-from pvc.storage.rbdhidden import HIDDEN, Hidden, asides, new_name
+from pvc.storage.rbdhidden import HIDDEN, Hidden, asides, new_name, volume_of
 from pvc.units import GIB
 
 _UNDO = HIDDEN + "undo"  # the snapshot that a volume is set back to when new content could not be put in place
 _CONTENT = "pvc.content"  # note on an image whose content was replaced as a whole: random, new each time
-_AWAY = "its content is being replaced, or that was cut off; the next start of pvc brings it back"
+_AWAY = "its content is being replaced, or that was cut off; pvc brings it back"
 _LOOKS_AT_ONCE = 8
 _DISCARD_BYTES = GIB
 
@@ -58,8 +59,8 @@ class Images:
         self._looks.shutdown()
         self.cluster.close()
 
-    def hidden(self) -> Hidden:
-        return Hidden(self.cluster)
+    def hidden(self, volume: str) -> Hidden:
+        return Hidden(self.cluster, volume)
 
     def usage(self) -> Usage:
         return self.cluster.usage()
@@ -118,7 +119,7 @@ class Images:
                 self.cluster.rename(name, new_name)
 
     def remove(self, name: str) -> None:
-        gone = new_name("gone")  # removing takes long, and half a volume is none
+        gone = new_name("gone", name)  # removing takes long, and half a volume is none
         with self._claimed(name) as image:
             if count := len(_snapshots(image)):
                 problem = f"has {count} snapshot{'s' if count > 1 else ''}"
@@ -133,7 +134,7 @@ class Images:
 
     def clone(self, name: str, new_name: str, stop: threading.Event) -> Volume:
         check_name("volume", new_name)
-        hidden = self.hidden()
+        hidden = self.hidden(name)
         try:
             with self._claimed(name) as image:
                 self._check_free(new_name)
@@ -196,10 +197,14 @@ class Images:
             image.rollback_to_snap(name)
             _stamp(image)
 
-    def remove_orphans(self) -> list[str]:
+    def unfinished(self) -> dict[str, str]:
+        return {name: volume_of(name) for name in self.cluster.names() if name.startswith(HIDDEN)}
+
+    def remove_orphans(self, among: Collection[str] | None) -> list[str]:
         """Drop what dead processes left, once Ceph knows that they are dead, and undo what they had not finished."""
         names = self.cluster.names()
-        return [name for name in sorted(names) if name.startswith(HIDDEN) and self._settled(name, names)]
+        hidden = sorted(name for name in names if name.startswith(HIDDEN))
+        return [name for name in hidden if (among is None or name in among) and self._settled(name, names)]
 
     def _settled(self, name: str, names: dict[str, str]) -> bool:
         try:
@@ -281,7 +286,7 @@ class Images:
 
     def _check_unwatched(self, name: str, image: Image) -> None:
         if self.cluster.is_watched(image):
-            raise InUse(kind="volume", name=self._full(name), user="a running guest or another program")
+            raise InUse(kind="volume", name=self._full(name), user=USER)
 
     @contextmanager
     def _moved_aside(self, name: str, aside: str, image: Image) -> Iterator[None]:

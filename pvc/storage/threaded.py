@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -56,7 +56,9 @@ class Kept(Protocol):
 
     def roll_back(self, volume: str, name: str, stop: threading.Event) -> None: ...
 
-    def remove_orphans(self) -> list[str]: ...
+    def unfinished(self) -> dict[str, str]: ...
+
+    def remove_orphans(self, among: Collection[str] | None) -> list[str]: ...
 
     def close(self) -> None: ...
 
@@ -127,8 +129,11 @@ class ThreadedPool:
     async def roll_back(self, volume: str, name: str) -> None:
         await self._copy(partial(self._kept.roll_back, volume, name), volume)
 
-    async def remove_orphans(self) -> Sequence[str]:
-        return await self._run(self._kept.remove_orphans)
+    async def unfinished(self) -> Mapping[str, str]:
+        return await self._run(self._kept.unfinished)
+
+    async def remove_orphans(self, among: Collection[str] | None = None) -> Sequence[str]:
+        return await self._run(partial(self._kept.remove_orphans, among))
 
     async def aclose(self) -> None:
         await in_thread(self._threads.shutdown)

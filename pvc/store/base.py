@@ -8,7 +8,7 @@ raises SessionLost, and the owner opens a new Store, reads again, then decides.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -202,6 +202,13 @@ class Store(Reader, Protocol):
 
         name: no slash. holder: who, for people, as in `upload 3f2a`. Never waits:
         raises Busy(kind="lock", name=name, holder=<the present holder>).
+        """
+        ...
+
+    async def locks(self) -> Mapping[str, str]:
+        """Every lock that is held, with its holder.
+
+        Where other processes have sessions too, `watch` of `paths.lock_path(name)` rings when one is taken or ends.
         """
         ...
 

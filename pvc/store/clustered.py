@@ -13,7 +13,7 @@ from pvc.store.access import Access
 from pvc.store.base import About, Entry, Following, Operation, Topic, Watch, refuse_too_large
 from pvc.store.bells import Bell, topics
 from pvc.store.following import BellFollowing
-from pvc.store.paths import LOCKS
+from pvc.store.paths import LOCKS, lock_path
 from pvc.store.zookeeper import Link, Request
 
 
@@ -124,6 +124,14 @@ class ClusteredStore:
         finally:
             await asyncio.shield(self._locks.release(name))
 
+    async def locks(self) -> dict[str, str]:
+        try:
+            names = await self.children(LOCKS)
+        except NotFound:
+            return {}
+        found = zip(names, await self.get_many([lock_path(name) for name in names]), strict=True)
+        return {name: entry.value.decode() for name, entry in found if entry is not None}
+
     async def aclose(self) -> None:
         await self._link.aclose()
 
@@ -197,7 +205,7 @@ class _Locks:
             raise
 
     async def _create(self, name: str, holder: str) -> None:
-        path = f"{LOCKS}/{name}"
+        path = lock_path(name)
         while True:
             [answer] = await self._link.ask(zookeeper.create(path, holder.encode(), ephemeral=True))
             if isinstance(answer, NotFound):
@@ -221,7 +229,7 @@ class _Locks:
             return  # the name stays in _ended
 
     async def _remove(self, name: str) -> None:
-        path = f"{LOCKS}/{name}"
+        path = lock_path(name)
         [present] = await self._link.ask(zookeeper.exists(path))
         if present is not None:
             version, owner = present

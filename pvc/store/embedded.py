@@ -136,6 +136,10 @@ class EmbeddedStore:
             if locks.get(name) is mine:
                 del locks[name]
 
+    async def locks(self) -> dict[str, str]:
+        self._refuse_if_over()
+        return {name: held.holder for name, held in self._engine.locks.items()}
+
     async def aclose(self) -> None:
         """Raises StoreUnavailable when the disk refuses: then the ephemerals go at the next start."""
         if not self._lost.is_set():

@@ -12,6 +12,10 @@ TOKENS = f"{BASE}/tokens"
 PEER_KEY = f"{BASE}/peer-key"
 
 
+def lock_path(name: str) -> str:
+    return f"{LOCKS}/{name}"
+
+
 @dataclass(frozen=True, slots=True)
 class Paths:
     """root: a generation, as "/pvc/1"."""

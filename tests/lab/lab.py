@@ -42,6 +42,7 @@ pool = "{pool}"
 conf = "{conf}"
 user = "{user}"
 keyring = "{keyring}"
+op_timeout_s = 8
 
 [hypervisor]
 console_path = "{folder}/consoles"
@@ -50,7 +51,7 @@ migration_uri = "qemu+tcp://{address}/system"
 [agent]
 socket = "{folder}/agent.sock"
 listen = "{address}:7371"
-log_path = "{folder}/agent.log"
+log_path = "{folder}/told.log"
 interval_s = 2
 shutdown_timeout_s = 60
 """

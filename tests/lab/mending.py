@@ -14,14 +14,19 @@ _WELL_S = 60.0
 
 
 def mend(lab: Lab) -> None:
+    repair(lab)
+    _remove_all(lab.shell)
+    for node in lab.nodes.values():
+        node.libvirtd.kill_guests()
+
+
+def repair(lab: Lab) -> None:
+    """Have everything run; VMs and volumes stay."""
     for host in lab.hosts.values():
         host.mend()
     at_once(Daemon.mend, lab.below)
     at_once(Daemon.mend, lab.above)
     until_well(lab)
-    _remove_all(lab.shell)
-    for node in lab.nodes.values():
-        node.libvirtd.kill_guests()
 
 
 def until_well(lab: Lab) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import guest
+from tests.lab.guests import is_tick
 from tests.lab.invariants import no_vm_runs_twice, running
 from tests.lab.lab import NODES, Lab
 from tests.parts.place import call
@@ -17,10 +18,6 @@ from tests.parts.place import call
 pytestmark = [pytest.mark.real, pytest.mark.lab, pytest.mark.timeout(180)]
 
 NIC = "<interface type='bridge'><source bridge='vmbr0'/><model type='virtio'/></interface>"
-
-
-def is_tick(line: str) -> bool:
-    return line.startswith("tick ")
 
 
 def test_every_node_is_listed_through_each_server(lab: Lab) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from tests import guest
 from tests.lab import faults
+from tests.lab.guests import goes_on, is_tick
 from tests.lab.host import Host
 from tests.lab.invariants import no_vm_runs_twice, running
-from tests.lab.lab import Lab, Node
+from tests.lab.lab import Lab
 from tests.lab.mending import until_well
 from tests.parts.daemon import Daemon
 from tests.parts.zookeeper import ZooKeeper
@@ -23,10 +24,6 @@ TWIN = """<domain type='qemu'><name>twin</name><uuid>9d2c7a4e-3b1f-4d0a-8e55-6f0
   <memory unit='MiB'>32</memory><os><type arch='x86_64' machine='q35'>hvm</type></os></domain>"""
 
 
-def is_tick(line: str) -> bool:
-    return line.startswith("tick ")
-
-
 @pytest.fixture
 def vm(lab: Lab) -> str:
     """The UUID of "web", which runs on hv2."""
@@ -34,14 +31,6 @@ def vm(lab: Lab) -> str:
     lab.shell.do("vm", "start", "web")
     lab.shell.hear("web", is_tick)
     return str(lab.shell.vm("web")["uuid"])
-
-
-def goes_on(node: Node, uuid: str) -> None:
-    """Return when the guest has said something new, which its node's disk tells without pvc."""
-    words = ["tail", "--lines=0", "--follow", str(node.host.folder / "consoles" / f"{uuid}.log")]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as tail:
-        assert any(map(is_tick, iter(tail.stdout.readline, "") if tail.stdout else ()))
-        tail.terminate()
 
 
 def test_a_guest_goes_on_whatever_else_ends_and_it_never_runs_twice(lab: Lab, vm: str) -> None:
@@ -54,18 +43,6 @@ def test_a_guest_goes_on_whatever_else_ends_and_it_never_runs_twice(lab: Lab, vm
                 assert running(lab) == {vm: ["hv2"]}
             no_vm_runs_twice(lab)
     until_well(lab)
-    assert node.libvirtd.guests() == before
-    goes_on(node, vm)
-
-
-def test_a_guest_goes_on_when_all_zookeeper_servers_were_away_and_everybody_comes_back(lab: Lab, vm: str) -> None:
-    node = lab.nodes["hv2"]
-    before = node.libvirtd.guests()
-    with faults.killed(*lab.zookeepers):
-        goes_on(node, vm)
-        assert running(lab) == {vm: ["hv2"]}
-    until_well(lab)
-    no_vm_runs_twice(lab)
     assert node.libvirtd.guests() == before
     goes_on(node, vm)
 

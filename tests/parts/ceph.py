@@ -47,6 +47,8 @@ mon_allow_pool_delete = true
 mon_warn_on_pool_no_redundancy = false
 osd_crush_chooseleaf_type = 0
 osd_client_watch_timeout = 10
+# The lease to read lasts 0.8 of this. An OSD that is frozen for longer never reads again where it keeps the only copy.
+osd_heartbeat_grace = 300
 osd_objectstore = bluestore
 bluestore_block_size = {osd_bytes}
 bluestore_cache_autotune = false

@@ -90,7 +90,7 @@ class ZooKeeper(Daemon):
         """Return when it serves; in an ensemble that needs most of the others."""
         process = self._run(["java", "-cp", _CLASSPATH, *_OPTIONS, _MAIN, str(self.folder / "zoo.cfg")])
         end = time.monotonic() + _READY_S
-        while not self._serves():
+        while not self.role():
             if not process.is_alive() or time.monotonic() > end:
                 raise RuntimeError(f"ZooKeeper did not start:\n{self.log.read_text()}")
             time.sleep(0.05)  # Java says nothing that one could wait for
@@ -105,13 +105,15 @@ class ZooKeeper(Daemon):
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _serves(self) -> bool:
+    def role(self) -> str:
+        """leader, follower or standalone; "" while it does not serve."""
         try:
             with self.place.network(), socket.create_connection((self.host, self.port), timeout=0.5) as connection:
                 connection.sendall(b"srvr")
-                return b"Mode: " in connection.makefile("rb").read()
+                said = connection.makefile("r").read()
         except OSError:
-            return False
+            return ""
+        return next((line.split()[1] for line in said.splitlines() if line.startswith("Mode: ")), "")
 
     def __enter__(self) -> Self:
         try:

@@ -52,6 +52,8 @@ def _state(vm: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "Description", vm.get("description")
     yield "State", vm.get("state")
     yield "Power", vm.get("power")
+    if vm.get("doubt"):
+        yield "Doubt", vm["doubt"]
     if vm.get("failed_reason"):
         yield "Reason", vm["failed_reason"]
     if vm.get("task"):

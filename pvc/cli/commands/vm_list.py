@@ -11,7 +11,7 @@ EXAMPLE = "-s start -g web --without-tag old"
 
 COLUMNS: list[Column] = [
     ("NAME", "name"),
-    ("STATE", "state"),
+    ("STATE", lambda vm: f"{vm['state']}?" if vm.get("doubt") else vm["state"]),
     ("NODE", "node"),
     (">VCPUS", "vcpu"),
     (">MEMORY", lambda vm: mebibytes(vm.get("memory"))),

@@ -32,7 +32,7 @@ async def run(
 ) -> list[float]:
     """Run `program` where qemu-img would run, then commit; returns what it reported."""
     told: list[float] = []
-    async with pool.draft("disk0") as target, pool.scratch(SIZE) as source:
+    async with pool.draft("disk0") as target, pool.scratch("disk0", SIZE) as source:
         await source.write(image)
         await source.flush()
         await _convert(source, target, program, limits or Upload(), told)
@@ -143,7 +143,7 @@ async def test_cancelling_leaves_no_process(pool: DirectoryPool) -> None:
     code = "import sys, time\nsys.stdout.write('(1.00/100%)'); sys.stdout.flush()\ntime.sleep(3600)"
 
     async def start() -> None:
-        async with pool.draft("disk0") as target, pool.scratch(SIZE) as source:
+        async with pool.draft("disk0") as target, pool.scratch("disk0", SIZE) as source:
             await convert(
                 source,
                 target,

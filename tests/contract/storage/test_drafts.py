@@ -129,7 +129,7 @@ async def test_what_another_program_writes_into_the_draft_is_committed(disk: Any
 
 
 async def test_scratch_space_is_there_and_then_gone(disk: AnyPool, harness: Harness, unchanged: Unchanged) -> None:
-    async with unchanged(), disk.scratch(MIB) as scratch:
+    async with unchanged(), disk.scratch("disk0", MIB) as scratch:
         await scratch.write(b"x" * 5000)
         await scratch.flush()
         assert (await asyncio.to_thread(harness.read, scratch.path)).rstrip(b"\0") == b"x" * 5000

@@ -24,7 +24,7 @@ async def upload(pool: AnyPool) -> None:
 
 
 async def scratch(pool: AnyPool) -> None:
-    async with pool.scratch(SIZE) as draft:
+    async with pool.scratch("disk0", SIZE) as draft:
         for _ in range(SIZE // MIB):
             await draft.write(b"n" * MIB)
         await draft.flush()

@@ -221,6 +221,21 @@ async def test_orphans_are_removed_by_name_unless_their_process_lives(pool: RBDP
     assert harness.names() == [".pvc.draft.alive", "disk0"]
 
 
+async def test_only_orphans_that_are_named_are_removed(pool: RBDPool, harness: RBDHarness) -> None:
+    for name in (".pvc.draft.00ff.disk0", ".pvc.draft.01ff.disk.1"):
+        rbd.RBD().create(harness.pool, name, MIB, order=22, features=61)
+    assert await pool.unfinished() == {".pvc.draft.00ff.disk0": "disk0", ".pvc.draft.01ff.disk.1": "disk.1"}
+    assert list(await pool.remove_orphans([".pvc.draft.01ff.disk.1", "disk0"])) == [".pvc.draft.01ff.disk.1"]
+    assert harness.names() == [".pvc.draft.00ff.disk0"]
+
+
+async def test_what_is_being_made_names_its_volume(pool: RBDPool) -> None:
+    await pool.create("disk0", MIB)
+    async with pool.draft("disk0"), pool.scratch("disk0", MIB):
+        assert list((await pool.unfinished()).values()) == ["disk0", "disk0"]
+    assert await pool.unfinished() == {}
+
+
 async def test_a_volume_that_is_away_is_listed_and_its_name_is_taken(pool: RBDPool, harness: RBDHarness) -> None:
     await pool.create("disk0", MIB)
     rbd.RBD().rename(harness.pool, "disk0", ".pvc.old.00ff.disk0")

@@ -106,6 +106,15 @@ async def test_a_lock_refuses_others_and_names_its_holder(harness: Harness, stor
         pass
 
 
+async def test_all_locks_are_told_with_their_holders_as_long_as_they_are_held(harness: Harness, store: Store) -> None:
+    other = await harness.session()
+    assert await other.locks() == {}
+    async with store.lock("vm-1", "upload 3f2a"), other.lock("vm-2", "migration 77"):
+        for session in (store, other):
+            assert await session.locks() == {"vm-1": "upload 3f2a", "vm-2": "migration 77"}
+    assert await store.locks() == {}
+
+
 async def test_a_refused_lock_stays_with_its_holder(harness: Harness, store: Store) -> None:
     other, third = await harness.session(), await harness.session()
     async with store.lock("vm-1", "first"):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import pytest
 
 from pvc.cluster import power
-from pvc.errors import HypervisorUnavailable, NodeUnavailable, SessionLost
+from pvc.errors import HypervisorUnavailable, NodeUnavailable, PoolUnavailable, SessionLost
 from pvc.hypervisor import domxml
 from pvc.hypervisor.base import Seen
 from pvc.hypervisor.fake import FakeHypervisor
 from pvc.model.records import Desired, Power, encode
+from pvc.storage.base import Volume
+from pvc.storage.directory import DirectoryPool
 from pvc.store.base import Create, Put
 from tests.parts import documents
 from tests.unit.agent.lab import NODE, Agent, Lab
@@ -201,3 +204,29 @@ async def test_a_node_joins_again_only_when_its_earlier_session_is_over(lab: Lab
 async def _joined(lab: Lab) -> None:
     async with lab.agent():
         pass
+
+
+class Silent:
+    """A pool that answers nothing as long as it has a reason."""
+
+    def __init__(self, pool: DirectoryPool) -> None:
+        self.reason, self.source, self.secret, self._pool = "no answer", pool.source, pool.secret, pool
+
+    async def volume(self, name: str) -> Volume:
+        if self.reason:
+            raise PoolUnavailable(name="local", reason=self.reason)
+        return await self._pool.volume(name)
+
+
+async def test_a_start_that_meets_a_silent_pool_is_put_off_and_not_given_up(lab: Lab) -> None:
+    uuid = await lab.define()
+    silent = Silent(lab.pool)
+    lab.pools["local"] = cast(DirectoryPool, silent)
+    async with lab.agent() as agent:
+        await lab.ask("web1", "start")
+        await lab.look(agent)
+        assert (await lab.observed(uuid)).failure == ""
+        silent.reason = ""
+        await lab.look(agent)
+        await lab.becomes(uuid, power.settled)
+    assert lab.acts(uuid) == ["start"]

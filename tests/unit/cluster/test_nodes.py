@@ -245,6 +245,7 @@ async def test_a_new_vm_goes_where_the_least_was_promised(house: House) -> None:
 
 async def test_what_is_to_run_counts_before_it_runs(house: House) -> None:
     await joined(house.other, "hv1", memory_free=8 * GIB, memory_total=100 * MIB)
+    await joined(house.other, "hv2", memory_free=MIB)
     assert await chosen(house) == "hv1"
     vm = await house.define("a")
     assert await chosen(house) == "hv1", "a stopped one takes nothing"
@@ -265,6 +266,11 @@ async def test_a_node_that_is_not_fit_is_passed_over_and_explained(house: House)
         'VM "new" fits no node: hv1: has a problem: no libvirtd; hv2: needs 64 MiB, 63 MiB free; hv3: is not ready '
         "but flush."
     )
+
+
+async def test_the_only_node_there_is_takes_what_it_cannot_start_now(house: House) -> None:
+    await joined(house.other, "hv1", problem="no libvirtd", memory_free=0)
+    assert await chosen(house) == "hv1"
 
 
 async def test_a_vm_stays_within_its_nodes(house: House) -> None:

@@ -12,7 +12,6 @@ from pvc.cluster import tasks
 from pvc.cluster.state import Held, State
 from pvc.errors import NotFound, PoolFull, Timeout
 from pvc.model.records import Task, TaskStatus
-from pvc.store.base import Create
 from tests.unit.cluster.house import House
 
 
@@ -100,13 +99,3 @@ async def test_only_so_many_ended_tasks_are_kept_and_no_running_one_is_forgotten
 
 def replace_clock(state: State, moments: count[int]) -> State:
     return State(state.store, state.paths, now=lambda: float(next(moments)))
-
-
-async def test_uploads_that_a_dead_server_left_are_found_and_nothing_else_is(house: House) -> None:
-    mine = await begun(house.state, node="hv1")
-    await begun(house.state, node="hv2")
-    await write(house.state, tasks.done(await begun(house.state, node="hv1"), "x"))
-    plug = tasks.new(house.state, "attach", ("vm", "u"), "web1", node="hv1")
-    await house.state.store.commit(tasks.creation(house.state, plug))
-    await house.state.store.commit(Create(house.state.paths.task("broken"), b"{"))
-    assert [held.record.id for held in await tasks.abandoned(house.state, "hv1")] == [mine.id]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pvc.model.noding import Signs
+from pvc.model.noding import Signs, doubt
 from pvc.model.records import DaemonState, Node, NodeStatus, Waiting
 
 OWN, OTHER = Waiting(machine="one", reason="it must"), Waiting(machine="two", reason="it must")
@@ -50,3 +50,16 @@ def test_only_another_machine_is_a_rival() -> None:
 def test_a_living_node_whose_word_cannot_be_read_runs() -> None:
     unreadable = Signs(node=Node(name="hv1"), alive=True, waiting=None, status=NodeStatus(problem="It is damaged."))
     assert unreadable.daemon_state == "run"
+
+
+@pytest.mark.parametrize(
+    ("alive", "problem", "said"),
+    [
+        (True, "", ""),
+        (False, "", 'Node "hv1" does not answer: whether the VM runs is not known.'),
+        (False, "no libvirtd", 'Node "hv1" does not answer: whether the VM runs is not known.'),
+        (True, "no libvirtd", 'Node "hv1" cannot tell whether the VM runs: no libvirtd'),
+    ],
+)
+def test_what_a_node_said_of_its_vms_is_in_doubt_while_it_cannot_say_more(alive: bool, problem: str, said: str) -> None:
+    assert doubt("hv1", NodeStatus(problem=problem), alive=alive) == said

@@ -218,3 +218,21 @@ async def test_what_a_guest_uses_is_shown_with_what_it_has(bare: Site, tmp_path:
     assert [on["networks"][0][name] for name in counters] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert [on["disks"][0][name] for name in ("rd_req", "rd_bytes", "wr_req", "wr_bytes")] == [1, 2, 3, 4]
     assert (on["vnc"], on["console"]) == ({"listen": "127.0.0.1", "port": "5903"}, "pty")
+
+
+async def test_a_vm_is_in_doubt_while_its_node_cannot_tell_how_it_is(bare: Site) -> None:
+    await nodes.join(bare.state, Node(name=NODE))
+    uuid = await bare.define("web1")
+    seen = {uuid: Observed(power=Power.RUNNING)}
+
+    async def shown() -> list[tuple[str, str]]:
+        lists = [(await bare.ask("GET", path)).body for path in ("/vm", "/vm/web1")]
+        return [(vm["power"], vm["doubt"]) for [vm] in lists]
+
+    await nodes.publish(bare.state, NODE, NodeStatus(daemon=DaemonState.RUN, vms=seen))
+    assert await shown() == [("running", "")] * 2
+    await nodes.publish(bare.state, NODE, NodeStatus(daemon=DaemonState.RUN, vms=seen, problem="no libvirtd"))
+    assert await shown() == [("unknown", f'Node "{NODE}" cannot tell whether the VM runs: no libvirtd')] * 2
+    await nodes.publish(bare.state, NODE, NodeStatus(daemon=DaemonState.RUN, vms=seen))
+    await nodes.leave(bare.state, NODE)
+    assert await shown() == [("unknown", f'Node "{NODE}" does not answer: whether the VM runs is not known.')] * 2

@@ -10,9 +10,8 @@ from msgspec.structs import replace
 
 from pvc.agent import peer
 from pvc.cluster import tasks
-from pvc.model.records import Task, TaskStatus
+from pvc.model.records import Task
 from pvc.server.session import SESSION
-from pvc.server.uploads import end_abandoned
 from tests.parts import documents
 from tests.unit.server.site import NODE, Site, door
 
@@ -63,16 +62,6 @@ async def test_tasks_are_chosen_by_kind_target_and_status(bare: Site) -> None:
         ({"status": "done"}, 0),
     ):
         assert len((await bare.ask("GET", "/tasks", query)).body) == count
-
-
-async def test_what_a_dead_server_left_running_has_failed(bare: Site) -> None:
-    await a_task(bare)
-    await end_abandoned(bare.state, "another")
-    assert (await bare.tasks())[0].status is TaskStatus.RUNNING
-    await end_abandoned(bare.state, NODE)
-    [task] = await bare.tasks()
-    assert task.status is TaskStatus.FAILED
-    assert task.problem["message"] == "The image cannot be accepted: pvc serve stopped during the upload."
 
 
 async def test_a_console_is_fetched_from_its_node(site: Site) -> None:

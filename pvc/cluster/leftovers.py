@@ -1,0 +1,135 @@
+"""What servers that died left: uploads that nobody runs any more, and what they had not finished in shared pools.
+
+Who changes a volume's content holds its lock. The lock ends with its holder's session, and every other server hears
+of that; Ceph believes for a while longer that the dead one has its images open (docs/design/014).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from pvc.cluster import tasks
+from pvc.cluster.state import Held, State
+from pvc.cluster.volumes import all_pools, lock_name
+from pvc.errors import Busy, Changed, NotFound, PVCError, SessionLost, Unavailable
+from pvc.model import names
+from pvc.model.records import Task, TaskStatus
+from pvc.storage.base import Pool
+from pvc.store.paths import lock_path
+
+log = logging.getLogger("pvc.server")
+
+UPLOAD = "upload"
+
+# Between two looks at the pools, and while something is left of somebody whom Ceph believes alive.
+_LOOK_S = 60.0
+_AGAIN_S = 3.0
+
+
+def holder(task: Task) -> str:
+    """What the lock of its volume says while an upload goes on."""
+    return f'upload "{task.id}"'
+
+
+async def keep_clear(state: State, pools: Mapping[str, Pool], clock: Callable[[], float] = time.monotonic) -> None:
+    """Until the session ends, or this is cancelled. clock: monotonic seconds."""
+    due = clock()
+    while True:
+        try:
+            due = await _until_due(state, due, clock)
+            due = clock() + (_AGAIN_S if await _sweep_all(state, pools) else _LOOK_S)
+        except SessionLost:
+            return
+        except PVCError as exc:
+            log.warning("What uploads left is not looked for now: %s", exc)
+            due = clock() + _LOOK_S
+            await asyncio.sleep(_AGAIN_S)
+
+
+async def _until_due(state: State, due: float, clock: Callable[[], float]) -> float:
+    """End what is abandoned until it is time to look at the pools; that is at once when an upload was abandoned."""
+    watched: set[str] = set()
+    while (wait_s := due - clock()) > 0:
+        async with state.store.watch(*watched, children=[state.paths.tasks]) as watch:
+            alive, ended = await end_abandoned(state)
+            if ended:
+                return clock()
+            if watched != alive:
+                watched = alive
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await watch.wait()
+    return due
+
+
+async def end_abandoned(state: State) -> tuple[set[str], int]:
+    """Say of uploads that nobody runs that they have failed. Returns the locks of those that go on, and how many ended.
+
+    The tasks are read before the locks, because one is taken before its task begins and released after its end.
+    """
+    running = await _uploads(state)
+    held = await state.store.locks() if running else {}
+    alive, ended = set[str](), 0
+    for task in running:
+        name = lock_name(*names.split_volume(task.record.target[1]))
+        if held.get(name) == holder(task.record):
+            alive.add(lock_path(name))
+        else:
+            ended += await _end(state, task)
+    return alive, ended
+
+
+async def _uploads(state: State) -> list[Held[Task]]:
+    return [
+        held
+        for held in await state.tasks()
+        if isinstance(held, Held) and held.record.status is TaskStatus.RUNNING and held.record.kind == UPLOAD
+    ]
+
+
+async def _end(state: State, held: Held[Task]) -> bool:
+    """Whether it was us: its own server or another one may have been faster."""
+    what = f'The server on "{held.record.node}"'
+    reason = Unavailable(what=what, reason="it ended, or lost the cluster store, during the upload")
+    try:
+        await state.store.commit(tasks.writing(state, held, tasks.failed(held.record, reason)))
+    except (Changed, NotFound):
+        return False
+    log.info('Upload "%s" was abandoned by the server on "%s"', held.record.id, held.record.node)
+    return True
+
+
+async def _sweep_all(state: State, pools: Mapping[str, Pool]) -> bool:
+    """Whether another look is due soon."""
+    shared = [pool for pool in await all_pools(pools) if pool.capabilities.shared]
+    return any([await _sweep(state, pool) for pool in shared])
+
+
+async def _sweep(state: State, pool: Pool) -> bool:
+    try:
+        async with state.store.lock(f"leftovers.{pool.name}", "a look for what uploads left"):
+            return await sweep(state, pool)
+    except Busy:
+        return False  # another server is at it
+
+
+async def sweep(state: State, pool: Pool) -> bool:
+    """Remove from a shared pool what dead servers left. Returns whether something is left of whom Ceph believes alive.
+
+    The images are listed before the locks are read: whoever made one of them took the lock before, so where there is
+    no lock, nobody is between making an image and opening it.
+    """
+    found = await pool.unfinished()
+    if not found:
+        return False
+    held = await state.store.locks()
+    dead = [name for name, volume in found.items() if lock_name(pool.name, volume) not in held]
+    removed = await pool.remove_orphans(dead)
+    for name in removed:
+        log.info('Removed "%s", left in pool "%s" by a server that died', name, pool.name)
+    return len(removed) < len(dead)

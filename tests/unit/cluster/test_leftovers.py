@@ -1,0 +1,142 @@
+"""What servers that died left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import cast
+
+import pytest
+
+from pvc.cluster import leftovers, tasks, volumes
+from pvc.errors import InUse, NotFound, SessionLost
+from pvc.model.records import Task, TaskStatus
+from pvc.storage.base import Pool
+from pvc.store.base import Create
+from pvc.store.paths import lock_path
+from tests.unit.cluster.house import House
+
+LOCK = volumes.lock_name("local", "web1")
+
+
+async def begun(house: House, kind: str = leftovers.UPLOAD, target: tuple[str, str] = ("volume", "local/web1")) -> Task:
+    task = tasks.new(house.state, kind, target, "web1", node="api1")
+    await house.state.store.commit(tasks.creation(house.state, task))
+    return task
+
+
+async def status(house: House, task: Task) -> TaskStatus:
+    return (await house.state.task(task.id)).record.status
+
+
+async def test_an_upload_whose_lock_is_gone_has_failed_and_says_why(house: House) -> None:
+    task = await begun(house)
+    assert await leftovers.end_abandoned(house.other) == (set(), 1)
+    ended = (await house.state.task(task.id)).record
+    assert ended.status is TaskStatus.FAILED
+    said = 'The server on "api1" is not available: it ended, or lost the cluster store, during the upload'
+    assert ended.problem == {"code": "unavailable", "message": said}
+    assert await leftovers.end_abandoned(house.other) == (set(), 0)
+
+
+async def test_an_upload_under_its_lock_goes_on(house: House) -> None:
+    task = await begun(house)
+    async with volumes.reserved(house.state, "local", "web1", leftovers.holder(task)):
+        assert await leftovers.end_abandoned(house.other) == ({lock_path(LOCK)}, 0)
+        assert await status(house, task) is TaskStatus.RUNNING
+
+
+async def test_the_lock_of_the_next_upload_does_not_keep_an_abandoned_one(house: House) -> None:
+    task, second = await begun(house), await begun(house)
+    async with volumes.reserved(house.state, "local", "web1", leftovers.holder(second)):
+        assert await leftovers.end_abandoned(house.other) == ({lock_path(LOCK)}, 1)
+    assert await status(house, task) is TaskStatus.FAILED
+    assert await status(house, second) is TaskStatus.RUNNING
+
+
+async def test_what_others_run_and_what_cannot_be_read_is_left_alone(house: House) -> None:
+    plug = await begun(house, "attach", ("vm", "u"))
+    await house.state.store.commit(Create(house.state.paths.task("broken"), b"{"))
+    assert await leftovers.end_abandoned(house.other) == (set(), 0)
+    assert await status(house, plug) is TaskStatus.RUNNING
+
+
+async def test_a_task_that_begins_later_and_is_abandoned_is_ended_too(house: House) -> None:
+    clearing = asyncio.create_task(leftovers.keep_clear(house.other, house.pools))
+    with pytest.raises(tasks.TaskProblem, match="during the upload"):
+        await tasks.wait(house.state, (await begun(house)).id, 10)
+    await house.other.store.aclose()
+    await clearing
+
+
+async def test_whoever_holds_a_volume_is_cut_off_when_the_session_is_lost(house: House) -> None:
+    with pytest.raises(SessionLost, match="lock of the volume"):
+        async with volumes.reserved(house.state, "local", "web1", "an upload"):
+            await house.state.store.aclose()
+            await asyncio.Event().wait()
+
+
+async def test_a_deadline_inside_is_still_its_own(house: House) -> None:
+    with pytest.raises(TimeoutError):
+        async with volumes.reserved(house.state, "local", "web1", "an upload"):
+            async with asyncio.timeout(0):
+                await asyncio.Event().wait()
+
+
+class Shared:
+    """A pool with images that are no volumes. open: those that Ceph believes open."""
+
+    name = "vms"
+
+    def __init__(self, *unfinished: str, open_: Collection[str] = ()) -> None:
+        self.left, self.open = list(unfinished), open_
+
+    async def unfinished(self) -> dict[str, str]:
+        return {name: name.partition(".")[0] for name in self.left}
+
+    async def remove_orphans(self, among: Collection[str]) -> list[str]:
+        removed = [name for name in self.left if name in among and name not in self.open]
+        self.left = [name for name in self.left if name not in removed]
+        return removed
+
+
+async def sweep(house: House, pool: Shared) -> bool:
+    return await leftovers.sweep(house.other, cast(Pool, pool))
+
+
+async def test_what_a_dead_server_left_is_removed_and_what_is_held_is_not(house: House) -> None:
+    pool = Shared("web1.draft", "web2.draft")
+    async with volumes.reserved(house.state, "vms", "web2", "an upload"):
+        assert await sweep(house, pool) is False
+        assert pool.left == ["web2.draft"]
+    assert await sweep(house, pool) is False
+    assert pool.left == []
+
+
+async def test_what_ceph_believes_open_is_looked_at_again(house: House) -> None:
+    pool = Shared("web1.draft", open_=["web1.draft"])
+    assert await sweep(house, pool) is True
+    assert pool.left == ["web1.draft"]
+
+
+class Opened:
+    """A pool whose volume is open so many more times."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    async def is_open(self, name: str) -> bool:
+        if name != "web1":
+            raise NotFound(kind="volume", name=name)
+        self.times -= 1
+        return self.times >= 0
+
+
+async def test_a_volume_that_is_let_go_of_in_time_is_waited_for(house: House) -> None:
+    pools = cast(dict[str, Pool], {"vms": Opened(2)})
+    await volumes.closed(pools, ["vms/web1", "vms/gone"], 60)
+
+
+async def test_a_volume_that_somebody_keeps_open_is_in_use(house: House) -> None:
+    with pytest.raises(InUse, match="did not let go of it within 0 s"):
+        await volumes.closed(cast(dict[str, Pool], {"vms": Opened(9)}), ["vms/web1"], 0)
