@@ -100,7 +100,7 @@ async def test_what_cannot_be_cancelled_says_why(site: Site, task: Task, says: s
 def test_a_vm_on_its_way_that_is_not_known_to_run_says_why(power: Power, says: str) -> None:
     moving = Moving(target="hv2", forced_live=True)
     vm = VM(uuid="u", name="web1", xml=documents.vm(), node="hv1", desired=Desired.RUNNING, task="t", moving=moving)
-    shown = vm_object(vm, NodeStatus(vms={"u": Observed(power=power)}), {})
+    shown = vm_object(vm, NodeStatus(vms={"u": Observed(power=power)}), {}, doubt="")
     assert shown["state"] == "migrate-live"
     assert says in shown["failed_reason"]
     assert bool(shown["failed_reason"]) is bool(says)
