@@ -10,7 +10,7 @@ import asyncio
 import hmac
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from aiohttp.typedefs import Handler
 
 from pvc import tcp
 from pvc.agent import certificate, console
+from pvc.agent.entrance import entrance, welcome
 from pvc.agent.settings import Door
 from pvc.localsocket import private_listener
 from pvc.model import names
@@ -55,10 +56,20 @@ async def answering(door: Door) -> AsyncIterator[Answering]:
     await runner.setup()
     try:
         listener = await asyncio.to_thread(_listener, door)
-        await web.SockSite(runner, listener, ssl_context=identity.context if identity else None).start()
-        yield app[ANSWERING]
+        async with AsyncExitStack() as stack:
+            if identity is None:
+                await web.SockSite(runner, listener).start()
+            else:
+                await stack.enter_async_context(entrance(listener, _server(runner), identity.context))
+            yield app[ANSWERING]
     finally:
         await runner.cleanup()
+
+
+def _server(runner: web.AppRunner) -> web.Server:
+    if runner.server is None:
+        raise RuntimeError("The runner is not set up.")
+    return runner.server
 
 
 def _listener(door: Door) -> socket.socket:
@@ -74,6 +85,7 @@ async def _peers_only(request: web.Request, handler: Handler) -> web.StreamRespo
     here = request.app[ANSWERING]
     if here.fingerprint and not _says(request.headers.get("Authorization", ""), here.key):
         return web.Response(status=401)
+    welcome(request)
     return await handler(request)
 
 

@@ -6,12 +6,16 @@ import os
 import select
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
+from pvc.cli import sparse
 from pvc.cli.failure import Failure
 
 PIECE = 4 << 20
+_ON_ITS_WAY = (
+    4 << 20
+)  # bytes that the kernel may hold of a local upload: with its 208 KiB both ends wake 16 times as often
 
 
 class _AnsweredEarlyError(Exception):
@@ -34,18 +38,27 @@ def open_image(name: str) -> tuple[BinaryIO, int | None]:
     return source, None
 
 
-def send(sock: socket.socket, source: BinaryIO, size: int | None, sent: Callable[[int], None]) -> bool:
+def send(
+    sock: socket.socket,
+    source: BinaryIO,
+    size: int | None,
+    sent: Callable[[int], None],
+    runs: Sequence[sparse.Run] | None = None,
+) -> bool:
     """Send `size` bytes of `source`, or chunks up to its end when None; False when the server answered before that.
 
-    sent: told how many bytes are gone so far. The socket blocks again when this returns.
+    sent: told how many bytes are gone so far, holes included. runs: what is sent of it, in frames; all and as it is
+    when None. The socket blocks again when this returns.
     """
+    if sock.family == socket.AF_UNIX:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ON_ITS_WAY)
     try:
         if size is None:
             _send_chunks(sock, source, sent)
-        elif type(sock) is socket.socket:
-            _send_file(sock, source, size, sent)
+        elif runs is None:
+            _send_run(sock, source, (0, size), sent)
         else:
-            _send_pieces(sock, source, size, sent)
+            _send_frames(sock, source, size, runs, sent)
     except (_AnsweredEarlyError, BrokenPipeError, ConnectionResetError):
         return False
     finally:
@@ -57,24 +70,38 @@ def answered(sock: socket.socket, timeout_s: float) -> bool:
     return bool(select.select([sock], [], [], timeout_s)[0])
 
 
-def _send_file(sock: socket.socket, source: BinaryIO, size: int, sent: Callable[[int], None]) -> None:
+def _send_frames(
+    sock: socket.socket, source: BinaryIO, size: int, runs: Sequence[sparse.Run], sent: Callable[[int], None]
+) -> None:
+    for run in runs:
+        _send_all(sock, sparse.header(run))
+        _send_run(sock, source, run, sent)
+    _send_all(sock, sparse.header((size, size)))
+    sent(size)
+
+
+def _send_run(sock: socket.socket, source: BinaryIO, run: sparse.Run, sent: Callable[[int], None]) -> None:
+    (done, end), start = run, source.tell()
+    pass_on = _send_file if type(sock) is socket.socket else _send_piece
+    while done < end:
+        count = pass_on(sock, source.fileno(), start + done, min(PIECE, end - done))
+        if count == 0:
+            raise Failure("usage", "The file became shorter while it was sent.")
+        done += count
+        sent(done)
+
+
+def _send_file(sock: socket.socket, source: int, offset: int, length: int) -> int:
     """The kernel copies from the file to the socket."""
-    start, done = source.tell(), 0
     sock.setblocking(False)
-    while done < size:
-        _wait_until_writable(sock)
-        count = os.sendfile(sock.fileno(), source.fileno(), start + done, min(PIECE, size - done))
-        done += _not_short(count)
-        sent(done)
+    _wait_until_writable(sock)
+    return os.sendfile(sock.fileno(), source, offset, length)
 
 
-def _send_pieces(sock: socket.socket, source: BinaryIO, size: int, sent: Callable[[int], None]) -> None:
-    done = 0
-    while done < size:
-        piece = source.read(min(PIECE, size - done))
-        done += _not_short(len(piece))
-        _send_all(sock, piece)
-        sent(done)
+def _send_piece(sock: socket.socket, source: int, offset: int, length: int) -> int:
+    piece = os.pread(source, length, offset)
+    _send_all(sock, piece)
+    return len(piece)
 
 
 def _send_chunks(sock: socket.socket, source: BinaryIO, sent: Callable[[int], None]) -> None:
@@ -102,9 +129,3 @@ def _wait_until_writable(sock: socket.socket) -> None:
     readable, _, _ = select.select([sock], [sock], [])
     if readable:
         raise _AnsweredEarlyError
-
-
-def _not_short(count: int) -> int:
-    if count == 0:
-        raise Failure("usage", "The file became shorter while it was sent.")
-    return count

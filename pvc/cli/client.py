@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from pvc.cli import sparse
 from pvc.cli.body import answered, send
 from pvc.cli.connection import connect
 from pvc.cli.failure import Failure
@@ -68,22 +69,26 @@ class Client:
         source: BinaryIO,
         size: int | None,
         *,
+        runs: Sequence[sparse.Run] | None,
         sent: Callable[[int], None],
         meanwhile: Callable[[Callable[[float], bool]], None],
         **parameters: Parameter,
     ) -> Any:
         """Send `source` as the raw body of a POST and return the answer.
 
-        size: bytes, None when only the end of `source` will tell. sent: told how many bytes are gone so far.
+        size: bytes, None when only the end of `source` will tell. runs: what of it is data, all when None. sent: told
+        how many bytes are gone so far.
         meanwhile: called between the last byte and the answer, with a function that waits for the answer up to
         some seconds and says whether it is there.
         """
         with self._spoken():
             connection = self._request("POST", _target(path, parameters))
-            connection.putheader("Content-Type", "application/octet-stream")
-            connection.putheader(*(("Transfer-Encoding", "chunked") if size is None else ("Content-Length", str(size))))
+            connection.putheader("Content-Type", "application/octet-stream" if runs is None else sparse.CONTENT_TYPE)
+            length = size if runs is None else sparse.length(runs)
+            chunked, known = ("Transfer-Encoding", "chunked"), ("Content-Length", str(length))
+            connection.putheader(*(chunked if length is None else known))
             connection.endheaders()
-            if send(connection.sock, source, size, sent):
+            if send(connection.sock, source, size, sent, runs):
                 meanwhile(lambda timeout_s: answered(connection.sock, timeout_s))
             return _read(connection.getresponse())
 

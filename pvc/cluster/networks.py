@@ -33,11 +33,11 @@ async def modify(state: State, vni: int, *, description: str | None, mtu: int | 
     old = held.record
     new = replace(old, description=description or old.description, mtu=old.mtu if mtu is None else mtu)
     operations: list[Operation] = [Put(state.paths.network(vni), encode(new), held.version)]
-    if new.description != old.description:
-        index = state.paths.network_name(old.description)
-        operations.append(Delete(index, (await state.store.get(index)).version))
-        operations.append(Create(state.paths.network_name(new.description), str(vni).encode()))
     try:
+        if new.description != old.description:
+            index = state.paths.network_name(old.description)
+            operations.append(Delete(index, (await state.store.get(index)).version))
+            operations.append(Create(state.paths.network_name(new.description), str(vni).encode()))
         await state.store.commit(*operations)
     except AlreadyExists as exc:
         raise AlreadyExists(kind="network", name=new.description) from exc
@@ -46,16 +46,18 @@ async def modify(state: State, vni: int, *, description: str | None, mtu: int | 
 
 
 async def remove(state: State, vni: int) -> None:
-    """Raises NotFound, InUse while a VM has a NIC on it."""
+    """Raises NotFound, InUse while a VM has a NIC on it, Changed."""
     held = await state.network(vni)
     for vm in await state.readable_vms():
         if any(nic.source == held.record.bridge for nic in domain.describe(vm.record.xml).nics):
             raise InUse(kind="network", name=str(vni), user=f'VM "{vm.record.name}"')
-    index = await state.store.get(state.paths.network_name(held.record.description))
-    await state.store.commit(
-        Delete(state.paths.network(vni), held.version),
-        Delete(state.paths.network_name(held.record.description), index.version),
-    )
+    index = state.paths.network_name(held.record.description)
+    try:
+        await state.store.commit(
+            Delete(state.paths.network(vni), held.version), Delete(index, (await state.store.get(index)).version)
+        )
+    except (Changed, NotFound) as exc:
+        raise Changed(kind="network", name=str(vni)) from exc
 
 
 async def find(state: View, text: str) -> Network:

@@ -145,15 +145,26 @@ async def _is_open(pool: Pool, name: str) -> bool:
 
 @asynccontextmanager
 async def reserved(state: State, pool: str, name: str, holder: str) -> AsyncIterator[None]:
-    """Hold a volume for an upload or another change of its content; whoever goes on without the lock is cut off.
+    """Hold a volume for an upload or another change of its content. Raises Busy with the present holder."""
+    async with _held(state, lock_name(pool, name), "volume", f"{pool}/{name}", holder):
+        yield
 
-    Raises Busy with the present holder, SessionLost.
-    """
+
+@asynccontextmanager
+async def pool_reserved(state: State, name: str, holder: str) -> AsyncIterator[None]:
+    """Hold the name of a pool that is made or removed. Raises Busy with the present holder."""
+    async with _held(state, f"pool.{name}", "pool", name, holder):
+        yield
+
+
+@asynccontextmanager
+async def _held(state: State, lock: str, kind: str, name: str, holder: str) -> AsyncIterator[None]:
+    """Whoever goes on without the lock is cut off. Raises Busy, SessionLost."""
     async with AsyncExitStack() as holding:
         try:
-            await holding.enter_async_context(state.store.lock(lock_name(pool, name), holder))
+            await holding.enter_async_context(state.store.lock(lock, holder))
         except Busy as exc:
-            raise Busy(kind="volume", name=f"{pool}/{name}", holder=str(exc.fields["holder"])) from exc
+            raise Busy(kind=kind, name=name, holder=str(exc.fields["holder"])) from exc
         await holding.enter_async_context(_while_alive(state.store))
         yield
 
@@ -174,7 +185,7 @@ async def _while_alive(store: Store) -> AsyncIterator[None]:
                 cutting.cancel()
     except TimeoutError as exc:
         if limit.expired():
-            raise SessionLost(reason="its session was lost, and with it the lock of the volume") from exc
+            raise SessionLost(reason="its session was lost, and with it the lock") from exc
         raise
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pvc.config import Upload
 from pvc.errors import InvalidImage, Timeout, TooLarge
 from pvc.images.convert import convert
 from pvc.images.inspect import HEAD_BYTES, check_format, inspect
+from pvc.images.sparse import Hole
 from pvc.storage.base import Draft, Pool
 from pvc.storage.threads import in_thread, to_the_end
 from pvc.units import MIB
@@ -18,12 +19,13 @@ from pvc.units import MIB
 Report = Callable[[str, int, int], None]
 
 _HASH_BYTES = 2 * MIB  # hashed at a time: enough to make a thread's turn worth it
+_ZEROES = bytes(_HASH_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What came. received: bytes of the upload; virtual_size: bytes that a guest sees of it; sha256: of the upload, ""
-    where nobody asked for it.
+    """What came, holes included. received: bytes of the upload; virtual_size: bytes that a guest sees of it; sha256: of
+    the upload, "" where nobody asked for it.
     """
 
     format: str
@@ -33,7 +35,7 @@ class Received:
 
 
 async def receive(
-    chunks: AsyncIterator[bytes],
+    chunks: AsyncIterator[bytes | Hole],
     *,
     declared: str,
     pool: Pool,
@@ -47,9 +49,9 @@ async def receive(
     """Make the uploaded image the content of a volume; zeroes follow where it is smaller.
 
     Until it returns the volume holds its old content, and nothing stays behind when it raises or is cancelled.
-    length: of the upload where it is known. report: gets "receiving" or "converting", bytes done, bytes in all (0 where
-    that is unknown); called for every chunk. checksum: the SHA-256 that the upload must have, "" to be told it, None
-    when it is not worth the processor time.
+    length: of the upload where it is known; holes count everywhere, also in the SHA-256. report: gets "receiving" or
+    "converting", bytes done, bytes in all (0 where that is unknown); called for every chunk. checksum: the SHA-256 that
+    the upload must have, "" to be told it, None when it is not worth the processor time.
     Raises InvalidInput, InvalidImage, ImageTooLarge, TooLarge, Timeout, ConversionFailed, and what Pool.draft raises.
     """
     check_format(declared)
@@ -91,40 +93,41 @@ class _Upload:
     """The bytes as they come: counted, reported, and hashed where that is asked for."""
 
     def __init__(
-        self, chunks: AsyncIterator[bytes], length: int | None, limits: Upload, report: Report, *, hashed: bool
+        self, chunks: AsyncIterator[bytes | Hole], length: int | None, limits: Upload, report: Report, *, hashed: bool
     ) -> None:
         self._chunks, self._length, self._limits, self._report = chunks, length, limits, report
-        self._head: list[bytes] = []
+        self._head: list[bytes | Hole] = []
         self._hash = _Hash() if hashed else None
         self.received = 0
 
     async def head(self) -> bytes:
         while self.received < HEAD_BYTES and (chunk := await self._next()) is not None:
             self._head.append(chunk)
-        return b"".join(self._head)
+        return b"".join(bytes(min(len(one), HEAD_BYTES)) if isinstance(one, Hole) else one for one in self._head)
 
     async def into(self, draft: Draft) -> None:
         """Write everything, the head first."""
         for held in self._head:
-            await draft.write(held)
+            await _put(held, draft)
         self._head.clear()
         while (chunk := await self._next()) is not None:
-            await draft.write(chunk)
+            await _put(chunk, draft)
 
     async def sha256(self) -> str:
         return await self._hash.hexdigest() if self._hash else ""
 
-    async def _next(self) -> bytes | None:
+    async def _next(self) -> bytes | Hole | None:
         try:
             async with asyncio.timeout(self._limits.idle_timeout_s):
                 chunk = await anext(self._chunks, None)
         except TimeoutError as exc:
             raise Timeout(what="More of the upload", timeout_s=self._limits.idle_timeout_s) from exc
-        self.received += len(chunk or b"")
+        self.received += 0 if chunk is None else len(chunk)
         self._check(ended=chunk is None)
         if chunk is not None:
             if self._hash:
-                await self._hash.update(chunk)
+                for data in _contents(chunk):
+                    await self._hash.update(data)
             self._report("receiving", self.received, self._length or 0)
         return chunk
 
@@ -136,6 +139,21 @@ class _Upload:
                 raise InvalidImage(problem=f"the upload ended after {self.received} of {self._length} bytes")
         if self.received > self._limits.largest_bytes:
             raise TooLarge(what="The upload", size=self.received, limit=self._limits.largest_bytes)
+
+
+async def _put(chunk: bytes | Hole, draft: Draft) -> None:
+    if isinstance(chunk, Hole):
+        await draft.skip(len(chunk))
+    else:
+        await draft.write(chunk)
+
+
+def _contents(chunk: bytes | Hole) -> Iterator[bytes]:
+    if not isinstance(chunk, Hole):
+        yield chunk
+        return
+    for start in range(0, len(chunk), len(_ZEROES)):
+        yield _ZEROES[: len(chunk) - start]
 
 
 class _Hash:

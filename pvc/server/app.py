@@ -65,12 +65,12 @@ async def healthz(request: web.Request) -> web.Response:
 
 @web.middleware
 async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """One line a request: who, what, result, time. No query, which may hold anything."""
+    """One line a request, whatever is in it: who, what (as it was sent, without the query), result, time."""
     began = time.monotonic()
     response = await handler(request)
     took_ms = (time.monotonic() - began) * 1000
     who = request.get(WHO, "nobody")
-    log.info("%s %s %s %d %.0f ms", who, request.method, request.path, response.status, took_ms)
+    log.info("%s %s %s %d %.0f ms", who, request.method, request.rel_url.raw_path, response.status, took_ms)
     return response
 
 

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from pvc.cluster import tokens
 from pvc.cluster.state import Unreadable
-from pvc.errors import NotPermitted, SessionLost, StoreUnavailable, Unauthenticated
+from pvc.errors import NotPermitted, PVCError, SessionLost, StoreUnavailable, Unauthenticated
 from pvc.model.records import Role, Token
 from pvc.server.endpoints import role_needed
 from pvc.server.errors import Handler
@@ -59,7 +59,7 @@ class TokenBook:
                         await watch.wait()
             except SessionLost:
                 return
-            except StoreUnavailable as exc:
+            except PVCError as exc:
                 log.warning("%s; the tokens known so far count", exc)
                 await asyncio.sleep(_RETRY_S)
 

@@ -117,7 +117,8 @@ async def _add(request: web.Request, name: str, given: New) -> web.Response:
     ceph = ceph_of(request)
     if name in request.app[CONFIG].pools:
         raise AlreadyExists(kind="pool", name=name)
-    await ceph.create_pool(name, layout)
+    async with volumes.pool_reserved(state_of(request), name, "another request to make it"):
+        await ceph.create_pool(name, layout)
     await volumes.pool_of(request.app[POOLS], name)
     return message(f'Created RBD pool "{name}" with {given.pgs} PGs.')
 
@@ -153,6 +154,7 @@ async def remove_pool(request: web.Request, given: Removal) -> web.Response:
     pool = await _ceph_pool_in(request)
     ceph, state = ceph_of(request), state_of(request)
     async with AsyncExitStack() as holding:
+        await holding.enter_async_context(volumes.pool_reserved(state, pool.name, "its removal"))
         inside = await pool.volumes()
         readable = [volume.name for volume in inside if not volume.problem]
         for name in readable:

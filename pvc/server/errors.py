@@ -73,7 +73,7 @@ async def speak(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except errors.PVCError as exc:
         if status_of(exc) >= 500:
-            log.warning("%s %s: %s", request.method, request.path, exc)
+            log.warning("%s %s: %s", request.method, request.rel_url.raw_path, exc)
         return refused(exc)
     except web.HTTPException as exc:
         return _http(request, exc)
@@ -81,7 +81,7 @@ async def speak(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise  # the client is gone: nobody reads an answer
     except Exception:
         number = uuid.uuid4().hex[:12]
-        log.exception("Problem %s at %s %s", number, request.method, request.path)
+        log.exception("Problem %s at %s %s", number, request.method, request.rel_url.raw_path)
         return refusal(500, f'Internal problem, described in the log of pvc serve under "{number}".', "internal")
 
 

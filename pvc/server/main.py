@@ -13,7 +13,7 @@ from aiohttp import web
 
 from pvc.cluster import leftovers
 from pvc.cluster.state import State
-from pvc.config import API, Config
+from pvc.config import API, Config, ConfigProblems
 from pvc.localsocket import private_listener
 from pvc.server.app import build_app
 from pvc.server.auth import TokenBook
@@ -56,7 +56,7 @@ async def run(
 
 
 async def _listen(runner: web.AppRunner, api: API) -> None:
-    """Raises OSError, which names the address."""
+    """Raises OSError, which names the address, ConfigProblems."""
     await web.SockSite(runner, await asyncio.to_thread(private_listener, Path(api.socket))).start()
     if api.listen:
         host, _, port = api.listen.rpartition(":")
@@ -69,5 +69,9 @@ def _tls(api: API) -> ssl.SSLContext | None:
     if not api.tls_certificate:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(api.tls_certificate, api.tls_key)
+    try:
+        context.load_cert_chain(api.tls_certificate, api.tls_key)
+    except OSError as exc:  # an SSLError is one
+        files = f'"{api.tls_certificate}" or "{api.tls_key}"'
+        raise ConfigProblems([f"{files} cannot be used for api.listen: {exc.strerror or exc}"]) from exc
     return context

@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 
 from pvc import __version__
+from pvc.images import sparse
 from pvc.server.endpoints import Answer, Endpoint
 from pvc.server.parts import BASE
 
 _REF = "#/components/schemas/{name}"
 _FORMS = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
+_IMAGES = ("application/octet-stream", sparse.CONTENT_TYPE)
 
 
 class Message(msgspec.Struct):
@@ -68,7 +70,7 @@ def _operation(endpoint: Endpoint, name: str, schema: dict[str, Any]) -> dict[st
         "responses": {"200": _granted(endpoint.answer), "default": _refused()},
     }
     if endpoint.image:
-        operation["requestBody"] = {"content": {"application/octet-stream": {}}, "required": True}
+        operation["requestBody"] = {"content": {kind: {} for kind in _IMAGES}, "required": True}
     if endpoint.image or endpoint.method == "GET":
         operation["parameters"] += _in_query(schema)
     elif schema["properties"]:

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from pvc.errors import InvalidInput, StoreUnavailable
 from pvc.server.errors import Handler
+from pvc.server.parts import WHO
 from pvc.server.session import REVISION, SESSION
 from pvc.store.base import Store
 
@@ -23,6 +24,8 @@ _SAFE = frozenset(("GET", "HEAD"))
 
 @web.middleware
 async def name_revision(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if WHO not in request:  # a stranger's business with the store ends here
+        return await handler(request)
     session = request.app[SESSION]
     if wanted := request.headers.get(HEADER):
         await reach(session.state.store, _number(wanted))

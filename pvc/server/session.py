@@ -11,7 +11,7 @@ from aiohttp import web
 
 from pvc.cluster.opening import open_state
 from pvc.cluster.state import MirrorView, State
-from pvc.errors import SessionLost, StoreUnavailable
+from pvc.errors import NotPermitted, SessionLost, StoreUnavailable
 from pvc.server.vmlist import VMList
 from pvc.store.base import Source, Store
 from pvc.store.mirror import mirrored
@@ -32,6 +32,7 @@ class Session:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._present: _Present | None = None
+        self._reached = False
         self._reason = "it has not been reached yet"
 
     @property
@@ -59,7 +60,10 @@ class Session:
         return self._present
 
     async def keep(self, opened: Callable[[State], None]) -> None:
-        """Until cancelled. opened: called with each new session's state, once its mirror is complete."""
+        """Until cancelled. opened: called with each new session's state, once its mirror is complete.
+
+        Raises NotPermitted when already the first session is refused: a configuration to be corrected.
+        """
         while True:
             try:
                 await self._one(opened)
@@ -70,6 +74,12 @@ class Session:
                 self._reason = str(exc.fields["reason"])
                 log.warning("%s", exc)
                 await asyncio.sleep(_RETRY_S)
+            except NotPermitted as exc:
+                if not self._reached:
+                    raise
+                self._reason = str(exc)
+                log.warning("%s", exc)
+                await asyncio.sleep(_RETRY_S)
 
     async def _one(self, opened: Callable[[State], None]) -> None:
         """Until the session ends. Raises SessionLost, StoreUnavailable where it did not come to one."""
@@ -78,6 +88,7 @@ class Session:
             async with mirrored(state.store, state.paths.mirrored) as mirror:
                 view = MirrorView(mirror, state.paths)
                 self._present = _Present(state, view, VMList(view))
+                self._reached = True
                 opened(state)
                 await mirror.keep()
         finally:

@@ -1,4 +1,4 @@
-"""Images as they stream in: a raw request body, or the multipart field `file` of existing clients."""
+"""Images as they stream in: the request's body, whole or without holes, or the multipart field `file`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from pvc.cluster import leftovers, tasks, volumes
 from pvc.errors import Busy, InvalidImage, InvalidInput, PVCError, StoreUnavailable
+from pvc.images import sparse
 from pvc.images.receive import Received, receive
 from pvc.server.endpoints import Endpoints
 from pvc.server.parts import CONFIG, message, who
@@ -30,16 +31,21 @@ UNDER_WAY = web.AppKey("uploads under way", set[str])
 
 
 class Upload(msgspec.Struct):
-    """checksum: "sha256" to be told that of the upload, "sha256:HEX" to have it refused unless it is this one."""
+    """checksum: "sha256" to be told that of the upload, "sha256:HEX" to have it refused unless it is this one.
+
+    image_size: bytes of the image, holes included; only and always of a body without them.
+    """
 
     image_format: str
     checksum: str | None = None
+    image_size: int | None = None
 
 
 @endpoints.post("/storage/ceph/volume/{pool}/{volume}/upload", "Write an image into a volume.", Upload, image=True)
 async def upload(request: web.Request, given: Upload) -> web.Response:
     """Everything that can be refused is refused before the first byte of the image is read."""
     checksum = _checksum(given.checksum)
+    _check_sparse(request, given)
     pool, name = await pool_in(request), volume_in(request)
     state, config = state_of(request), request.app[CONFIG]
     await pool.volume(name)
@@ -52,7 +58,7 @@ async def upload(request: web.Request, given: Upload) -> web.Response:
     try:
         async with volumes.reserved(state, pool.name, name, leftovers.holder(task)):
             await volumes.check_idle(state, pool, name)
-            received = await _run(request, tasks.Running(state, task), pool, name, given.image_format, checksum)
+            received = await _run(request, tasks.Running(state, task), pool, name, given, checksum)
     finally:
         under_way.discard(task.id)
     return _answer(pool, name, received, task.id)
@@ -77,17 +83,30 @@ def _checksum(text: str | None) -> str | None:
     raise InvalidInput({"checksum": 'must be "sha256", or "sha256:" and 64 hexadecimal digits'})
 
 
+def _check_sparse(request: web.Request, given: Upload) -> None:
+    problems = {}
+    if _is_sparse(request):
+        if given.image_size is None or given.image_size <= 0:
+            problems["image_size"] = "must be the size of the image with its holes"
+        if given.image_format != "raw":
+            problems["image_format"] = 'must be "raw" where holes are left out'
+    elif given.image_size is not None:
+        problems["image_size"] = f"goes with a body of the type {sparse.CONTENT_TYPE}"
+    if problems:
+        raise InvalidInput(problems)
+
+
 async def _run(
-    request: web.Request, running: tasks.Running, pool: Pool, name: str, image_format: str, checksum: str | None
+    request: web.Request, running: tasks.Running, pool: Pool, name: str, given: Upload, checksum: str | None
 ) -> Received:
     """Receive with a task that tells how it goes; its end is written whatever happens."""
     limits = request.app[CONFIG].upload
     await running.begin()
     try:
-        length = None if _is_multipart(request) else request.content_length
+        chunks, length = _body(request, given.image_size)
         received = await receive(
-            _body(request),
-            declared=image_format,
+            chunks,
+            declared=given.image_format,
             pool=pool,
             volume=name,
             length=length,
@@ -122,8 +141,17 @@ def _is_multipart(request: web.Request) -> bool:
     return request.content_type == "multipart/form-data"
 
 
-def _body(request: web.Request) -> AsyncIterator[bytes]:
-    return _parts(request) if _is_multipart(request) else _plain(request)
+def _is_sparse(request: web.Request) -> bool:
+    return request.content_type == sparse.CONTENT_TYPE
+
+
+def _body(request: web.Request, image_size: int | None) -> tuple[AsyncIterator[bytes | sparse.Hole], int | None]:
+    """And how long the image is, where that is known."""
+    if image_size is not None:
+        return sparse.unframed(_plain(request), image_size), image_size
+    if _is_multipart(request):
+        return _parts(request), None
+    return _plain(request), request.content_length
 
 
 async def _plain(request: web.Request) -> AsyncIterator[bytes]:

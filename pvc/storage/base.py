@@ -127,6 +127,10 @@ class Draft(Protocol):
         """
         ...
 
+    async def skip(self, length: int) -> None:
+        """Append `length` zeroes: as `write` of them, at no cost."""
+        ...
+
     async def flush(self) -> None:
         """Wait until all that was written is where another program can read it through `path`."""
         ...

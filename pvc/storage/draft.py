@@ -100,6 +100,13 @@ class FileDraft:
             if self._filled == BUFFER_BYTES:
                 await self._send()
 
+    async def skip(self, length: int) -> None:
+        end = self._offset + self._filled + length
+        self._target.check(end)
+        if end - self._offset >= BUFFER_BYTES:
+            await self._jump(end - end % BLOCK)
+        self._zero(end - self._offset)
+
     async def flush(self) -> None:
         await self._settle()
         with pool_errors(self._target.pool):
@@ -136,6 +143,18 @@ class FileDraft:
         self._buffer, self._filled = self._writers.take(), 0
         self._under_way.add(future)
         future.add_done_callback(self._written)
+
+    async def _jump(self, offset: int) -> None:
+        """Go on there: a multiple of BLOCK, past the buffer."""
+        if self._filled:
+            self._zero(-(-self._filled // BLOCK) * BLOCK)
+            await self._send()
+        self._offset = offset
+
+    def _zero(self, end: int) -> None:
+        """Fill the buffer up to `end`; it may hold something old there."""
+        self._buffer.view[self._filled : end] = bytes(end - self._filled)
+        self._filled = end
 
     def _written(self, future: asyncio.Future[None]) -> None:
         self._under_way.discard(future)

@@ -73,12 +73,19 @@ class RBDDraft:
         rest = memoryview(data).cast("B")
         self._target.check(self._offset + self._filled + len(rest))
         while rest:
-            part = rest[: OBJECT_BYTES - self._filled]
-            self._parts.append(data if isinstance(data, bytes) and len(part) == len(data) else bytes(part))
-            self._filled += len(part)
+            part = rest[: self._left_of_object]
+            await self._add(data if isinstance(data, bytes) and len(part) == len(data) else bytes(part))
             rest = rest[len(part) :]
-            if self._filled == OBJECT_BYTES:
-                await self._send()
+
+    async def skip(self, length: int) -> None:
+        end = self._offset + self._filled + length
+        self._target.check(end)
+        if length < self._left_of_object:
+            await self._add(_ZEROES[:length])
+            return
+        if self._filled:
+            await self._send()
+        self._offset = end
 
     async def flush(self) -> None:
         await self._sent()
@@ -100,11 +107,22 @@ class RBDDraft:
             await asyncio.gather(self._sending, return_exceptions=True)
         await self._run(self._end)
 
+    @property
+    def _left_of_object(self) -> int:
+        return OBJECT_BYTES - (self._offset + self._filled) % OBJECT_BYTES
+
+    async def _add(self, part: bytes) -> None:
+        """part: not longer than what is left of the object."""
+        self._parts.append(part)
+        self._filled += len(part)
+        if self._left_of_object == OBJECT_BYTES:
+            await self._send()
+
     async def _send(self) -> None:
-        """Start on a whole object; its parts are put together while the next one comes in."""
+        """Start on what there is of an object; its parts are put together while the next ones come in."""
         await self._sent()
         self._sending = asyncio.ensure_future(self._run(partial(self._put_parts, self._parts, self._offset)))
-        self._parts, self._filled, self._offset = [], 0, self._offset + OBJECT_BYTES
+        self._parts, self._filled, self._offset = [], 0, self._offset + self._filled
 
     async def _sent(self) -> None:
         """Raises, each time, what starting on an object met."""
@@ -124,8 +142,9 @@ class RBDDraft:
 
     def _put_parts(self, parts: list[bytes], offset: int) -> None:
         """Blocks."""
-        if offset + sum(map(len, parts)) > self._room:
-            self._room = _rounded(min(self._target.limit, 2 * self._room))
+        end = offset + sum(map(len, parts))
+        if end > self._room:
+            self._room = _rounded(min(self._target.limit, max(end, 2 * self._room)))
             self._hidden.image.resize(self._room)
         if not all(map(_ZEROES.startswith, parts)):  # else they need not be put together either
             self._writing.put(b"".join(parts), offset)

@@ -16,6 +16,9 @@ from pvc.store.following import BellFollowing
 from pvc.store.paths import LOCKS, lock_path
 from pvc.store.zookeeper import Link, Request
 
+# Seconds between two tries while ZooKeeper is up and refuses.
+_PAUSE_S = 0.2
+
 
 class ClusteredSource:
     def __init__(self, hosts: Sequence[str], session_timeout_s: float, access: Access) -> None:
@@ -148,6 +151,7 @@ class _Watch:
         try:
             while not await self._armed(rang):
                 await self._link.up.wait()
+                await asyncio.sleep(_PAUSE_S)
         except BaseException:
             self._bell.ring(rang)  # for whoever waits next
             raise

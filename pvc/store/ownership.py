@@ -31,7 +31,7 @@ async def claim(link: Link, user: str) -> None:
 
 async def _ask(link: Link, user: str, *requests: Request) -> list[Any]:
     """Answers None for what is not there (any more), or is there already."""
-    answers = await link.ask(*requests)
+    answers = await link.attempt(*requests)
     for request, answer in zip(requests, answers, strict=True):
         if isinstance(answer, NotPermitted):
             raise NotPermitted(problem=_refusal(request.path, user)) from answer

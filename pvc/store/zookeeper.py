@@ -139,6 +139,14 @@ class Link:
         return StoreUnavailable(reason=f"the connection to ZooKeeper is broken ({self._hosts})")
 
     async def ask(self, *requests: Request) -> list[Any]:
+        """As `attempt`, of records that are ours: one that is taken away from us is not available."""
+        answers = await self.attempt(*requests)
+        for answer in answers:
+            if isinstance(answer, NotPermitted):
+                raise StoreUnavailable(reason=str(answer)) from answer
+        return answers
+
+    async def attempt(self, *requests: Request) -> list[Any]:
         """Send all without waiting in between; an answer is a value, or the PVCError that refuses it."""
         answers: list[Any] = []
         for start in range(0, len(requests), _BATCH):

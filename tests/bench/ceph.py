@@ -1,11 +1,12 @@
-"""A pool in Ceph: upload of a raw image, half of it a hole, against `rbd import -`; a list of many volumes against
-`rbd ls -l`. One monitor, one manager, one OSD on a sparse file, all of this machine.
+"""A pool in Ceph: upload of a raw image, with and without a hole, against `rbd import -`; a list of many volumes
+against `rbd ls -l`. One monitor, one manager, one OSD on a sparse file, all of this machine.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ import rbd
 
 from tests.bench.ground import Ground, random_image
 from tests.bench.race import Contender, race, report
+from tests.bench.uploads import curl
 from tests.parts.ceph import POOL, Ceph
 from tests.parts.serve import Serve
 
@@ -31,7 +33,8 @@ list_age_s = {list_age_s}
 def measure(on: Ground, size: int, volumes: int) -> None:
     with Ceph() as ceph:
         with _serving(on, ceph) as ground:
-            _upload(ground, ceph, size)
+            _upload(ground, ceph, size, size // 2, "half of it a hole")
+            _upload(ground, ceph, size, size, "no hole in it")
         with _serving(on, ceph) as ground:
             _list(ground, ceph, volumes)
 
@@ -46,18 +49,12 @@ def _serving(on: Ground, ceph: Ceph) -> Iterator[Ground]:
         yield replace(on, folder=folder, serve=serve)
 
 
-def _upload(ground: Ground, ceph: Ceph, size: int) -> None:
-    image = random_image(ground.folder / "half.raw", size // 2)
+def _upload(ground: Ground, ceph: Ceph, size: int, data: int, holes: str) -> None:
+    image = random_image(ground.folder / "image.raw", data)
     os.truncate(image, size)
     _warm(image)
     imported, volume = f"{POOL}/imported", f"{POOL}/upload"
     ground.api.ask("POST", f"/storage/ceph/volume/{volume}", size=str(size))
-    used: list[float] = []
-
-    def upload() -> None:
-        before = _processor_s(ground.serve.pid)
-        ground.api.upload(volume, image, "raw")
-        used.append(_processor_s(ground.serve.pid) - before)
 
     def afresh() -> None:
         """As `rbd import` has it: what the volume held before is not removed in the time of the upload."""
@@ -70,14 +67,15 @@ def _upload(ground: Ground, ceph: Ceph, size: int) -> None:
             lambda: _rbd(ceph, "import", "--no-progress", "-", imported, stdin=image),
             lambda: _rbd(ceph, "rm", "--no-progress", imported),
         ),
-        Contender("pvc, request body (sendfile)", upload, afresh),
+        Contender("pvc, request body (sendfile)", lambda: ground.api.upload(volume, image, "raw"), afresh),
         Contender(
             "pvc storage volume upload", lambda: ground.run(ground.program, *_TYPED, POOL, "upload", image), afresh
         ),
     ]
-    race(contenders, ground.rounds)
-    report(f"Upload of {size >> 20} MiB, half of it a hole, into RBD", contenders, size)
-    print(f"  pvc serve used {sorted(used)[len(used) // 2] / (size / 2**30):.2f} s of processor time a GiB")
+    if shutil.which("curl"):
+        contenders.append(Contender("pvc, curl -T", lambda: curl(ground, volume, image), afresh))
+    race(contenders, ground.rounds, lambda: _processors_s(ground.serve.pid, ceph.osd.pid))
+    report(f"Upload of {size >> 20} MiB, {holes}, into RBD; processors of client, server and OSD", contenders, size)
     ground.api.ask("DELETE", f"/storage/ceph/volume/{volume}")
     image.unlink()
 
@@ -109,6 +107,11 @@ def _rbd(ceph: Ceph, *words: str, stdin: Path | None = None) -> None:
     line = ["rbd", "-c", str(ceph.conf), "--user", "everywhere", "--keyring", str(ceph.folder / "keyring"), *words]
     with open(stdin or os.devnull, "rb") as source:
         subprocess.run(line, stdin=source, check=True, capture_output=True)
+
+
+def _processors_s(*daemons: int) -> float:
+    """Theirs, and that of all clients so far."""
+    return sum(map(_processor_s, daemons)) + sum(os.times()[:4])
 
 
 def _processor_s(pid: int) -> float:

@@ -16,20 +16,22 @@ class Contender:
     run: Callable[[], object]
     undo: Callable[[], object] = lambda: None
     seconds: list[float] = field(default_factory=list)
+    processor_s: list[float] = field(default_factory=list)
 
     @property
     def median_s(self) -> float:
         return statistics.median(self.seconds)
 
 
-def race(contenders: Sequence[Contender], rounds: int) -> None:
-    """Fill `seconds`; who begins changes from round to round."""
+def race(contenders: Sequence[Contender], rounds: int, meter: Callable[[], float] = lambda: 0.0) -> None:
+    """Fill `seconds`; who begins changes from round to round. meter: seconds that processors have worked so far."""
     for number in range(rounds):
         first = number % len(contenders)
         for contender in (*contenders[first:], *contenders[:first]):
-            began = time.perf_counter()
+            began, worked = time.perf_counter(), meter()
             contender.run()
             contender.seconds.append(time.perf_counter() - began)
+            contender.processor_s.append(meter() - worked)
             contender.undo()
 
 
@@ -43,3 +45,5 @@ def report(title: str, contenders: Sequence[Contender], size: int = 0) -> None:
         ratio = took_s / contenders[0].median_s
         spread = f"{min(contender.seconds) * 1000:.0f} to {max(contender.seconds) * 1000:.0f}"
         print(f"  {contender.name:{width}}  {took_s * 1000:9.1f} ms{speed}  {ratio:6.2f} x  ({spread} ms)", flush=True)
+        if any(contender.processor_s):
+            print(f"  {'':{width}}  {statistics.median(contender.processor_s):9.2f} s of processors", flush=True)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from os import SEEK_CUR
 from typing import BinaryIO
 
+from pvc.cli import sparse
 from pvc.cli.body import open_image
 from pvc.cli.client import Client
 from pvc.cli.failure import Failure
@@ -39,13 +40,17 @@ def run(args: Namespace, api: Client, out: Output) -> None:
     progress = Progress()
     try:
         with source:
+            image_format = args.format or _format(source)
+            runs = sparse.data_runs(source, size) if size and image_format == "raw" else None
             answer = api.upload(
                 ("storage", "ceph", "volume", args.pool, args.volume, "upload"),
                 source,
                 size,
+                runs=runs,
                 sent=lambda done: progress.show("receiving", done, size or 0),
                 meanwhile=lambda answered: _watch(answered, f"volume/{args.pool}/{args.volume}", api, progress),
-                image_format=args.format or _format(source),
+                image_format=image_format,
+                image_size=None if runs is None else size,
                 checksum=args.checksum,
             )
     except BaseException:

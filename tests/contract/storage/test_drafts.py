@@ -66,6 +66,46 @@ async def test_zeroes_are_not_stored(disk: AnyPool, harness: Harness) -> None:
     assert harness.content("disk0")[5 * MIB : 6 * MIB] == b"x" * MIB
 
 
+@pytest.mark.parametrize("first", [0, 1, 4096, 3 * MIB, 4 * MIB])
+@pytest.mark.parametrize("length", [0, 1, 50, 4096, MIB, 4 * MIB - 1, 4 * MIB, 9 * MIB + 7])
+async def test_what_is_skipped_is_zeroes(disk: AnyPool, harness: Harness, first: int, length: int) -> None:
+    async with disk.draft("disk0") as draft:
+        await draft.write(b"a" * first)
+        await draft.skip(length)
+        await draft.write(b"b" * 5000)
+        await draft.commit()
+    assert harness.content("disk0") == (b"a" * first + bytes(length) + b"b" * 5000).ljust(SIZE, b"\0")
+
+
+async def test_skipped_space_does_not_show_what_was_in_the_buffer_before(disk: AnyPool, harness: Harness) -> None:
+    async with disk.draft("disk0") as draft:
+        await draft.write(b"x" * SIZE)
+    async with disk.draft("disk0") as draft:
+        for _ in range(SIZE // MIB):
+            await draft.write(b"y" * 1000)
+            await draft.skip(MIB - 1000)
+        await draft.commit()
+    assert harness.content("disk0") == (b"y" * 1000).ljust(MIB, b"\0") * (SIZE // MIB)
+
+
+async def test_to_skip_past_the_end_is_refused(disk: AnyPool, unchanged: Unchanged) -> None:
+    async with unchanged():
+        with pytest.raises(ImageTooLarge):
+            async with disk.draft("disk0") as draft:
+                await draft.skip(SIZE)
+                await draft.skip(1)
+
+
+async def test_skipped_scratch_space_is_zeroes(disk: AnyPool, harness: Harness) -> None:
+    async with disk.scratch(1 << 40) as scratch:
+        await scratch.write(b"a")
+        await scratch.skip(200 * MIB)
+        await scratch.write(b"b")
+        await scratch.flush()
+        seen = await asyncio.to_thread(harness.read, scratch.path)
+    assert seen.rstrip(b"\0") == b"a" + bytes(200 * MIB) + b"b"
+
+
 async def test_the_caller_may_use_its_buffer_again(disk: AnyPool, harness: Harness) -> None:
     buffer = bytearray(b"a" * MIB)
     async with disk.draft("disk0") as draft:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.parts.sparse import framed
 from tests.unit.cli.answers import DONE, TASK, TASK_ID
 from tests.unit.cli.calling import PVC
 from tests.unit.cli.fake_api import Answer, FakeAPI
@@ -52,6 +53,53 @@ def test_stdin_from_a_file_begins_where_it_stands(pvc: PVC, api: FakeAPI, image:
     assert api.request.body == image.read_bytes()[1 << 20 :]
 
 
+MIB = 1 << 20
+
+
+@pytest.fixture
+def sparse(tmp_path: Path) -> Path:
+    """6 MiB: a hole, a byte less than a MiB of data, a hole."""
+    file = tmp_path / "sparse.raw"
+    with file.open("wb") as writing:
+        writing.truncate(6 * MIB)
+        writing.seek(2 * MIB)
+        writing.write(b"x" * (MIB - 1))
+    return file
+
+
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+def test_the_holes_of_a_file_are_not_sent(pvc: PVC, api: FakeAPI, tcp_api: FakeAPI, sparse: Path, kind: str) -> None:
+    asked, where = (api, []) if kind == "unix" else (tcp_api, ["-c", tcp_api.url])
+    result = pvc(*LINE, *where, str(sparse))
+    assert (result.returncode, result.stdout) == (0, "Done.\n")
+    assert asked.request.query == {"image_format": ["raw"], "image_size": [str(6 * MIB)]}
+    assert asked.request.headers["content-type"] == "application/vnd.pvc.sparse"
+    assert asked.request.body == framed(6 * MIB, [(2 * MIB, (b"x" * (MIB - 1)).ljust(MIB, b"\0"))])
+    assert result.stderr.startswith("receiving: 6M\nreceiving: 6M in ")
+
+
+def test_holes_are_left_out_from_where_stdin_stands(pvc: PVC, api: FakeAPI, sparse: Path) -> None:
+    with sparse.open("rb") as source:
+        os.lseek(source.fileno(), 2 * MIB + MIB // 2, os.SEEK_SET)
+        result = pvc(*LINE, "-", stdin=source)
+    assert result.returncode == 0
+    assert api.request.query["image_size"] == [str(7 * MIB // 2)]
+    assert api.request.body == framed(7 * MIB // 2, [(0, (b"x" * (MIB // 2 - 1)).ljust(MIB // 2, b"\0"))])
+
+
+def test_a_file_that_is_one_hole_is_sent_as_that(pvc: PVC, api: FakeAPI, tmp_path: Path) -> None:
+    with (tmp_path / "hole").open("wb") as file:
+        file.truncate(1 << 40)
+    assert pvc(*LINE, str(tmp_path / "hole")).returncode == 0
+    assert api.request.body == framed(1 << 40, [])
+
+
+def test_a_format_of_its_own_is_sent_as_it_is(pvc: PVC, api: FakeAPI, sparse: Path) -> None:
+    assert pvc(*LINE, str(sparse), "-f", "qcow2").returncode == 0
+    assert api.request.headers["content-type"] == "application/octet-stream"
+    assert api.request.body == sparse.read_bytes()
+
+
 def test_an_empty_file_is_the_servers_to_judge(pvc: PVC, api: FakeAPI, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     api.tell(WHAT, Answer({"message": "The image is empty.", "code": "invalid_image"}, 400))
@@ -65,7 +113,7 @@ def test_a_refusal_before_the_end_is_read_and_told(pvc: PVC, api: FakeAPI, tmp_p
     huge = tmp_path / "huge"
     with huge.open("wb") as file:
         file.truncate(1 << 40)
-    result = pvc(*LINE, str(huge))
+    result = pvc(*LINE, str(huge), "-f", "qcow2")
     assert result.returncode == 4
     assert result.stderr.splitlines()[-1] == 'Volume "local/web1" is in use by VM "web1".'
 
@@ -83,7 +131,7 @@ def test_a_server_that_goes_away_is_told(pvc: PVC, api: FakeAPI, tmp_path: Path)
     huge = tmp_path / "huge"
     with huge.open("wb") as file:
         file.truncate(1 << 40)
-    result = pvc(*LINE, str(huge))
+    result = pvc(*LINE, str(huge), "-f", "qcow2")
     assert result.returncode == 5
     assert " broke; what was asked may still have happened: " in result.stderr
 

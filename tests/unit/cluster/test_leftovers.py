@@ -70,7 +70,7 @@ async def test_a_task_that_begins_later_and_is_abandoned_is_ended_too(house: Hou
 
 
 async def test_whoever_holds_a_volume_is_cut_off_when_the_session_is_lost(house: House) -> None:
-    with pytest.raises(SessionLost, match="lock of the volume"):
+    with pytest.raises(SessionLost, match="with it the lock"):
         async with volumes.reserved(house.state, "local", "web1", "an upload"):
             await house.state.store.aclose()
             await asyncio.Event().wait()

@@ -29,6 +29,12 @@ async def outcomes(*work: Awaitable[Any]) -> tuple[list[Any], list[PVCError]]:
     return [one for one in found if not isinstance(one, BaseException)], refused
 
 
+async def test_a_network_that_two_remove_at_once_is_told_by_its_number(house: House) -> None:
+    await networks.add(house.state, Network(vni=100, description="lan", bridge="vmbr100"))
+    _done, refused = await outcomes(networks.remove(house.state, 100), networks.remove(house.other, 100))
+    assert [str(one) for one in refused] == ['Network "100" was changed by another request meanwhile.']
+
+
 async def test_of_two_writers_with_one_version_exactly_one_wins(house: House) -> None:
     vm = await house.define()
     mine, yours = await house.state.vm(vm.uuid), await house.other.vm(vm.uuid)

@@ -9,13 +9,16 @@ import inspect
 import json
 
 import pytest
+from yarl import URL
 
 from pvc.cluster import tokens
 from pvc.cluster.tokens import digest
-from pvc.errors import StoreUnavailable
+from pvc.errors import NotFound, StoreUnavailable
 from pvc.model.records import Role
+from pvc.server import auth
 from pvc.server.auth import BOOK, TokenBook
-from pvc.store.base import Put
+from pvc.server.revision import HEADER
+from pvc.store.base import Put, Store
 from pvc.store.paths import TOKENS as TOKEN_FOLDER
 from tests.unit.server.site import BASE, TOKEN, TOKENS, Site
 
@@ -166,6 +169,59 @@ async def test_a_token_that_another_server_revokes_is_refused(bare: Site) -> Non
         while await status_with(bare, {"X-Api-Key": TOKENS[Role.READ]}) != 401:
             pass
     assert await status_with(bare, {"X-Api-Key": TOKENS[Role.ADMIN]}) == 200
+
+
+class Hesitant:
+    """A store that says for one moment that there is no such list."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.refusals = 1
+
+    async def children(self, path: str) -> list[str]:
+        if self.refusals:
+            self.refusals -= 1
+            raise NotFound(kind="record", name=path)
+        return await self._store.children(path)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+
+async def test_tokens_are_followed_on_after_any_refusal(bare: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "_RETRY_S", 0.0)
+    book = TokenBook()
+    following = asyncio.create_task(book.follow(Hesitant(bare.state.store)))  # type: ignore[arg-type]
+    async with asyncio.timeout(10):
+        while "read" not in known(book):
+            await asyncio.sleep(0)
+        await tokens.remove(bare.state, "read")
+        while "read" in known(book):
+            await asyncio.sleep(0)
+    following.cancel()
+
+
+def known(book: TokenBook) -> set[str]:
+    try:
+        return {token.name for token in book.tokens}
+    except StoreUnavailable:
+        return set()
+
+
+async def test_a_path_in_the_log_is_one_line(bare: Site, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "pvc"):
+        url = f"http://127.0.0.1:{bare.port}{BASE}/vm/a%0A2030-01-01%20INFO%20pvc.access:%20root"
+        async with bare.network.get(URL(url, encoded=True)) as answer:
+            assert answer.status == 401
+    assert caplog.messages
+    assert not [line for line in caplog.messages if "\n" in line]
+
+
+async def test_a_stranger_makes_no_work_for_the_store(bare: Site) -> None:
+    url, headers = f"http://127.0.0.1:{bare.port}/healthz", {HEADER: "9" * 18}
+    async with bare.network.get(url, headers=headers) as answer:
+        assert answer.status == 200
+        assert HEADER not in answer.headers
 
 
 async def test_a_damaged_token_is_listed_and_refused(bare: Site) -> None:

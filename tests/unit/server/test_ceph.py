@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pvc.cluster import volumes
 from pvc.storage.administration import Layout
 from pvc.units import MIB
 from tests.parts import documents
@@ -49,6 +50,15 @@ async def test_copies_that_make_no_sense_are_refused(bare: Site, text: str) -> N
 async def test_a_name_that_a_pool_has_is_taken(furnished: Site, name: str) -> None:
     answer = await furnished.ask("POST", f"{STORAGE}/pool/{name}", {"pgs": 8, "replcfg": "copies=3,mincopies=2"})
     assert (answer.status, answer.code) == (409, "already_exists")
+
+
+async def test_two_requests_never_make_one_pool_at_once(bare: Site) -> None:
+    """Ceph takes the second for a repetition, and taking it back would remove the first one's pool."""
+    async with volumes.pool_reserved(bare.state, "fast", "another request to make it"):
+        answer = await bare.ask("POST", f"{STORAGE}/pool/fast", {"pgs": 8, "replcfg": "copies=3,mincopies=2"})
+    assert (answer.status, answer.code) == (409, "busy")
+    assert answer.message == 'Pool "fast" is busy with another request to make it.'
+    assert bare.ceph.acts == []
 
 
 async def test_a_removed_pool_is_gone_and_what_was_in_it_is_said(furnished: Site) -> None:

@@ -301,7 +301,7 @@ async def test_a_record_that_cannot_be_read_is_shown_in_its_place(site: Site) ->
     assert answer.status == 404, "a damaged name index is the only way to it by name"
 
 
-@pytest.mark.parametrize("limit", ["(", "a{99999999999}", "(" * 500 + ")" * 500, "*", "[", "(?P<a", "a" + "(" * 9000])
+@pytest.mark.parametrize("limit", ["(", "a{1000}{1000}", "(" * 500 + ")" * 500, "*", "[", "(?P<a", "a" + "(" * 9000])
 async def test_a_filter_that_is_no_regular_expression_is_refused(site: Site, limit: str) -> None:
     for path in ("/vm", "/node", "/network", "/storage/ceph/volume", "/storage/ceph/pool", "/storage/ceph/snapshot"):
         answer = await site.ask("GET", path, json={"limit": limit})

@@ -10,8 +10,12 @@ from msgspec.structs import replace
 
 from pvc.agent import peer
 from pvc.cluster import tasks
+from pvc.cluster.state import State
+from pvc.errors import NotPermitted
 from pvc.model.records import Task
-from pvc.server.session import SESSION
+from pvc.server.session import SESSION, Session
+from pvc.store.base import Source, Store
+from pvc.store.embedded import EmbeddedSource
 from tests.parts import documents
 from tests.unit.server.site import NODE, Site, door
 
@@ -26,6 +30,45 @@ async def test_a_lost_session_is_opened_again_and_meanwhile_it_is_said(bare: Sit
             answer = await bare.ask("GET", "/vm")
             statuses.add(answer.status)
     assert statuses <= {200, 503}
+
+
+class Guarded:
+    """A source whose sessions are refused as often as is said."""
+
+    def __init__(self, source: Source, refusals: int) -> None:
+        self._source = source
+        self.refusals = refusals
+
+    async def session(self) -> Store:
+        if self.refusals:
+            self.refusals -= 1
+            raise NotPermitted(problem="Somebody else has it")
+        return await self._source.session()
+
+    async def aclose(self) -> None:
+        await self._source.aclose()
+
+
+async def test_a_store_that_is_refused_from_the_start_ends_the_start(tmp_path: Path) -> None:
+    source = Guarded(await EmbeddedSource.open(str(tmp_path / "pvc.db")), refusals=1)
+    with pytest.raises(NotPermitted):
+        await Session(source).keep(lambda _state: None)
+    await source.aclose()
+
+
+async def test_a_store_that_is_refused_later_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pvc.server.session._RETRY_S", 0.0)
+    source = Guarded(await EmbeddedSource.open(str(tmp_path / "pvc.db")), refusals=0)
+    opened: asyncio.Queue[State] = asyncio.Queue()
+    session = Session(source)
+    keeping = asyncio.create_task(session.keep(opened.put_nowait))
+    first = await opened.get()
+    source.refusals = 2
+    await first.store.aclose()
+    assert await opened.get() is session.state
+    keeping.cancel()
+    await asyncio.wait([keeping])
+    await source.aclose()
 
 
 async def a_task(site: Site) -> Task:

@@ -16,6 +16,7 @@ from pvc.model.records import TaskStatus
 from pvc.server import uploads
 from pvc.units import MIB
 from tests.parts import documents
+from tests.parts.sparse import framed
 from tests.unit.server.site import BASE, Answer, Site, lively
 
 SIZE = 4 * MIB
@@ -46,7 +47,7 @@ def qcow2(
 async def upload(
     site: Site, body: bytes, kind: str = "application/octet-stream", image_format: str = "raw", **more: str
 ) -> Answer:
-    headers, params = {"Content-Type": kind}, {"image_format": image_format, **more}
+    headers, params = {"Content-Type": kind}, {"image_format": image_format} | more
     return await site.ask("POST", PATH, params, data=io.BytesIO(body), headers=headers)
 
 
@@ -340,3 +341,57 @@ async def test_an_image_that_is_refused_by_its_head_is_refused_before_its_end_is
     assert (status, told["code"]) == (400, "invalid_image")
     await assert_nothing_came_of_it(site, TaskStatus.FAILED)
     client.writer.close()
+
+
+SPARSE = "application/vnd.pvc.sparse"
+HALF = NEW[: SIZE // 2]
+
+
+async def test_a_body_without_holes_becomes_the_volume_with_zeroes_in_them(site: Site) -> None:
+    image = bytes(SIZE // 4) + HALF + bytes(SIZE // 4)
+    answer = await upload(site, framed(SIZE, [(SIZE // 4, HALF)]), SPARSE, image_size=str(SIZE), checksum=hashed(image))
+    assert (answer.status, answer.body["bytes"], answer.body["virtual_size"]) == (200, SIZE, SIZE)
+    assert site.content("disk0") == image
+    [task] = await site.tasks()
+    assert (task.done, task.total) == (SIZE, SIZE)
+
+
+@pytest.mark.parametrize("sent", [0, 10, 16, 5000, SIZE // 2 + 15])
+async def test_a_body_without_holes_that_breaks_off_changes_nothing(site: Site, sent: int) -> None:
+    answer = await upload(site, framed(SIZE, [(0, HALF)])[:sent], SPARSE, image_size=str(SIZE))
+    assert (answer.status, answer.code) == (400, "invalid_image")
+    assert "ended before its last frame" in answer.message
+    await assert_nothing_came_of_it(site, TaskStatus.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "words"),
+    [
+        (SPARSE, {}, '"image_size" must be the size of the image with its holes'),
+        (SPARSE, {"image_size": "0"}, '"image_size" must be the size'),
+        (SPARSE, {"image_size": "-1"}, '"image_size" must be the size'),
+        (SPARSE, {"image_size": "4M"}, '"image_size" must be a whole number'),
+        (SPARSE, {"image_size": "4096", "image_format": "qcow2"}, '"image_format" must be "raw"'),
+        ("application/octet-stream", {"image_size": "4096"}, f'"image_size" goes with a body of the type {SPARSE}'),
+    ],
+)
+async def test_the_size_of_an_image_goes_with_a_raw_body_without_holes(
+    site: Site, kind: str, more: dict[str, str], words: str
+) -> None:
+    answer = await upload(site, framed(4096, []), kind, **more)
+    assert (answer.status, answer.code) == (400, "invalid_input")
+    assert words in answer.message
+    await assert_nothing_came_of_it(site)
+
+
+@pytest.mark.parametrize(
+    ("size", "status", "code"), [(SIZE + 1, 400, "image_too_large"), (64 * MIB + 1, 413, "too_large")]
+)
+async def test_an_image_whose_holes_do_not_fit_is_refused(site: Site, size: int, status: int, code: str) -> None:
+    answer = await upload(site, framed(size, []), SPARSE, image_size=str(size))
+    assert (answer.status, answer.code) == (status, code)
+    await assert_nothing_came_of_it(site, TaskStatus.FAILED)
+
+
+def hashed(image: bytes) -> str:
+    return f"sha256:{hashlib.sha256(image).hexdigest()}"

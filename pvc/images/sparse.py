@@ -1,0 +1,88 @@
+"""A raw image without its holes, as it is sent: frames of data, each with its place (docs/design/016)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import AsyncIterator
+
+from pvc.errors import InvalidImage
+
+CONTENT_TYPE = "application/vnd.pvc.sparse"
+
+_HEADER = struct.Struct(">QQ")  # where the frame's data belongs, and how many bytes they are: 0 in the last frame
+_GRAIN = 4096
+
+
+class Hole:
+    """Its `len` is that of the zeroes that it stands for."""
+
+    __slots__ = ("_length",)
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+
+async def unframed(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes | Hole]:
+    """Yield an image of `size` bytes, in order and without a gap. Raises InvalidImage."""
+    body, at = _Body(chunks), 0
+    while True:
+        start, length = _HEADER.unpack(await body.exactly(_HEADER.size))
+        _check(start, length, at, size)
+        if start > at:
+            yield Hole(start - at)
+        if length == 0:
+            break
+        at = start + length
+        while length:
+            data = await body.up_to(length)
+            length -= len(data)
+            yield data
+    if not await body.ended():
+        raise InvalidImage(problem="the upload goes on after its last frame")
+
+
+def _check(start: int, length: int, at: int, size: int) -> None:
+    """at: where the frame before ended."""
+    end = start + length
+    if start < at:
+        raise InvalidImage(problem=f"a frame begins at {start}, before the end of the one before it at {at}")
+    if end > size:
+        raise InvalidImage(problem=f"a frame ends at {end}, past the end of the image at {size}")
+    if length == 0 and end != size:
+        raise InvalidImage(problem=f"the last frame is at {end}, the image ends at {size}")
+    if length and (start % _GRAIN or (end % _GRAIN and end != size)):
+        raise InvalidImage(problem=f"a frame from {start} to {end} is not on boundaries of {_GRAIN} bytes")
+
+
+class _Body:
+    """Cuts chunks where frames begin and end."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks, self._rest = chunks, b""
+
+    async def up_to(self, length: int) -> bytes:
+        """At least a byte, at most `length`."""
+        data = self._rest or await self._next()
+        if not data:
+            raise InvalidImage(problem="the upload ended before its last frame")
+        self._rest = data[length:]
+        return data[:length]  # of a whole chunk this is no copy
+
+    async def exactly(self, length: int) -> bytes:
+        data = await self.up_to(length)
+        while len(data) < length:
+            data += await self.up_to(length - len(data))
+        return data
+
+    async def ended(self) -> bool:
+        return not (self._rest or await self._next())
+
+    async def _next(self) -> bytes:
+        """Empty at the end."""
+        async for chunk in self._chunks:
+            if chunk:
+                return chunk
+        return b""
