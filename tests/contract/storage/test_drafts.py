@@ -97,7 +97,7 @@ async def test_to_skip_past_the_end_is_refused(disk: AnyPool, unchanged: Unchang
 
 
 async def test_skipped_scratch_space_is_zeroes(disk: AnyPool, harness: Harness) -> None:
-    async with disk.scratch(1 << 40) as scratch:
+    async with disk.scratch("disk0", 1 << 40) as scratch:
         await scratch.write(b"a")
         await scratch.skip(200 * MIB)
         await scratch.write(b"b")
