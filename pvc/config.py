@@ -120,6 +120,10 @@ class Hypervisor:
     hotplug_slots: int = 8
     # Folder of the guests' console logs, one file each.
     console_path: str = "/var/log/pvc/consoles"
+    # Where other nodes' libvirt reaches this one's to move guests here, as "qemu+tls://10.0.0.1/system". Empty: no
+    # guest comes here live. "qemu+tcp://..." sends passwords and guests' memory in the clear, and libvirt lets in
+    # whoever reaches the port: for a network of the nodes alone.
+    migration_uri: str = ""
     # Let a VM's XML name host files, host block devices and host PCI or USB devices: whoever may define VMs is then
     # as good as root on the nodes.
     allow_host_devices: bool = False
@@ -132,6 +136,8 @@ class Hypervisor:
             yield 'hypervisor.domain_type must be "auto", "kvm" or "qemu".'
         if not 0 <= self.hotplug_slots <= 24:
             yield "hypervisor.hotplug_slots must be 0 to 24."
+        if self.migration_uri and not self.migration_uri.startswith("qemu"):
+            yield 'hypervisor.migration_uri must be empty or begin with "qemu".'
         for kind in self.more_devices:
             if kind not in _MORE_DEVICES:
                 yield f'hypervisor.more_devices has "{kind}", which is none of {", ".join(_MORE_DEVICES)}.'
@@ -186,6 +192,35 @@ class Agent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """Of guests that leave this node."""
+
+    # Longest time (ms) that a guest may stand still at the end of a live migration. A quarter of it is allowed at
+    # first, more only when the copy does not come to its end.
+    max_downtime_ms: int = 500
+    # Most that one migration sends, MiB a second; 0: as much as the network gives.
+    bandwidth_mib: int = 0
+    # Slow a guest down that changes its memory faster than it can be copied.
+    auto_converge: bool = True
+    # Let a guest that still outruns the copy go on at the target before its memory is all there: it then waits for what
+    # is missing, and is lost if either node fails meanwhile.
+    post_copy: bool = False
+    # Encrypt guests' memory on its way, with the certificates that the nodes' QEMU has.
+    tls: bool = False
+    # Seconds without progress before more downtime is allowed.
+    stall_s: float = 10.0
+    # Seconds without progress, with all downtime allowed, before a live migration is given up.
+    patience_s: float = 120.0
+
+    def problems(self) -> Iterator[str]:
+        for name in ("max_downtime_ms", "stall_s", "patience_s"):
+            if getattr(self, name) <= 0:
+                yield f"migration.{name} must be more than 0."
+        if self.bandwidth_mib < 0:
+            yield "migration.bandwidth_mib must not be negative."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
     # Uploads at the same time; one more is refused.
     most_at_once: int = 4
@@ -231,6 +266,7 @@ class Config:
     agent: Agent = field(default_factory=Agent)
     placement: Placement = field(default_factory=Placement)
     upload: Upload = field(default_factory=Upload)
+    migration: Migration = field(default_factory=Migration)
 
     @property
     def standalone(self) -> bool:

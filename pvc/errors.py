@@ -17,6 +17,7 @@ PVCError
     TooLarge             a value or a body over a stated limit
     PoolFull             the pool has no space left
     Timeout              a deadline passed; what was asked may still come true
+    Cancelled            somebody asked for the end of what was under way
     Unavailable          a part that pvc stands on does not answer
         StoreUnavailable
             SessionLost  the store session is gone with its locks and ephemerals: open a new one
@@ -157,6 +158,15 @@ class Timeout(PVCError):
     def __init__(self, *, what: str, timeout_s: float, outlook: str = "") -> None:
         """outlook: what comes of it now, as " and is still being tried"."""
         super().__init__(what=what, timeout_s=timeout_s, outlook=outlook)
+
+
+class Cancelled(PVCError):
+    code = "cancelled"
+    message = "{what} was cancelled{outlook}."
+
+    def __init__(self, *, what: str, outlook: str = "") -> None:
+        """outlook: what comes of it, as "; it stays"."""
+        super().__init__(what=what, outlook=outlook)
 
 
 class Unavailable(PVCError):

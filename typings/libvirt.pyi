@@ -11,6 +11,7 @@ VIR_DOMAIN_BLOCK_RESIZE_BYTES: int
 VIR_DOMAIN_CRASHED: int
 VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED: int
 VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED: int
+VIR_DOMAIN_EVENT_ID_JOB_COMPLETED: int
 VIR_DOMAIN_EVENT_ID_LIFECYCLE: int
 VIR_DOMAIN_EVENT_STOPPED: int
 VIR_DOMAIN_EVENT_STOPPED_CRASHED: int
@@ -18,6 +19,11 @@ VIR_DOMAIN_EVENT_STOPPED_DESTROYED: int
 VIR_DOMAIN_EVENT_STOPPED_FAILED: int
 VIR_DOMAIN_EVENT_STOPPED_MIGRATED: int
 VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: int
+VIR_DOMAIN_JOB_BOUNDED: int
+VIR_DOMAIN_JOB_NONE: int
+VIR_DOMAIN_JOB_STATS_COMPLETED: int
+VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED: int
+VIR_DOMAIN_JOB_UNBOUNDED: int
 VIR_DOMAIN_METADATA_ELEMENT: int
 VIR_DOMAIN_NOSTATE: int
 VIR_DOMAIN_PAUSED: int
@@ -30,14 +36,26 @@ VIR_DOMAIN_STATS_BLOCK: int
 VIR_DOMAIN_STATS_CPU_TOTAL: int
 VIR_DOMAIN_STATS_INTERFACE: int
 VIR_DOMAIN_STATS_STATE: int
+VIR_DOMAIN_XML_MIGRATABLE: int
+VIR_DOMAIN_XML_SECURE: int
 VIR_ERR_AUTH_FAILED: int
 VIR_ERR_AUTH_UNAVAILABLE: int
 VIR_ERR_INVALID_CONN: int
 VIR_ERR_NO_CONNECT: int
 VIR_ERR_NO_DOMAIN: int
 VIR_ERR_NO_DOMAIN_METADATA: int
+VIR_ERR_OPERATION_INVALID: int
+VIR_ERR_OPERATION_UNSUPPORTED: int
 VIR_ERR_RPC: int
 VIR_FROM_RPC: int
+VIR_MIGRATE_ABORT_ON_ERROR: int
+VIR_MIGRATE_AUTO_CONVERGE: int
+VIR_MIGRATE_LIVE: int
+VIR_MIGRATE_PARAM_BANDWIDTH: str
+VIR_MIGRATE_PARAM_DEST_XML: str
+VIR_MIGRATE_PEER2PEER: int
+VIR_MIGRATE_POSTCOPY: int
+VIR_MIGRATE_TLS: int
 VIR_NODE_MEMORY_STATS_ALL_CELLS: int
 
 class libvirtError(Exception):
@@ -49,12 +67,18 @@ class virDomain:
     def ID(self) -> int: ...
     def UUIDString(self) -> str: ...
     def XMLDesc(self, flags: int = 0) -> str: ...
+    def abortJob(self) -> int: ...
     def attachDeviceFlags(self, xml: str, flags: int = 0) -> int: ...
     def blockResize(self, disk: str, size: int, flags: int = 0) -> int: ...
     def destroy(self) -> int: ...
     def detachDeviceFlags(self, xml: str, flags: int = 0) -> int: ...
+    def jobStats(self, flags: int = 0) -> dict[str, Any]: ...
     def metadata(self, type: int, uri: str, flags: int = 0) -> str: ...
+    def migrateSetMaxDowntime(self, downtime: int, flags: int = 0) -> int: ...
+    def migrateStartPostCopy(self, flags: int = 0) -> int: ...
+    def migrateToURI3(self, dconnuri: str, params: dict[str, Any], flags: int = 0) -> int: ...
     def name(self) -> str: ...
+    def resume(self) -> int: ...
     def shutdown(self) -> int: ...
 
 class virSecret:

@@ -14,8 +14,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from pvc.agent import steps
+from pvc.agent import receiving, steps
 from pvc.agent.gather import Gatherer, by_mac, fitted
+from pvc.agent.leaving import Leaving
 from pvc.agent.look import Memory
 from pvc.agent.settings import Settings
 from pvc.agent.shutdowns import Shutdowns
@@ -31,6 +32,7 @@ from pvc.errors import (
 )
 from pvc.hypervisor import domxml
 from pvc.hypervisor.base import Event, Facts, Hypervisor, Seen
+from pvc.model.migration import Receive
 from pvc.model.observing import Live
 from pvc.model.records import VM, DaemonState, NodeStatus, Power, Use
 from pvc.model.states import Situation, Step, plan
@@ -165,13 +167,36 @@ class Reconciler:
                     plan(held.record, self._memory.of(held.record.uuid), situation, self._settings.node),
                     situation,
                 )
+        others = [held for held in records if isinstance(held, Held) and held.record.node != self._settings.node]
+        coming = [held for held in others if self._comes_here(held.record)]
+        for held in others:
+            await self._see_to_other(held, seen.get(held.record.uuid))
         uuids = {held.record.uuid for held in mine}
         self._memory.forget_but(uuids)
         self._shutdowns.forget_but(uuids)
         self._lives = {key: live for key, live in self._lives.items() if key[0] in uuids}
-        known = uuids | {item.key for item in records if not isinstance(item, Held)}
+        known = uuids | {held.record.uuid for held in coming}
+        known |= {item.key for item in records if not isinstance(item, Held)}
         strays = sorted(one.name for uuid, one in seen.items() if uuid not in known)
         await self._publish(self._status(facts, tuple(strays)))
+
+    def _comes_here(self, vm: VM) -> bool:
+        return vm.moving is not None and vm.moving.target == self._settings.node
+
+    async def _see_to_other(self, held: Held[VM], seen: Seen | None) -> None:
+        """A VM of another node: it is on its way to this one, or left something here, or does not concern us."""
+        vm, hands = held.record, self._hands()
+        if self._comes_here(vm):
+            await self._receive(hands, held, seen)
+        elif seen is not None and vm.uuid not in self._steps:
+            now = Situation(power=seen.power, run=seen.run)
+            if plan(vm, await self._state.observed(vm), now, self._settings.node) is Step.CLEAR:
+                self._launch(vm, Step.CLEAR, receiving.clear(hands, vm.uuid))
+
+    async def _receive(self, hands: Hands, held: Held[VM], seen: Seen | None) -> None:
+        act, task = await receiving.due(hands, held, seen)
+        if task is not None and act is not Receive.WAIT and held.record.uuid not in self._steps:
+            self._launch(held.record, Step.RECEIVE, receiving.receive(hands, held.record, task, act, seen))
 
     async def _fresh_facts(self) -> Facts:
         """Facts, and what guests use, are of the last regular look: a counter that moved is no reason to write."""
@@ -240,7 +265,10 @@ class Reconciler:
 
     async def _run_task(self, hands: Hands, held: Held[VM], power: Power) -> None:
         try:
-            await steps.run_task(hands, held, power)
+            if held.record.moving is not None:
+                await Leaving(hands, self._shutdowns, self._clock, held.record).run()
+            else:
+                await steps.run_task(hands, held, power)
         finally:
             self._forget_live(held.record.uuid)
 

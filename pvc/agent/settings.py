@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from pvc.config import Config
+from pvc.hypervisor.base import Tuning
 from pvc.units import MIB
 
 
@@ -28,6 +29,16 @@ class Settings:
     event_grace_s: float = 2.0
     # How long a look waits for what guests use.
     use_patience_s: float = 2.0
+    # Where another node's libvirt reaches this one's; "" takes no live migrations.
+    migration_uri: str = ""
+    tuning: Tuning = field(default_factory=Tuning)
+    # How long a live copy may make no progress before more downtime is allowed, and then before it is given up.
+    stall_s: float = 10.0
+    patience_s: float = 120.0
+    links_path: str = "/sys/class/net"
+
+    def tuning_at(self, max_downtime_ms: int) -> Tuning:
+        return replace(self.tuning, max_downtime_ms=max_downtime_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,4 +71,14 @@ def settings_from(config: Config, machine: str) -> Settings:
         interval_s=config.agent.interval_s,
         shutdown_timeout_s=config.agent.shutdown_timeout_s,
         detach_timeout_s=config.agent.detach_timeout_s,
+        migration_uri=config.hypervisor.migration_uri,
+        tuning=Tuning(
+            max_downtime_ms=config.migration.max_downtime_ms,
+            bandwidth=config.migration.bandwidth_mib * MIB,
+            auto_converge=config.migration.auto_converge,
+            post_copy=config.migration.post_copy,
+            tls=config.migration.tls,
+        ),
+        stall_s=config.migration.stall_s,
+        patience_s=config.migration.patience_s,
     )

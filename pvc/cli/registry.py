@@ -45,6 +45,7 @@ COMMANDS = (
     *("node list", "node info", "node log", "node remove"),
     *("vm list", "vm info", "vm dump", "vm define", "vm modify", "vm rename", "vm meta"),
     *("vm start", "vm restart", "vm shutdown", "vm stop", "vm disable"),
+    *("vm migrate", "vm unmigrate", "vm move"),
     *("vm undefine", "vm remove", "vm log"),
     *("vm tag get", "vm tag add", "vm tag remove", "vm tag unprotect"),
     *("vm vcpu get", "vm vcpu set", "vm memory get", "vm memory set"),
@@ -58,7 +59,7 @@ COMMANDS = (
     *("storage volume rename", "storage volume clone", "storage volume remove", "storage volume upload"),
     *("storage snapshot list", "storage snapshot add", "storage snapshot rename"),
     *("storage snapshot rollback", "storage snapshot remove"),
-    *("task list", "task show", "task wait"),
+    *("task list", "task show", "task wait", "task cancel"),
     *("token list", "token add", "token remove"),
 )
 
@@ -98,6 +99,8 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.task_show as module
         case "task wait":
             import pvc.cli.commands.task_wait as module
+        case "task cancel":
+            import pvc.cli.commands.task_cancel as module
         case "token list":
             import pvc.cli.commands.token_list as module
         case "token add":
@@ -136,6 +139,12 @@ def _vm(name: str) -> ModuleType:
             import pvc.cli.commands.vm_stop as module
         case "vm disable":
             import pvc.cli.commands.vm_disable as module
+        case "vm migrate":
+            import pvc.cli.commands.vm_migrate as module
+        case "vm unmigrate":
+            import pvc.cli.commands.vm_unmigrate as module
+        case "vm move":
+            import pvc.cli.commands.vm_move as module
         case "vm undefine":
             import pvc.cli.commands.vm_undefine as module
         case "vm remove":

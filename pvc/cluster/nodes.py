@@ -175,6 +175,6 @@ async def remove(state: State, name: str) -> None:
 
 
 async def _check_empty(state: State, name: str) -> None:
-    owned = sorted(held.record.name for held in await state.readable_vms() if held.record.node == name)
+    owned = sorted(held.record.name for held in await state.readable_vms() if name in held.record.nodes)
     if owned:
         raise InUse(kind="node", name=name, user=", ".join(f'VM "{vm}"' for vm in owned))

@@ -43,7 +43,7 @@ async def candidates(state: State) -> list[Candidate]:
     found = []
     for held in await state.nodes():
         if isinstance(held, Held):
-            mine = [vm for vm in vms if vm.node == held.record.name]
+            mine = [vm for vm in vms if held.record.name in vm.nodes]
             found.append(await _candidate(state, held.record, mine))
     return found
 

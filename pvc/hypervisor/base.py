@@ -46,7 +46,78 @@ class Facts:
     reason: str  # why this domain type, one sentence
 
 
-class Hypervisor(Protocol):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """How a live migration may go about it. bandwidth: bytes a second, 0 for as much as there is.
+
+    post_copy: when the guest outruns the copy, let it run on the target before all its memory is there; if either
+    side then fails, the guest is lost. tls: encrypt the guest's memory on its way, with QEMU's own certificates.
+    """
+
+    max_downtime_ms: int = 300
+    bandwidth: int = 0
+    auto_converge: bool = True
+    post_copy: bool = False
+    tls: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """How far a migration is, or was when it ended. Bytes; dirty_rate: bytes a second that the guest changes.
+
+    round: how many times the changed memory was gone through. downtime_ms: None while nobody knows.
+    """
+
+    total: int = 0
+    processed: int = 0
+    left: int = 0
+    rate: int = 0
+    dirty_rate: int = 0
+    round: int = 0
+    elapsed_ms: int = 0
+    downtime_ms: int | None = None
+
+
+class Moves(Protocol):
+    """Moving running guests between hypervisors. What is under way goes on when the one who asked for it dies."""
+
+    async def movable_xml(self, uuid: str) -> str:
+        """The live XML as another hypervisor takes it, passwords included."""
+        ...
+
+    async def migrate(self, uuid: str, xml: str, uri: str, tuning: Tuning) -> None:
+        """Return when the guest runs on the hypervisor at `uri` and is gone here. Raises when it stays here.
+
+        xml: what it becomes there. Being cancelled ends the wait alone, not the migration.
+        """
+        ...
+
+    async def copy(self, uuid: str) -> Copy | None:
+        """The migration of this guest that is under way, in either direction; None when there is none, or no guest."""
+        ...
+
+    async def last_copy(self, uuid: str) -> Copy | None:
+        """The migration that brought the guest here, or took it away; None when nothing is known of it."""
+        ...
+
+    async def abort_migration(self, uuid: str) -> None:
+        """Let the guest stay here; nothing when none is under way, or it is too late."""
+        ...
+
+    async def allow_downtime(self, uuid: str, milliseconds: int) -> None:
+        """Of the migration under way, or of the next one."""
+        ...
+
+    async def start_post_copy(self, uuid: str) -> None:
+        """Let the guest run on the target now; only where the migration was begun so that it may."""
+        ...
+
+    async def resume(self, uuid: str) -> None:
+        """Let a paused guest go on."""
+        ...
+
+
+class Hypervisor(Moves, Protocol):
     """Every method raises HypervisorUnavailable when libvirt does not answer, HypervisorRefused when it says no.
 
     A domain that is not there: NotFound(kind="VM").

@@ -44,6 +44,14 @@ def finished(
     return domain.text_of(root)
 
 
+def on_target(movable: str, console_log: str) -> str:
+    """What a running guest's XML becomes on the node it moves to. Only what is the node's own differs."""
+    root = etree.fromstring(movable.encode())
+    for log in root.iterfind("devices/*/log"):
+        log.set("file", console_log)
+    return etree.tostring(root, encoding="unicode")
+
+
 def finished_device(text: str, volume: Callable[[str], Source]) -> str:
     """A device's XML as this node's libvirt takes it."""
     node = domain.parse_device(text)

@@ -15,7 +15,7 @@ from lxml import etree
 
 from pvc.errors import AlreadyExists, HypervisorRefused, HypervisorUnavailable, NotFound, Timeout
 from pvc.hypervisor import domxml
-from pvc.hypervisor.base import Event, Facts, Seen
+from pvc.hypervisor.base import Copy, Event, Facts, Seen, Tuning
 from pvc.model import domain
 from pvc.model.records import CPUUse, DiskUse, Ending, MemoryUse, NicUse, Power, Use
 from pvc.storage.base import Secret
@@ -28,11 +28,26 @@ class _Guest:
     spent: int = 0
     deaf: bool = False
     clinging: bool = False
+    copy: Copy | None = None
+    came: Copy | None = None
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+@dataclass
+class _Move:
+    """A migration under way. go: it may come to its end."""
+
+    target: FakeHypervisor
+    go: asyncio.Event
+    aborted: bool = False
+    task: asyncio.Task[None] | None = None
+
+
 class FakeHypervisor:
-    """acts: every act asked for, in order. starts: how often each UUID was started."""
+    """acts: every act asked for, in order. starts: how often each UUID was started. others: by URI.
+
+    stays: why no guest can leave, when one cannot. A migration goes on by itself, as libvirt's does.
+    """
 
     def __init__(self) -> None:
         self._guests: dict[str, _Guest] = {}
@@ -45,6 +60,12 @@ class FakeHypervisor:
         self._fluent.set()
         self._plugged = 0
         self.secrets: dict[str, bytes] = {}
+        self.others: dict[str, FakeHypervisor] = {}
+        self.stays = ""
+        self.downtimes: list[int] = []
+        self._moves: dict[str, _Move] = {}
+        self._went: dict[str, Copy] = {}
+        self._holds = False
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         self._listeners.append(listener)
@@ -145,6 +166,85 @@ class FakeHypervisor:
             raise HypervisorRefused(reason=f"no disk {dev}")
         await asyncio.to_thread(os.truncate, path, size)
 
+    async def movable_xml(self, uuid: str) -> str:
+        return await self.xml(uuid)
+
+    async def migrate(self, uuid: str, xml: str, uri: str, tuning: Tuning) -> None:
+        await self._answer(("migrate", uuid))
+        guest = self._guest(uuid)
+        if self.stays or uri not in self.others:
+            raise HypervisorRefused(reason=self.stays or f"unable to connect to {uri}")
+        if uuid in self._moves:
+            raise HypervisorRefused(reason="another job runs")
+        target = self.others[uri]
+        if uuid in target._guests:
+            raise HypervisorRefused(reason="the domain is there already")
+        copy = Copy(total=1 << 20, left=1 << 20, rate=1 << 20)
+        target._guests[uuid] = _Guest(domain.parse(xml), Power.PAUSED, guest.spent, copy=copy)
+        guest.copy = copy
+        move = self._moves[uuid] = _Move(target, asyncio.Event())
+        if not self._holds:
+            move.go.set()
+        move.task = asyncio.create_task(self._move(uuid, move))
+        target._tell(Event(uuid=uuid))
+        await asyncio.shield(move.task)
+
+    async def _move(self, uuid: str, move: _Move) -> None:
+        try:
+            await move.go.wait()
+            await asyncio.sleep(0)
+            if move.aborted or uuid not in self._guests or uuid not in move.target._guests:
+                move.target._lose(uuid)
+                raise HypervisorRefused(reason="the migration was aborted" if move.aborted else "QEMU ended")
+            self._pass_on(uuid, move.target)
+        finally:
+            del self._moves[uuid]
+            if uuid in self._guests:
+                self._guests[uuid].copy = None
+                self._tell(Event(uuid=uuid))
+
+    def _pass_on(self, uuid: str, target: FakeHypervisor) -> None:
+        ended = Copy(total=1 << 20, processed=1 << 20, elapsed_ms=1000, downtime_ms=40)
+        guest, there = self._guests.pop(uuid), target._guests[uuid]
+        there.power, there.copy, there.came = guest.power, None, ended
+        self._went[uuid] = ended
+        self._tell(Event(uuid=uuid, ending=Ending.MIGRATED))
+        target._tell(Event(uuid=uuid))
+
+    def _lose(self, uuid: str) -> None:
+        """What half arrived goes again."""
+        if self._guests.pop(uuid, None) is not None:
+            self._tell(Event(uuid=uuid, ending=Ending.CRASHED))
+
+    async def copy(self, uuid: str) -> Copy | None:
+        await self._answer()
+        return self._guests[uuid].copy if uuid in self._guests else None
+
+    async def last_copy(self, uuid: str) -> Copy | None:
+        await self._answer()
+        return self._guests[uuid].came if uuid in self._guests else self._went.pop(uuid, None)
+
+    async def abort_migration(self, uuid: str) -> None:
+        await self._answer(("abort", uuid))
+        if uuid in self._moves:
+            self._moves[uuid].aborted = True
+            self._moves[uuid].go.set()
+
+    async def allow_downtime(self, uuid: str, milliseconds: int) -> None:
+        await self._answer(("allow downtime", uuid))
+        self._guest(uuid)
+        self.downtimes.append(milliseconds)
+
+    async def start_post_copy(self, uuid: str) -> None:
+        await self._answer(("post-copy", uuid))
+        self._guest(uuid)
+        self._moves[uuid].go.set()
+
+    async def resume(self, uuid: str) -> None:
+        await self._answer(("resume", uuid))
+        self._guest(uuid).power = Power.RUNNING
+        self._tell(Event(uuid=uuid))
+
     async def aclose(self) -> None:
         """There is no connection to close."""
 
@@ -180,6 +280,15 @@ class FakeHypervisor:
         """reason: "" to be back."""
         self._away = reason
         self._tell(Event(uuid=""))
+
+    def hold_moves(self) -> None:
+        """Migrations begin and do not come to their end."""
+        self._holds = True
+
+    def release_moves(self) -> None:
+        self._holds = False
+        for move in self._moves.values():
+            move.go.set()
 
     def spend(self, uuid: str, amount: int) -> None:
         """The guest has used `amount` of everything."""

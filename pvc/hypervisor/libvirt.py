@@ -8,8 +8,6 @@ only (docs/design/005).
 from __future__ import annotations
 
 import asyncio
-import os
-import platform
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,9 +19,10 @@ import libvirt
 from lxml import etree
 
 from pvc.errors import AlreadyExists, HypervisorRefused, HypervisorUnavailable, NotFound, PVCError, Timeout
-from pvc.hypervisor import bulk, domxml
-from pvc.hypervisor.base import Event, Facts, Seen
+from pvc.hypervisor import bulk, domxml, machine
+from pvc.hypervisor.base import Copy, Event, Facts, Seen, Tuning
 from pvc.hypervisor.domaintype import choose_domain_type
+from pvc.hypervisor.jobs import copy_of
 from pvc.model.records import Ending, Power, Use
 from pvc.storage.base import Secret
 
@@ -63,6 +62,10 @@ _USE = (
     | libvirt.VIR_DOMAIN_STATS_INTERFACE
     | libvirt.VIR_DOMAIN_STATS_BLOCK
 )
+_UNDER_WAY = (libvirt.VIR_DOMAIN_JOB_BOUNDED, libvirt.VIR_DOMAIN_JOB_UNBOUNDED)
+_MOVABLE = libvirt.VIR_DOMAIN_XML_MIGRATABLE | libvirt.VIR_DOMAIN_XML_SECURE
+# The source's libvirtd leads, so a migration outlives whoever asked for it; a disk's fault ends it, not the guest.
+_LIVE = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER | libvirt.VIR_MIGRATE_ABORT_ON_ERROR
 _KEEPALIVE_S, _KEEPALIVE_MISSES = 5, 3
 
 
@@ -95,6 +98,7 @@ class LibvirtHypervisor:
         self._removals: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._runs: dict[tuple[str, int], int | None] = {}
         self._domain_type: tuple[str, str] | None = None
+        self._ended_jobs: dict[str, Copy] = {}
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         self._listeners.append(listener)
@@ -146,6 +150,44 @@ class LibvirtHypervisor:
         flags = libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES
         await self._call(lambda: self._domain(uuid).blockResize(dev, size, flags))
 
+    async def movable_xml(self, uuid: str) -> str:
+        return await self._call(lambda: self._domain(uuid).XMLDesc(_MOVABLE))
+
+    async def migrate(self, uuid: str, xml: str, uri: str, tuning: Tuning) -> None:
+        """On a thread of its own, for which nobody waits when this program ends."""
+        self._ended_jobs.pop(uuid, None)
+        moved = self._loop.create_future()
+
+        def move() -> None:
+            try:
+                self._migrate(uuid, xml, uri, tuning)
+            except libvirt.libvirtError as exc:
+                self._hop(_settle, moved, _unmoved(exc))
+            else:
+                self._hop(_settle, moved, None)
+
+        threading.Thread(target=move, name=f"migrate-{uuid[:8]}", daemon=True).start()
+        await moved
+
+    async def copy(self, uuid: str) -> Copy | None:
+        return await self._call(self._running_copy, uuid)
+
+    async def last_copy(self, uuid: str) -> Copy | None:
+        """Of a guest that left, libvirt tells it once, as an event: it forgets the guest."""
+        return await self._call(self._ended_copy, uuid) or self._ended_jobs.pop(uuid, None)
+
+    async def abort_migration(self, uuid: str) -> None:
+        await self._call(self._abort, uuid)
+
+    async def allow_downtime(self, uuid: str, milliseconds: int) -> None:
+        await self._call(lambda: self._domain(uuid).migrateSetMaxDowntime(milliseconds))
+
+    async def start_post_copy(self, uuid: str) -> None:
+        await self._call(lambda: self._domain(uuid).migrateStartPostCopy())
+
+    async def resume(self, uuid: str) -> None:
+        await self._call(lambda: self._domain(uuid).resume())
+
     async def aclose(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -181,6 +223,7 @@ class LibvirtHypervisor:
         connection.registerCloseCallback(self._on_close, None)
         for event, callback in (
             (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle),
+            (libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, self._on_job_completed),
             (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, self._on_removed),
             (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED, self._on_removal_failed),
         ):
@@ -200,6 +243,48 @@ class LibvirtHypervisor:
             connection.createXML(xml, 0)
         else:
             raise AlreadyExists(kind="domain", name=uuid)
+
+    def _migrate(self, uuid: str, xml: str, uri: str, tuning: Tuning) -> None:
+        domain = self._domain(uuid)
+        domain.migrateSetMaxDowntime(tuning.max_downtime_ms)
+        flags = _LIVE
+        flags |= libvirt.VIR_MIGRATE_AUTO_CONVERGE if tuning.auto_converge else 0
+        flags |= libvirt.VIR_MIGRATE_POSTCOPY if tuning.post_copy else 0
+        flags |= libvirt.VIR_MIGRATE_TLS if tuning.tls else 0
+        parameters: dict[str, str | int] = {libvirt.VIR_MIGRATE_PARAM_DEST_XML: xml}
+        if tuning.bandwidth:
+            parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = max(tuning.bandwidth >> 20, 1)
+        domain.migrateToURI3(uri, parameters, flags)
+
+    def _running_copy(self, uuid: str) -> Copy | None:
+        """Of a guest that arrives, libvirt says no more than that it does: by refusing to say more."""
+        try:
+            stats = self._job_stats(uuid, 0)
+        except libvirt.libvirtError as exc:
+            if exc.get_error_code() != libvirt.VIR_ERR_OPERATION_UNSUPPORTED:
+                raise
+            return Copy()
+        return copy_of(stats) if stats.get("type", libvirt.VIR_DOMAIN_JOB_NONE) in _UNDER_WAY else None
+
+    def _ended_copy(self, uuid: str) -> Copy | None:
+        flags = libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED | libvirt.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED
+        stats = self._job_stats(uuid, flags)
+        return copy_of(stats) if "time_elapsed" in stats else None
+
+    def _job_stats(self, uuid: str, flags: int) -> dict[str, int | str]:
+        try:
+            return dict(self._domain(uuid).jobStats(flags))
+        except libvirt.libvirtError as exc:
+            if exc.get_error_code() in _GONE:
+                return {}
+            raise
+
+    def _abort(self, uuid: str) -> None:
+        try:
+            self._domain(uuid).abortJob()
+        except libvirt.libvirtError as exc:
+            if exc.get_error_code() not in (*_GONE, libvirt.VIR_ERR_OPERATION_INVALID):
+                raise
 
     def _set_secret(self, secret: Secret) -> None:
         """Private: libvirt hands it to QEMU alone. Defining it again keeps what is there."""
@@ -233,29 +318,18 @@ class LibvirtHypervisor:
 
     def _read_facts(self) -> Facts:
         connection = self._open()
-        info = connection.getInfo()
-        memory = connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)
-        domain_type, reason = self._choose_domain_type(connection)
-        free_kib = memory.get("free", 0) + memory.get("buffers", 0) + memory.get("cached", 0)
-        return Facts(
-            hostname=connection.getHostname(),
-            domain_type=domain_type,
-            reason=reason,
-            arch=info[0],
-            os=_os_name(),
-            kernel=platform.release(),
-            cpu_count=info[2],
-            memory_total=memory.get("total", 0) * 1024,
-            memory_free=free_kib * 1024,
-            load=os.getloadavg()[0],
-            libvirt_version=_version(connection.getLibVersion()),
-            qemu_version=_version(connection.getVersion()),
+        return machine.facts(
+            connection.getHostname(),
+            self._choose_domain_type(connection),
+            connection.getInfo(),
+            connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS),
+            (connection.getLibVersion(), connection.getVersion()),
         )
 
     def _choose_domain_type(self, connection: libvirt.virConnect) -> tuple[str, str]:
         """Found out once a connection: where /dev/kvm is odd, libvirt probes QEMU anew for each such question."""
         if self._domain_type is None:
-            offered = _guest_types(connection.getCapabilities())
+            offered = machine.guest_types(connection.getCapabilities())
             self._domain_type = choose_domain_type(self._wanted_type, offered, Path("/proc/cpuinfo").read_text())
         return self._domain_type
 
@@ -264,6 +338,9 @@ class LibvirtHypervisor:
     def _on_lifecycle(self, _c: object, domain: libvirt.virDomain, event: int, detail: int, _o: object) -> None:
         ending = _ENDING.get(detail, Ending.CRASHED) if event == libvirt.VIR_DOMAIN_EVENT_STOPPED else None
         self._tell(Event(uuid=domain.UUIDString(), ending=ending))
+
+    def _on_job_completed(self, _c: object, domain: libvirt.virDomain, stats: dict[str, int | str], _o: object) -> None:
+        self._hop(self._note_job, domain.UUIDString(), copy_of(stats))
 
     def _on_removed(self, _c: object, domain: libvirt.virDomain, alias: str, _o: object) -> None:
         self._hop(self._settle_removal, (domain.UUIDString(), alias), None)
@@ -291,6 +368,10 @@ class LibvirtHypervisor:
         for listener in self._listeners:
             listener(event)
 
+    def _note_job(self, uuid: str, ended: Copy) -> None:
+        self._ended_jobs[uuid] = ended
+        self._deliver(Event(uuid=uuid))
+
     def _settle_removal(self, key: tuple[str, str], refusal: PVCError | None) -> None:
         waiter = self._removals.get(key)
         if waiter is None or waiter.done():
@@ -299,6 +380,24 @@ class LibvirtHypervisor:
             waiter.set_result(None)
         else:
             waiter.set_exception(refusal)
+
+
+def _unmoved(exc: libvirt.libvirtError) -> PVCError:
+    """Which of two libvirts did not answer, its words do not tell: it is the guest's that refuses."""
+    problem = _translated(exc)
+    if isinstance(problem, HypervisorUnavailable):
+        problem = HypervisorRefused(reason=str(problem.fields["reason"]))
+    problem.__cause__ = exc
+    return problem
+
+
+def _settle(future: asyncio.Future[None], problem: PVCError | None) -> None:
+    if future.done():
+        return  # nobody waits any more
+    if problem is None:
+        future.set_result(None)
+    else:
+        future.set_exception(problem)
 
 
 def _close(connection: libvirt.virConnect) -> None:
@@ -317,22 +416,3 @@ def _translated(exc: libvirt.libvirtError) -> PVCError:
     if exc.get_error_domain() == libvirt.VIR_FROM_RPC or exc.get_error_code() in _UNREACHABLE:
         return HypervisorUnavailable(reason=text)
     return HypervisorRefused(reason=text)
-
-
-def _guest_types(capabilities: str) -> set[str]:
-    """The domain types that libvirt offers for this machine's own architecture."""
-    root = etree.fromstring(capabilities.encode())
-    arch = root.findtext("host/cpu/arch")
-    nodes = root.iterfind("guest/arch")
-    return {kind.get("type", "") for node in nodes if node.get("name") == arch for kind in node.iterfind("domain")}
-
-
-def _os_name() -> str:
-    try:
-        return platform.freedesktop_os_release()["PRETTY_NAME"]
-    except OSError:
-        return platform.system()
-
-
-def _version(number: int) -> str:
-    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"

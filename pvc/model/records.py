@@ -114,12 +114,21 @@ class Lifted(msgspec.Struct, frozen=True, kw_only=True):
     at: float
 
 
+class Moving(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A VM on its way to node `target`, as long as its task is the migration. last_node: what it has on arrival."""
+
+    target: str
+    last_node: str = ""
+    forced_live: bool = False
+
+
 class VM(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Configuration of one VM: what a backup holds.
 
     run: the number of the run that is wanted; start and restart raise it. task: id of the task that holds
     the VM, "" when free. xml: as the user gave it, name and uuid made true; what a node adds is not here.
     lifted: the latest protections of tags that were lifted, oldest first; they outlast the tags.
+    max_downtime_ms: of a live migration, 0 for its node's.
     """
 
     uuid: str
@@ -131,14 +140,21 @@ class VM(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     deadline_s: float | None = None
     run: int = 0
     task: str = ""
+    moving: Moving | None = None
     last_node: str = ""
     node_limit: tuple[str, ...] = ()
     node_selector: Selector = Selector.NONE
     node_autostart: bool = False
     migration_method: MigrationMethod = MigrationMethod.NONE
+    max_downtime_ms: int = 0
     profile: str = ""
     tags: tuple[Tag, ...] = ()
     lifted: tuple[Lifted, ...] = ()
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Where it may be: its own node, and the one that it is on its way to."""
+        return (self.node,) if self.moving is None else (self.node, self.moving.target)
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -277,7 +293,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A recorded long operation.
 
     target: ("vm", uuid) or ("volume", "pool/name"). done, total: bytes or parts, total 0 when unknown.
-    args: what the one who runs it needs. problem: {"code", "message"} when it failed.
+    args: what the one who runs it needs. problem: {"code", "message"} when it failed. cancel: somebody asked for its
+    end. figures: what was measured, each with its unit in its name.
     """
 
     id: str
@@ -293,6 +310,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     total: int = 0
     result: str = ""
     problem: dict[str, str] = {}
+    cancel: bool = False
+    figures: dict[str, int] = {}
     created_at: float = 0.0
     updated_at: float = 0.0
 

@@ -19,6 +19,8 @@ class Step(StrEnum):
     SHUTDOWN = "shutdown"
     STOP = "stop"
     RUN_TASK = "run task"
+    RECEIVE = "receive"
+    CLEAR = "clear"
     REPORT_STRAY = "report stray"
 
 
@@ -42,14 +44,14 @@ def is_over(vm: VM, observed: Observed) -> bool:
 
 
 def plan(vm: VM, observed: Observed, now: Situation, node: str) -> Step | None:
-    """Choose the one step `node` owes `vm`; None when nothing is due.
+    """Choose the one step `node` owes `vm`; None when nothing is due. observed: by the VM's own node.
 
     Total: every combination has an answer. Doubt (UNKNOWN) means wait, because acting on a guess can run
     one disk under two guests.
     """
     alive = now.power in (Power.RUNNING, Power.PAUSED, Power.CRASHED)
     if vm.node != node:
-        return Step.REPORT_STRAY if alive else None
+        return _elsewhere(vm, observed, now, node) if now.power is not Power.UNKNOWN else None
     if now.power is Power.UNKNOWN:
         return None
     if vm.task:
@@ -60,6 +62,21 @@ def plan(vm: VM, observed: Observed, now: Situation, node: str) -> Step | None:
     if vm.desired is Desired.RUNNING and not waiting and not is_over(vm, observed):
         return Step.START
     return None
+
+
+def _elsewhere(vm: VM, owners: Observed, now: Situation, node: str) -> Step | None:
+    """For a VM that is another node's. owners: what that one last saw.
+
+    What is here of a run that goes on there was left when it moved: two of it would destroy its disks.
+    """
+    if vm.moving is not None and vm.moving.target == node:
+        return Step.RECEIVE
+    if now.power not in (Power.RUNNING, Power.PAUSED, Power.CRASHED):
+        return None
+    goes_on = owners.power is Power.RUNNING and owners.run is not None
+    if vm.moving is None and goes_on and now.run is not None and now.run <= (owners.run or 0):
+        return Step.CLEAR
+    return Step.REPORT_STRAY
 
 
 def _must_end(vm: VM, now: Situation) -> bool:
@@ -75,6 +92,8 @@ def _towards_off(vm: VM, power: Power) -> Step:
 
 def api_state(vm: VM, observed: Observed) -> str:
     """The established word for what `desired`, `power` and the run's end amount to."""
+    if vm.moving is not None:
+        return "migrate-live" if vm.moving.forced_live else "migrate"
     alive = observed.power in (Power.RUNNING, Power.PAUSED, Power.CRASHED)
     if vm.desired is Desired.RUNNING:
         if observed.over_run == vm.run and observed.failure:

@@ -16,6 +16,7 @@ from pvc.server import (
     devices,
     logs,
     meta,
+    migrations,
     networks,
     nodes,
     osds,
@@ -73,7 +74,7 @@ async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
-_VMS = (vms, meta, power, sizes, devices, tags, logs)
+_VMS = (vms, meta, power, migrations, sizes, devices, tags, logs)
 _STORAGE = (volumes, snapshots, uploads, cephstatus, cephpools, osds)
 _PARTS = (*_VMS, *_STORAGE, networks, nodes, tasks, tokens)
 

@@ -29,6 +29,7 @@ HTTP_STATUS: dict[type[errors.PVCError], int] = {
     errors.InUse: 409,
     errors.NoRoom: 409,
     errors.HypervisorRefused: 409,
+    errors.Cancelled: 409,
     errors.CephRefused: 409,
     errors.TooLarge: 413,
     errors.ConversionFailed: 400,

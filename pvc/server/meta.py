@@ -20,16 +20,21 @@ from pvc.server.session import state_of
 endpoints = Endpoints()
 
 _LONGEST_PROFILE = 64
+_LONGEST_DOWNTIME_MS = 2_000_000  # QEMU takes no more
 
 
 class Meta(msgspec.Struct):
-    """What is absent stays as it is; an empty `limit` or `profile` is none."""
+    """What is absent stays as it is; an empty `limit` or `profile` is none.
+
+    migration_max_downtime: how long (ms) a live migration may let the guest stand still; 0 for what its node says.
+    """
 
     limit: tuple[str, ...] | None = None
     selector: Selector | None = None
     autostart: bool | None = None
     profile: str | None = None
     migration_method: MigrationMethod | None = None
+    migration_max_downtime: int | None = None
 
 
 @endpoints.get("/vm/{vm}/meta", "Settings of a VM that its XML does not have.")
@@ -47,6 +52,7 @@ async def change_meta(request: web.Request, given: Meta) -> web.Response:
         "node_autostart": given.autostart,
         "profile": _profile(given.profile),
         "migration_method": given.migration_method,
+        "max_downtime_ms": _downtime(given.migration_max_downtime),
     }
     asked = {field: value for field, value in settings.items() if value is not None}
     if not asked:
@@ -62,8 +68,15 @@ def _shown(vm: VM) -> dict[str, Any]:
         "node_selector": str(vm.node_selector),
         "node_autostart": vm.node_autostart,
         "migration_method": str(vm.migration_method),
+        "migration_max_downtime": vm.max_downtime_ms or None,
         "profile": vm.profile,
     }
+
+
+def _downtime(given: int | None) -> int | None:
+    if given is not None and not 0 <= given <= _LONGEST_DOWNTIME_MS:
+        raise InvalidInput({"migration_max_downtime": f"must be 0 to {_LONGEST_DOWNTIME_MS}"})
+    return given
 
 
 def _profile(given: str | None) -> str | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from pvc.cluster import tasks
+from pvc.cluster import migrations, tasks
 from pvc.cluster.state import Held
 from pvc.errors import InvalidInput
 from pvc.model.records import Task, TaskStatus
 from pvc.server.endpoints import Answer, Endpoints
+from pvc.server.parts import message
 from pvc.server.session import state_of
 
 endpoints = Endpoints()
@@ -30,6 +32,14 @@ class Wait(msgspec.Struct):
 
     after: int = -1
     wait: float = 0.0
+
+
+class Act(StrEnum):
+    CANCEL = "cancel"
+
+
+class Ask(msgspec.Struct):
+    action: Act
 
 
 @endpoints.get("/tasks", "Long operations.", ListQuery, answer=Answer.LIST)
@@ -61,6 +71,12 @@ async def get_task(request: web.Request, query: Wait) -> web.Response:
     return web.json_response(task_object(held))
 
 
+@endpoints.post("/tasks/{task}", "Ask for the end of a long operation: of a migration, whose guest then stays.", Ask)
+async def change_task(request: web.Request, _given: Ask) -> web.Response:
+    task = await migrations.cancel(state_of(request), request.match_info["task"])
+    return message(f'Asked for the end of task "{task.id}".')
+
+
 def task_object(held: Held[Task]) -> dict[str, Any]:
     task = held.record
     return {
@@ -76,6 +92,8 @@ def task_object(held: Held[Task]) -> dict[str, Any]:
         "total": task.total,
         "result": task.result,
         "problem": task.problem,
+        "cancel": task.cancel,
+        "figures": task.figures,
         "created_at": task.created_at,
         "updated_at": task.updated_at,
         "version": held.version,

@@ -18,7 +18,6 @@ _UNBUILT = (
     ("*", "/network/{vni}/lease{tail:.*}", "A network's DHCP lease list"),
     ("POST", "/node/{node}/coordinator-state", "Electing a coordinator (all servers are equal)"),
     ("POST", "/node/{node}/domain-state", "Flushing a node and making it ready again"),
-    ("POST", "/vm/{vm}/node", "Migration"),
     ("POST", "/vm/{vm}/locks", "Flushing a VM's locks"),
     ("*", "/sriov{tail:.*}", "SR-IOV"),
     ("*", "/storage/ceph/benchmark", "The storage benchmark"),

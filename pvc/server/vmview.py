@@ -80,6 +80,9 @@ def _reason(vm: VM, observed: Observed) -> str:
     """Why a VM that should run does not, or is started again."""
     if vm.desired is not Desired.RUNNING:
         return ""
+    if vm.moving is not None:
+        lost = f'The guest is not on node "{vm.node}" any more; node "{vm.moving.target}" is asked whether it has it.'
+        return lost if observed.power is Power.OFF else ""
     if is_over(vm, observed):
         return observed.failure or observed.ended
     if observed.crashes:

@@ -46,6 +46,7 @@ op_timeout_s = 8
 
 [hypervisor]
 console_path = "{folder}/consoles"
+migration_uri = "qemu+tcp://{address}/system"
 
 [agent]
 socket = "{folder}/agent.sock"

@@ -49,12 +49,19 @@ def _nodes(shell: Shell) -> list[dict[str, Any]]:
 
 
 def _remove_all(shell: Shell) -> None:
-    """What is in use by a guest that died without a word stays, until Ceph gives that up."""
     for vm in shell.ask("vm", "list"):
-        shell.do("vm", "remove", vm["name"], "-y")
+        shell.do("vm", "undefine", vm["name"], "-y")
     for snapshot in shell.ask("storage", "snapshot", "list"):
         shell.run("storage", "snapshot", "remove", snapshot["pool"], snapshot["volume"], snapshot["snapshot"], "-y")
-    for volume in shell.ask("storage", "volume", "list"):
-        shell.run("storage", "volume", "remove", volume["pool"], volume["name"], "-y")
+    _remove_volumes(shell)
     for network in shell.ask("network", "list"):
         shell.do("network", "remove", str(network["vni"]), "-y")
+
+
+def _remove_volumes(shell: Shell) -> None:
+    """Ceph takes half a minute to give up a QEMU that died without a word and had a volume open."""
+    end = time.monotonic() + _WELL_S
+    while volumes := shell.ask("storage", "volume", "list"):
+        said = [shell.run("storage", "volume", "remove", one["pool"], one["name"], "-y").err for one in volumes]
+        if time.monotonic() > end:
+            raise AssertionError(f"Volumes stay: {said}")

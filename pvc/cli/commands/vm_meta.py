@@ -18,6 +18,8 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--autostart", action=BooleanOptionalAction, help="start it when its node comes up")
     parser.add_argument("-p", "--profile", metavar="PROFILE", help='"" is none')
     parser.add_argument("-m", "--method", choices=("live", "shutdown", "none"), help="how it may migrate")
+    text = "how long a live migration may let it stand still; 0: as its node says"
+    parser.add_argument("--max-downtime", type=int, metavar="MS", help=text)
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:
@@ -30,5 +32,6 @@ def run(args: Namespace, api: Client, out: Output) -> None:
         autostart=args.autostart,
         profile=args.profile,
         migration_method=args.method,
+        migration_max_downtime=args.max_downtime,
     )
     out.changed(answer)

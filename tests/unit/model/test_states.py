@@ -81,10 +81,10 @@ def everything() -> Iterator[tuple[VM, Observed, Situation]]:
 def test_every_combination_has_an_answer() -> None:
     answers = [plan(*case, ME) for case in everything()]
     assert len(answers) > 4000
-    assert set(answers) == {None, *Step}
+    assert set(answers) == {None, *Step} - {Step.RECEIVE, Step.CLEAR}, "which tests of migrations have"
 
 
-def test_another_node_only_reports() -> None:
+def test_another_node_that_the_vm_did_not_leave_only_reports() -> None:
     for record, observed, now in everything():
         if record.node != ME:
             expected = Step.REPORT_STRAY if now.power in ALIVE else None

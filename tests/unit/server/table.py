@@ -90,7 +90,8 @@ CASES = [
         "POST",
         "/vm/{vm}/meta",
         {"migration_method": "live"},
-        {"migration_method": "fly", "selector": "best", "limit": "absent", "autostart": "2", "profile": "a\n"},
+        {"migration_method": "fly", "selector": "best", "limit": "absent", "autostart": "2", "profile": "a\n"}
+        | {"migration_max_downtime": "-1"},
     ),
     Case("GET", "/vm/{vm}/node"),
     Case("GET", "/vm/{vm}/state"),
@@ -174,4 +175,11 @@ CASES = [
     Case("POST", f"{SNAPSHOT}/rollback"),
     Case("GET", "/tasks", wrong={"status": "lost"}),
     Case("GET", "/tasks/{task}", wrong={"after": "x", "wait": "3600"}),
+    Case("POST", "/tasks/{task}", {"action": "cancel"}, {"action": "hasten"}, there={"task": "t2"}),
+    Case(
+        "POST",
+        "/vm/{vm}/node",
+        {"action": "move", "node": "hv1"},
+        {"action": "fly", "node": "a/b", "force": "2", "wait": "perhaps", "force_live": "2"},
+    ),
 ]

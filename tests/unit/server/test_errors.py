@@ -25,6 +25,7 @@ EXAMPLES: list[tuple[PVCError, bool]] = [
     (errors.Conflict(kind="VM", name="web1", problem="is not stopped"), False),
     (errors.AlreadyExists(kind="VM", name="web1"), False),
     (errors.Changed(kind="VM", name="web1"), False),
+    (errors.Cancelled(what='The migration of VM "web1"', outlook='; it stays on node "hv1"'), False),
     (errors.Busy(kind="VM", name="web1", holder='task "7"'), False),
     (errors.InUse(kind="volume", name="local/web1", user='VM "web1"'), False),
     (errors.NoRoom(kind="VM", name="web1", problem="has no free slot"), False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 import pytest
+from msgspec.structs import replace
 
 from pvc.cluster import networks, tasks
 from pvc.model.records import Network, Node, Task, encode
@@ -28,17 +29,23 @@ def assert_refusal(answer: Answer, status: int, code: str) -> None:
 
 @pytest.fixture
 async def furnished(site: Site) -> Site:
-    """What the table names: a stopped VM with disk and NIC, volumes, a snapshot, networks, a dead node, a Ceph pool."""
+    """What the table names: a stopped VM with disk and NIC, volumes, a snapshot, networks, a dead node, a Ceph pool.
+
+    The VM was migrated here; the second task is a migration that nobody sees to.
+    """
     for name in ("disk0", "own", "bare"):
         await site.pool.create(name, MIB)
     await site.pool.snapshot("disk0", "snap")
     await site.ceph.create_pool("vms", Layout(8, 1, 1))
     await networks.add(site.state, Network(vni=100, description="lan", bridge="vmbr100"))
     await networks.add(site.state, Network(vni=101, description="spare", bridge="vmbr101"))
-    await site.define("web1", documents.disk("local/own"), documents.nic("52:54:00:00:00:09"))
+    uuid = await site.define("web1", documents.disk("local/own"), documents.nic("52:54:00:00:00:09"))
+    held = await site.state.vm(uuid)
+    await site.state.write_vm(held, replace(held.record, last_node="left"))
+    migration = Task(id="t2", kind="migrate", target=("vm", "1"), name="gone", phase="copy")
     task = Task(id="t1", kind="upload", target=("volume", "local/disk0"), name="disk0")
     left = Create(site.state.paths.node("left"), encode(Node(name="left")))
-    await site.state.store.commit(tasks.creation(site.state, task), left)
+    await site.state.store.commit(tasks.creation(site.state, task), tasks.creation(site.state, migration), left)
     return site
 
 
@@ -48,6 +55,7 @@ async def test_the_table_has_every_endpoint(bare: Site) -> None:
 
 # Parameters of which one must be given, and that their good requests leave out.
 INSTEAD = {"net", "new_size", "limit", "selector", "autostart", "profile", "description", "mtu"}
+INSTEAD |= {"migration_max_downtime"}
 
 
 async def send(site: Site, case: Case, how: str = "query", **more: str) -> Answer:

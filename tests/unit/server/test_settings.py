@@ -9,6 +9,7 @@ from pvc.model.records import Node
 from tests.unit.server.site import Site
 
 SET = {"limit": "hv1", "selector": "vcpus", "autostart": "true", "profile": "web", "migration_method": "live"}
+SET |= {"migration_max_downtime": "250"}
 
 
 async def test_changing_one_setting_leaves_the_others(site: Site) -> None:
@@ -21,6 +22,7 @@ async def test_changing_one_setting_leaves_the_others(site: Site) -> None:
         "node_selector": "vcpus",
         "node_autostart": True,
         "migration_method": "live",
+        "migration_max_downtime": 250,
         "profile": "web",
     }
     answer = await site.ask("POST", "/vm/web1/meta", {"migration_method": "shutdown"})

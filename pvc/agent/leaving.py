@@ -1,0 +1,228 @@
+"""The source's part in a migration: one long step, which looks, decides and acts until the task has ended.
+
+What it knows by itself is only how its own call of libvirt went. A fresh agent finds the rest by asking libvirt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from pvc.agent import words
+from pvc.agent.bells import bell
+from pvc.agent.patience import Patience, Push
+from pvc.agent.shutdowns import Shutdowns
+from pvc.agent.steps import Hands, refusal, shutdown, stop
+from pvc.cluster import migrations
+from pvc.errors import Cancelled, Conflict, HypervisorRefused, NotFound, PVCError
+from pvc.hypervisor import domxml
+from pvc.hypervisor.base import Copy, Seen
+from pvc.model import migration
+from pvc.model.migration import Attempt, Here, Leave, Phase
+from pvc.model.observing import ALIVE
+from pvc.model.records import VM, Observed, Power, Task
+from pvc.model.states import Step, is_over
+
+log = logging.getLogger("pvc.agent")
+
+# Between two looks at how far a copy is: libvirt has no event for that.
+_SAMPLE_S = 0.5
+
+
+class Leaving:
+    """clock: monotonic seconds."""
+
+    def __init__(self, hands: Hands, shutdowns: Shutdowns, clock: Callable[[], float], vm: VM) -> None:
+        self._hands, self._state, self._hypervisor = hands, hands.state, hands.hypervisor
+        self._shutdowns, self._clock = shutdowns, clock
+        self._uuid, self._task_id = vm.uuid, vm.task
+        self._target = vm.moving.target if vm.moving is not None else ""
+        self._call: asyncio.Task[None] | None = None
+        self._patience = Patience(
+            most_ms=vm.max_downtime_ms or hands.settings.tuning.max_downtime_ms,
+            step_s=hands.settings.stall_s,
+            end_s=hands.settings.patience_s,
+            post_copy=hands.settings.tuning.post_copy,
+        )
+        self._impatient = ""
+
+    async def run(self) -> None:
+        """Until the task has ended, or this agent ends."""
+        paths = self._state.paths
+        watched = (
+            paths.vm(self._uuid),
+            paths.task(self._task_id),
+            paths.node_alive(self._target),
+            paths.node_status(self._hands.settings.node),
+        )
+        async with bell(self._state, self._hypervisor, self._uuid, *watched) as rung:
+            try:
+                while await self._once(rung):
+                    pass
+                await self._until_let_go()
+            finally:
+                if self._call is not None:
+                    self._call.cancel()  # libvirt goes on with it
+                    await asyncio.gather(self._call, return_exceptions=True)
+
+    async def _until_let_go(self) -> None:
+        """The target may have the guest a moment before libvirt is done with it here."""
+        if self._call is not None:
+            await asyncio.wait([self._call])
+            if problem := self._attempt().problem:
+                log.warning("Migration %s had ended when libvirt said: %s", self._task_id, problem)
+
+    async def _once(self, rung: asyncio.Event) -> bool:
+        """Look, decide, act, and wait where there is something to wait for; False at the end."""
+        rung.clear()
+        try:
+            vm, task = (await self._state.vm(self._uuid)).record, (await self._state.task(self._task_id)).record
+        except NotFound:
+            return False
+        observed = await self._state.observed(vm)
+        here = await self._look(observed)
+        target_alive = await self._state.node_alive(self._target)
+        over = is_over(vm, observed)
+        act = migration.leaving(vm, task, here, self._attempt(), target_alive=target_alive, over=over)
+        if act is Leave.DONE:
+            return False
+        wait_s = await self._act(act, vm, task, here, rung)
+        if wait_s > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await rung.wait()
+        return True
+
+    async def _look(self, observed: Observed) -> Here:
+        """A guest that is gone is in doubt until it is known how it ended. A job that just ended still counts."""
+        job = await self._hypervisor.copy(self._uuid) is not None
+        seen = await self._seen()
+        if seen is None:
+            return Here(power=Power.UNKNOWN if observed.power in ALIVE else Power.OFF)
+        return Here(power=seen.power, job=job)
+
+    async def _seen(self) -> Seen | None:
+        return next((one for one in await self._hypervisor.domains() if one.uuid == self._uuid), None)
+
+    def _attempt(self) -> Attempt:
+        if self._call is None:
+            return Attempt()
+        if not self._call.done():
+            return Attempt(under_way=True)
+        exc = self._call.exception()
+        if exc is not None and not isinstance(exc, PVCError):
+            raise exc
+        return Attempt(arrived=exc is None, problem=self._impatient or (refusal(exc) if exc is not None else ""))
+
+    async def _act(self, act: Leave, vm: VM, task: Task, here: Here, rung: asyncio.Event) -> float:
+        """Returns for how many seconds to wait for news before the next look, 0 for at once."""
+        match act:
+            case Leave.COPY:
+                if await self._proceed(Phase.COPY, after=Phase.READY):
+                    self._call = asyncio.create_task(self._migrate(task.args))
+                    self._call.add_done_callback(lambda _: rung.set())
+            case Leave.WATCH:
+                await self._watch()
+                return _SAMPLE_S
+            case Leave.ABORT:
+                await self._hypervisor.abort_migration(self._uuid)
+                return _SAMPLE_S
+            case Leave.ASK_TARGET:
+                phase = Phase.LOST if here.power is Power.OFF else Phase.DOUBT
+                await self._proceed(phase, after=Phase.COPY, ring=True)
+            case Leave.RESUME:
+                await self._hypervisor.resume(self._uuid)
+            case Leave.SHUTDOWN:
+                await self._proceed(
+                    Phase.SHUTDOWN, after=Phase(task.phase), args={"live_problem": self._attempt().problem}
+                )
+            case Leave.END_GUEST:
+                return await self._end_guest(vm)
+            case Leave.HAND_OVER:
+                await self._hand_over(vm, task)
+            case Leave.GIVE_UP:
+                await self._give_up(vm, task, here)
+            case Leave.WAIT | Leave.DONE:
+                return self._hands.settings.interval_s
+        return 0.0
+
+    async def _proceed(
+        self, phase: Phase, *, after: Phase, ring: bool = False, args: Mapping[str, str] | None = None
+    ) -> bool:
+        return await migrations.proceed(
+            self._state, self._uuid, self._task_id, phase, after=after, ring=ring, args=args
+        )
+
+    async def _migrate(self, args: dict[str, str]) -> None:
+        xml = domxml.on_target(await self._hypervisor.movable_xml(self._uuid), args["console_log"])
+        tuning = self._hands.settings.tuning_at(self._patience.allowed_ms)
+        await self._hypervisor.migrate(self._uuid, xml, args["uri"], tuning)
+
+    async def _watch(self) -> None:
+        copy = await self._hypervisor.copy(self._uuid)
+        if copy is None:
+            return
+        await migrations.report(
+            self._state, self._uuid, self._task_id, max(copy.total - copy.left, 0), copy.total, words.progress(copy)
+        )
+        await self._push(copy)
+
+    async def _push(self, copy: Copy) -> None:
+        match self._patience.look(self._clock(), copy.left):
+            case Push.ALLOW_MORE:
+                log.info("Migration %s stalls; %d ms of downtime are allowed", self._task_id, self._patience.allowed_ms)
+                await self._hypervisor.allow_downtime(self._uuid, self._patience.allowed_ms)
+            case Push.POST_COPY:
+                await self._hypervisor.start_post_copy(self._uuid)
+            case Push.ABORT:
+                self._impatient = "the guest changes its memory faster than it can be copied"
+                await self._hypervisor.abort_migration(self._uuid)
+            case None:
+                return
+
+    async def _end_guest(self, vm: VM) -> float:
+        """As any shutdown: the guest is asked, again and again, until its time is up."""
+        seen = await self._seen()
+        now = self._clock()
+        match self._shutdowns.due(vm, seen.run if seen is not None else None):
+            case Step.STOP:
+                await stop(self._hands, self._uuid)
+            case Step.SHUTDOWN if seen is not None and seen.power is not Power.RUNNING:
+                await stop(self._hands, self._uuid)  # it cannot hear
+            case Step.SHUTDOWN:
+                await shutdown(self._hands, self._uuid)
+        return min((moment - now for moment in self._shutdowns.due_after(now)), default=self._hands.settings.interval_s)
+
+    async def _hand_over(self, vm: VM, task: Task) -> None:
+        target = self._target
+        if self._attempt().arrived:
+            figures = words.figures(await self._hypervisor.last_copy(self._uuid))
+            result = words.moved(vm.name, target, figures)
+            await migrations.hand_over(self._state, self._uuid, self._task_id, result=result, figures=figures)
+            return
+        self._shutdowns.forget(self._uuid)
+        result = words.shut_down(vm.name, target, task.args.get("live_problem", ""))
+        await migrations.hand_over(self._state, self._uuid, self._task_id, result=result, figures={}, anew=True)
+
+    async def _give_up(self, vm: VM, task: Task, here: Here) -> None:
+        self._shutdowns.forget(self._uuid)
+        anew = task.phase == Phase.SHUTDOWN and here.power is Power.OFF
+        problem = self._problem(vm, task, here)
+        log.warning('VM "%s" stays: %s', vm.name, problem)
+        await migrations.give_up(self._state, self._uuid, self._task_id, problem, anew=anew)
+
+    def _problem(self, vm: VM, task: Task, here: Here) -> PVCError:
+        if task.cancel:
+            what, outlook = f'The migration of VM "{vm.name}"', f'; it stays on node "{vm.node}"'
+            return Cancelled(what=what, outlook=outlook)
+        if migration.is_called_off(vm, task):
+            return Conflict(kind="VM", name=vm.name, problem="was asked to end while it was migrated, so it stayed")
+        if problem := self._attempt().problem:
+            return HypervisorRefused(reason=problem)
+        if task.phase in (Phase.PREPARE, Phase.READY, Phase.SHUTDOWN) and here.power is not Power.OFF:
+            return migrations.unavailable(self._target)
+        if here.power is Power.OFF:
+            return Conflict(kind="VM", name=vm.name, problem="ended while it was migrated")
+        return Conflict(kind="VM", name=vm.name, problem="stayed, for its migration was broken off")

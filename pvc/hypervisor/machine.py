@@ -1,0 +1,55 @@
+"""This machine, from what libvirt and the system say of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+
+from lxml import etree
+
+from pvc.hypervisor.base import Facts
+
+
+def facts(
+    hostname: str,
+    domain_type: tuple[str, str],
+    info: tuple[str, int, int, int, int, int, int, int],
+    memory_kib: Mapping[str, int],
+    versions: tuple[int, int],
+) -> Facts:
+    """domain_type: with the reason. info, memory_kib: as libvirt's calls give them. versions: of libvirt and QEMU."""
+    free_kib = memory_kib.get("free", 0) + memory_kib.get("buffers", 0) + memory_kib.get("cached", 0)
+    return Facts(
+        hostname=hostname,
+        domain_type=domain_type[0],
+        reason=domain_type[1],
+        arch=info[0],
+        os=_os_name(),
+        kernel=platform.release(),
+        cpu_count=info[2],
+        memory_total=memory_kib.get("total", 0) * 1024,
+        memory_free=free_kib * 1024,
+        load=os.getloadavg()[0],
+        libvirt_version=_version(versions[0]),
+        qemu_version=_version(versions[1]),
+    )
+
+
+def guest_types(capabilities: str) -> set[str]:
+    """The domain types that libvirt offers for this machine's own architecture."""
+    root = etree.fromstring(capabilities.encode())
+    arch = root.findtext("host/cpu/arch")
+    nodes = root.iterfind("guest/arch")
+    return {kind.get("type", "") for node in nodes if node.get("name") == arch for kind in node.iterfind("domain")}
+
+
+def _os_name() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        return platform.system()
+
+
+def _version(number: int) -> str:
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
