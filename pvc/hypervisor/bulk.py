@@ -1,4 +1,4 @@
-"""libvirt's bulk statistics of one domain, in the words of the API. Pure."""
+"""libvirt's statistics of one domain, in the words of the API. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from pvc.model.records import CPUUse, DiskUse, MemoryUse, NicUse, Use
 
-# Ours: libvirt's, below "balloon.", "cpu.", "net.N." and "block.N.". KiB where it is an amount of memory.
+# Ours: libvirt's, below "balloon.", "cpu." and "net.N.", and of one disk. KiB where it is an amount of memory.
 _MEMORY = {
     "actual": "current",
     "swap_in": "swap_in",
@@ -26,16 +26,16 @@ _NIC = {
     for ours, theirs in (("rd", "rx"), ("wr", "tx"))
     for word, short in (("bytes", "bytes"), ("packets", "pkts"), ("errors", "errs"), ("drops", "drop"))
 }
-_DISK = {"rd_req": "rd.reqs", "rd_bytes": "rd.bytes", "wr_req": "wr.reqs", "wr_bytes": "wr.bytes"}
+_DISK = {"rd_req": "rd_operations", "rd_bytes": "rd_bytes", "wr_req": "wr_operations", "wr_bytes": "wr_bytes"}
 
 
-def use_of(stats: Mapping[str, Any]) -> Use:
-    """What is not there was not told: a guest without a balloon driver, a disk whose QEMU is busy."""
+def use_of(stats: Mapping[str, Any], disks: Mapping[str, Mapping[str, int]]) -> Use:
+    """What is not there was not told: a guest without a balloon driver. disks: by device name."""
     return Use(
         memory=MemoryUse(**_picked(stats, "balloon", _MEMORY)),
         cpu=CPUUse(**_picked(stats, "cpu", _CPU)),
         nics={name: NicUse(**_picked(stats, where, _NIC)) for where, name in _named(stats, "net")},
-        disks={name: DiskUse(**_picked(stats, where, _DISK)) for where, name in _named(stats, "block")},
+        disks={name: DiskUse(**_told(told, _DISK)) for name, told in disks.items()},
     )
 
 
@@ -47,4 +47,8 @@ def _named(stats: Mapping[str, Any], kind: str) -> Iterator[tuple[str, str]]:
 
 
 def _picked(stats: Mapping[str, Any], where: str, words: Mapping[str, str]) -> dict[str, Any]:
-    return {ours: stats[key] for ours, theirs in words.items() if (key := f"{where}.{theirs}") in stats}
+    return _told(stats, {ours: f"{where}.{theirs}" for ours, theirs in words.items()})
+
+
+def _told(stats: Mapping[str, Any], words: Mapping[str, str]) -> dict[str, Any]:
+    return {ours: stats[key] for ours, key in words.items() if key in stats}

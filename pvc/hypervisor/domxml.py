@@ -192,6 +192,11 @@ def alias_of(device_xml: str) -> str:
     return alias.get("name", "")
 
 
+def disk_names(text: str) -> list[str]:
+    """Device names of a domain's disks."""
+    return [target.get("dev", "") for target in etree.fromstring(text.encode()).iterfind("devices/disk/target")]
+
+
 def live(text: str) -> Live:
     """What the running guest's own XML tells."""
     root = etree.fromstring(text.encode())

@@ -56,12 +56,8 @@ _UNREACHABLE = (
     libvirt.VIR_ERR_AUTH_FAILED,
     libvirt.VIR_ERR_AUTH_UNAVAILABLE,
 )
-_USE = (
-    libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
-    | libvirt.VIR_DOMAIN_STATS_BALLOON
-    | libvirt.VIR_DOMAIN_STATS_INTERFACE
-    | libvirt.VIR_DOMAIN_STATS_BLOCK
-)
+# Not of disks: to answer that, QEMU 7.2 reads from each image, and the guest stands still as long as Ceph does.
+_USE = libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_INTERFACE
 _UNDER_WAY = (libvirt.VIR_DOMAIN_JOB_BOUNDED, libvirt.VIR_DOMAIN_JOB_UNBOUNDED)
 _MOVABLE = libvirt.VIR_DOMAIN_XML_MIGRATABLE | libvirt.VIR_DOMAIN_XML_SECURE
 # The source's libvirtd leads, so a migration outlives whoever asked for it; a disk's fault ends it, not the guest.
@@ -314,7 +310,18 @@ class LibvirtHypervisor:
     def _read_use(self) -> dict[str, Use]:
         flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
         stats = self._open().getAllDomainStats(_USE, flags)
-        return {domain.UUIDString(): bulk.use_of(found) for domain, found in stats}
+        return {domain.UUIDString(): bulk.use_of(found, self._read_disks(domain)) for domain, found in stats}
+
+    def _read_disks(self, domain: libvirt.virDomain) -> dict[str, dict[str, int]]:
+        """By device name; a disk or guest that went meanwhile is not told."""
+        found = {}
+        try:
+            for name in domxml.disk_names(domain.XMLDesc(0)):
+                found[name] = domain.blockStatsFlags(name)
+        except libvirt.libvirtError as exc:
+            if exc.get_error_code() not in (*_GONE, libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_INVALID_ARG):
+                raise
+        return found
 
     def _read_facts(self) -> Facts:
         connection = self._open()

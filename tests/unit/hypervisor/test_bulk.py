@@ -23,14 +23,8 @@ FULL = {
         )
     },
     "net.1.rx.bytes": 9,
-    "block.count": 2,
-    "block.0.name": "vda",
-    "block.0.rd.reqs": 1,
-    "block.0.rd.bytes": 2,
-    "block.0.wr.reqs": 3,
-    "block.0.wr.bytes": 4,
-    "block.1.name": "vdb",
 }
+DISKS = {"vda": {"rd_operations": 1, "rd_bytes": 2, "wr_operations": 3, "wr_bytes": 4, "errs": -1}, "vdb": {}}
 
 
 def test_everything_that_is_told_is_taken_and_nothing_else_is_there() -> None:
@@ -44,7 +38,7 @@ def test_everything_that_is_told_is_taken_and_nothing_else_is_there() -> None:
         wr_errors=6,
         wr_drops=7,
     )
-    assert use_of(FULL) == Use(
+    assert use_of(FULL, DISKS) == Use(
         memory=MemoryUse(actual=1048576, swap_in=0, last_update=1682707624, rss=700000),
         cpu=CPUUse(cpu_time=100, user_time=20, system_time=30),
         nics={"vnet3": nic},
@@ -53,4 +47,4 @@ def test_everything_that_is_told_is_taken_and_nothing_else_is_there() -> None:
 
 
 def test_of_a_domain_that_is_busy_nothing_is_told() -> None:
-    assert use_of({}) == Use()
+    assert use_of({}, {}) == Use()
