@@ -84,16 +84,24 @@ def _takes_direct(path: str) -> bool:
 async def _running(command: Sequence[str]) -> AsyncIterator[Process]:
     """The process, with a process group of its own; killed to the last one when the context ends before it does."""
     environment = {"PATH": PATH, "LC_ALL": "C"}
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env=environment, start_new_session=True
+    spawning = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env=environment, start_new_session=True
+        )
     )
     try:
-        yield process
+        yield await to_the_end(spawning)
     finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await to_the_end(asyncio.ensure_future(process.communicate()))
+        if not spawning.exception():
+            await _end(spawning.result())
+
+
+async def _end(process: Process) -> None:
+    """bwrap's second process outlives its first when that is killed too early: the group goes as one."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await to_the_end(asyncio.ensure_future(process.communicate()))
 
 
 async def _follow(process: Process, report: Callable[[float], None]) -> tuple[int, str]:
