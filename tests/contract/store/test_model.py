@@ -93,6 +93,8 @@ async def _open(request: pytest.FixtureRequest, folder: Path) -> Harness:
     return await ZooKeeperHarness.open(request.getfixturevalue("zookeeper"))
 
 
+# kazoo's thread draws its own random numbers beside us.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 @settings(max_examples=80, deadline=None)
 @given(batches=transactions)
 def test_random_transactions_have_the_results_of_a_plain_dict(
