@@ -37,6 +37,7 @@ def test_each_nodes_libvirt_answers_the_other_nodes_and_is_its_own(lab: Lab, tmp
 
 def test_a_vm_defined_through_one_server_boots_on_its_node_and_is_seen_through_the_other(lab: Lab) -> None:
     first, second = (server.shell for server in lab.servers)
+    first.do("network", "add", "1", "-d", "lan", "-b", "vmbr0")
     first.make_vm("web", guest.build().qcow2, node="hv3", more=NIC)
     uuid, mac = second.vm("web")["uuid"], second.vm("web")["networks"][0]["mac"]
     first.do("vm", "start", "web")

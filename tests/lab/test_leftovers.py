@@ -70,7 +70,7 @@ def test_a_lab_that_cannot_come_up_is_gone_and_says_why() -> None:
 COMMAND = (sys.executable, "-m", "tests.lab")
 
 
-@pytest.mark.parametrize("awaited", ["ceph/osd", "hv3/agent.sock"])
+@pytest.mark.parametrize("awaited", ["ceph/osd", "hv3/told.log"])
 def test_a_driver_killed_half_way_leaves_nothing(tmp_path: Path, awaited: str) -> None:
     link = tmp_path / "lab"
     with subprocess.Popen([*COMMAND, "up", "--link", str(link)], stdout=subprocess.PIPE, text=True) as driver:
