@@ -35,7 +35,7 @@ def counted(lab: Lab, node: str, uuid: str) -> list[int]:
 
 
 @pytest.fixture
-def web(lab: Lab) -> str:
+def wanderer(lab: Lab) -> str:
     """The UUID of "web", which runs on hv1."""
     lab.shell.do("network", "add", "100", "-d", "lan", "-b", "vmbr0")
     lab.shell.make_vm("web", guest.build().qcow2, node="hv1", more=NIC)
@@ -44,24 +44,24 @@ def web(lab: Lab) -> str:
     return str(lab.shell.vm("web")["uuid"])
 
 
-def test_a_guest_goes_live_to_another_node_and_back_home_and_counts_on(lab: Lab, web: str) -> None:
+def test_a_guest_goes_live_to_another_node_and_back_home_and_counts_on(lab: Lab, wanderer: str) -> None:
     first, second = (server.shell for server in lab.servers)
     said = first.do("vm", "migrate", "web", "-t", "hv2")
     assert re.fullmatch(r'Migrated VM "web" to node "hv2" in [\d.]+ s; it stood still for \d+ ms\.\n', said), said
     shown = second.vm("web")
     assert (shown["node"], shown["last_node"], shown["state"]) == ("hv2", "hv1", "start")
-    assert running(lab) == {web: ["hv2"]}
-    before = counted(lab, "hv1", web)
+    assert running(lab) == {wanderer: ["hv2"]}
+    before = counted(lab, "hv1", wanderer)
     second.hear("web", lambda line: tick(line) > before[-1] + 1)
-    there = counted(lab, "hv2", web)
+    there = counted(lab, "hv2", wanderer)
     assert there[0] in (before[-1], before[-1] + 1), (before, there)
     assert second.run("vm", "migrate", "web").code == 4
     second.do("vm", "unmigrate", "web")
     shown = first.vm("web")
     assert (shown["node"], shown["last_node"], shown["migrated"]) == ("hv1", "", "no")
-    assert running(lab) == {web: ["hv1"]}
+    assert running(lab) == {wanderer: ["hv1"]}
     first.hear("web", lambda line: tick(line) > there[-1] + 1)
-    assert 0 not in counted(lab, "hv1", web)[len(before) :], "it was not restarted"
+    assert 0 not in counted(lab, "hv1", wanderer)[len(before) :], "it was not restarted"
 
 
 @contextmanager
@@ -80,10 +80,10 @@ def told(node: Node, old: str, new: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def slow(lab: Lab, web: str) -> Iterator[str]:
-    """As `web`, and what leaves hv1 takes some ten seconds."""
+def slow(lab: Lab, wanderer: str) -> Iterator[str]:
+    """As `wanderer`, and what leaves hv1 takes some ten seconds."""
     with told(lab.nodes["hv1"], "", "[migration]\nbandwidth_mib = 8"):
-        yield web
+        yield wanderer
 
 
 def begun(lab: Lab, *words: str) -> str:
@@ -169,25 +169,25 @@ def test_a_guest_asked_to_stop_meanwhile_stops(lab: Lab, slow: str) -> None:
     assert running(lab) == {}
 
 
-def test_the_shutdown_method_ends_the_guest_and_starts_it_on_the_target(lab: Lab, web: str) -> None:
+def test_the_shutdown_method_ends_the_guest_and_starts_it_on_the_target(lab: Lab, wanderer: str) -> None:
     lab.shell.do("vm", "meta", "web", "--method", "shutdown")
     refused = lab.shell.run("vm", "migrate", "web", "-t", "hv2", "--force-live")
     assert (refused.code, "contradicts" in refused.err) == (4, True), refused.err
     assert "Shut down" in lab.shell.do("vm", "migrate", "web", "-t", "hv2")
     lab.shell.hear("web", lambda line: tick(line) >= 1)
-    assert running(lab) == {web: ["hv2"]}
-    assert counted(lab, "hv2", web)[0] <= 1
+    assert running(lab) == {wanderer: ["hv2"]}
+    assert counted(lab, "hv2", wanderer)[0] <= 1
 
 
 @pytest.mark.parametrize("method", ["none", "live", "shutdown"])
-def test_a_target_without_the_bridge_is_refused_before_anything_happens(lab: Lab, web: str, method: str) -> None:
+def test_a_target_without_the_bridge_is_refused_before_anything_happens(lab: Lab, wanderer: str, method: str) -> None:
     lab.shell.do("vm", "meta", "web", "--method", method)
     host = lab.nodes["hv2"].host
     call(host, ["ip", "link", "delete", "vmbr0"], host.folder / "ip.log")
     try:
         refused = lab.shell.run("vm", "migrate", "web", "-t", "hv2")
         assert (refused.code, 'no bridge "vmbr0"' in refused.err) == (4, True), refused.err
-        is_on(lab, "hv1", web)
+        is_on(lab, "hv1", wanderer)
     finally:
         call(host, ["ip", "link", "add", "vmbr0", "type", "bridge"], host.folder / "ip.log")
         call(host, ["ip", "link", "set", "vmbr0", "up"], host.folder / "ip.log")
@@ -195,18 +195,18 @@ def test_a_target_without_the_bridge_is_refused_before_anything_happens(lab: Lab
 
 @pytest.mark.parametrize("method", ["none", "live"])
 def test_a_live_migration_that_fails_is_followed_by_a_shutdown_only_where_that_may_be(
-    lab: Lab, web: str, method: str
+    lab: Lab, wanderer: str, method: str
 ) -> None:
     lab.shell.do("vm", "meta", "web", "--method", method)
     with told(lab.nodes["hv2"], "qemu+tcp://10.99.0.2/system", "qemu+tcp://10.99.0.2:1/system"):
         said = lab.shell.run("vm", "migrate", "web", "-t", "hv2")
         if method == "live":
             assert (said.code, "unable to connect" in said.err) == (7, True), said.err
-            is_on(lab, "hv1", web)
+            is_on(lab, "hv1", wanderer)
         else:
             assert "live it did not: " in said.out, said
             lab.shell.hear("web", lambda line: tick(line) >= 1)
-            assert running(lab) == {web: ["hv2"]}
+            assert running(lab) == {wanderer: ["hv2"]}
 
 
 def test_the_source_agent_killed_in_the_middle_finds_the_copy_again(lab: Lab, slow: str) -> None:
@@ -261,7 +261,7 @@ def test_a_target_that_is_cut_off_in_the_middle_leaves_the_guest_where_it_was(la
     is_on(lab, "hv1", slow)
 
 
-def test_a_vm_that_is_off_goes_without_a_start_and_comes_home(lab: Lab, web: str) -> None:
+def test_a_vm_that_is_off_goes_without_a_start_and_comes_home(lab: Lab, wanderer: str) -> None:
     lab.shell.do("vm", "stop", "web")
     lab.shell.do("vm", "move", "web", "-t", "hv3")
     assert (lab.shell.vm("web")["node"], lab.shell.vm("web")["last_node"]) == ("hv3", "")
