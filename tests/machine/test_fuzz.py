@@ -23,7 +23,6 @@ _CHECKS = (
     "content_type_conformance",
     "response_schema_conformance",
     "ignored_auth",
-    "allow_header_conformance",
 )
 _CONFIG = Path(__file__).with_name("fuzz.toml")
 
