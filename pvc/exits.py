@@ -38,4 +38,5 @@ EXIT = {
     "conversion_failed": 7,
     "declined": 8,
     "cancelled": 8,
+    "unhealthy": 9,
 }

@@ -15,6 +15,7 @@ from pvc.errors import NotPermitted, SessionLost, StoreUnavailable
 from pvc.server.vmlist import VMList
 from pvc.store.base import Source, Store
 from pvc.store.mirror import mirrored
+from pvc.store.paths import SETTINGS
 
 log = logging.getLogger("pvc.server")
 
@@ -85,6 +86,7 @@ class Session:
         """Until the session ends. Raises SessionLost, StoreUnavailable where it did not come to one."""
         state = await open_state(self._source)
         try:
+            await state.store.ensure(SETTINGS)  # what is not there is not followed
             async with mirrored(state.store, state.paths.mirrored) as mirror:
                 view = MirrorView(mirror, state.paths)
                 self._present = _Present(state, view, VMList(view))

@@ -116,11 +116,16 @@ DEAD: dict[str, Any] = {
     "memory": {},
     "load": 0.0,
 }
-STATUS = {
-    "cluster_health": {"health": 90, "messages": ["hv1: load is high"]},
-    "node_health": {"hv1": {"health": 90, "messages": ["load is high"]}},
+STRAY = "Domains run here that pvc does not know: old."
+STATUS: dict[str, Any] = {
+    "cluster_health": {"health": 90, "messages": [f'Node "hv1": {STRAY}']},
+    "node_health": {"hv1": {"health": 90, "messages": [STRAY]}},
+    "reasons": [{"kind": "node", "name": "hv1", "points": 10, "text": f'Node "hv1": {STRAY}'}],
+    "alarm": "warning",
     "mode": "standalone",
     "maintenance": "false",
+    "maintenance_by": "",
+    "maintenance_since": None,
     "pvc_version": "0.1.0",
     "nodes": {"total": 1, "run,ready": 1},
     "vms": {"total": 5, "start": 1, "stop": 4, "fail": 0},
