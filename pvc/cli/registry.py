@@ -42,7 +42,7 @@ GROUPS = {
 }
 
 COMMANDS = (
-    *("status", "maintenance on", "maintenance off"),
+    *("status", "events", "maintenance on", "maintenance off"),
     *("node list", "node info", "node log", "node remove"),
     *("vm list", "vm info", "vm dump", "vm define", "vm modify", "vm rename", "vm meta"),
     *("vm start", "vm restart", "vm shutdown", "vm stop", "vm disable"),
@@ -76,6 +76,8 @@ def _other(name: str) -> ModuleType:
     match name:
         case "status":
             import pvc.cli.commands.status as module
+        case "events":
+            import pvc.cli.commands.events as module
         case "maintenance on":
             import pvc.cli.commands.maintenance_on as module
         case "maintenance off":

@@ -14,6 +14,7 @@ from pvc.server import (
     cephpools,
     cephstatus,
     devices,
+    events,
     logs,
     meta,
     migrations,
@@ -77,7 +78,7 @@ async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 _VMS = (vms, meta, power, migrations, sizes, devices, tags, logs)
 _STORAGE = (volumes, snapshots, uploads, cephstatus, cephpools, osds)
-_PARTS = (*_VMS, *_STORAGE, networks, nodes, status, tasks, tokens)
+_PARTS = (*_VMS, *_STORAGE, events, networks, nodes, status, tasks, tokens)
 
 
 def build_app(
@@ -90,7 +91,9 @@ def build_app(
     app[CONFIG] = config
     app[BOOK] = book
     app[uploads.UNDER_WAY] = set()
+    app[events.READERS] = set()
     app.router.add_get("/healthz", healthz)
     add_endpoints(app, chain(endpoints, *(part.endpoints for part in _PARTS)))
     unbuilt.add_unbuilt(app)
+    app.on_shutdown.append(events.end_all)
     return app

@@ -70,11 +70,19 @@ BOOK = web.AppKey("tokens", TokenBook)
 @web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.path not in _OPEN:
-        request[WHO], role = _who(request)
-        needed = role_needed(request)
-        if not role.includes(needed):
-            raise NotPermitted(problem=f'This takes a token with the role "{needed}", yours has "{role}"')
+        admit(request)
     return await handler(request)
+
+
+def admit(request: web.Request) -> None:
+    """Who is answered without end is admitted again and again: a token may be revoked meanwhile.
+
+    Raises Unauthenticated, NotPermitted, StoreUnavailable.
+    """
+    request[WHO], role = _who(request)
+    needed = role_needed(request)
+    if not role.includes(needed):
+        raise NotPermitted(problem=f'This takes a token with the role "{needed}", yours has "{role}"')
 
 
 def _who(request: web.Request) -> tuple[str, Role]:

@@ -12,6 +12,7 @@ from aiohttp import web
 from pvc.cluster.opening import open_state
 from pvc.cluster.state import MirrorView, State
 from pvc.errors import NotPermitted, SessionLost, StoreUnavailable
+from pvc.server.feed import Feed
 from pvc.server.vmlist import VMList
 from pvc.store.base import Source, Store
 from pvc.store.mirror import mirrored
@@ -33,6 +34,7 @@ class Session:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._present: _Present | None = None
+        self.feed = Feed()
         self._reached = False
         self._reason = "it has not been reached yet"
 
@@ -87,7 +89,7 @@ class Session:
         state = await open_state(self._source)
         try:
             await state.store.ensure(SETTINGS)  # what is not there is not followed
-            async with mirrored(state.store, state.paths.mirrored) as mirror:
+            async with mirrored(state.store, state.paths.mirrored, self.feed.heard(state.paths)) as mirror:
                 view = MirrorView(mirror, state.paths)
                 self._present = _Present(state, view, VMList(view))
                 self._reached = True

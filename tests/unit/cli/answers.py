@@ -188,7 +188,23 @@ TASK: dict[str, Any] = {
 }
 DONE = {**TASK, "status": "done", "done": 4 << 30, "version": 4, "result": 'Uploaded an image to "local/web1".'}
 
+_EVENT = {"event": "9-00000000-1", "at": 1736078400.0, "kind": "vm", "name": "web1", "id": WEB1["uuid"]}
+_OFF = {"state": "stop", "power": "off", "node": "hv1", "task": "", "failed_reason": "", "doubt": ""}
+STARTED = {
+    **_EVENT,
+    "change": "changed",
+    "changed": {"state": ["stop", "start"], "task": ["", "6ba7"]},
+    "now": {**_OFF, "state": "start", "task": "6ba7"},
+}
+EVENTS: list[dict[str, Any]] = [
+    {**_EVENT, "change": "created", "changed": {}, "now": _OFF},
+    {**_EVENT, "change": "changed", "changed": {}, "now": _OFF},
+    STARTED,
+    {**_EVENT, "kind": "network", "name": "lan", "change": "deleted", "changed": {}, "now": {"mtu": None}},
+]
+
 READS: dict[str, Any] = {
+    "/events": EVENTS,
     "/status": STATUS,
     "/node": [NODE, DEAD],
     "/node/hv1": [NODE],

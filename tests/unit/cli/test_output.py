@@ -16,6 +16,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "cli"
 
 SHOWN = [
     "status",
+    "events",
     "node list",
     "node info hv1",
     "node info hv2",
@@ -46,6 +47,7 @@ HELP = [
     "--help",
     "vm --help",
     "storage volume --help",
+    "events --help",
     "vm start --help",
     "vm volume add --help",
     "vm vcpu set --help",
