@@ -39,6 +39,9 @@ class API:
     # Certificate and key files (PEM) for `listen`; both empty: plain HTTP.
     tls_certificate: str = ""
     tls_key: str = ""
+    # Answer /metrics to whoever reaches `listen`, without a token: it has the names of nodes, VMs and pools, and what
+    # they use. Otherwise it takes a token with the role "read", as `Authorization: Bearer TOKEN` too.
+    open_metrics: bool = False
 
     def problems(self) -> Iterator[str]:
         if self.listen and not _host_port(self.listen):

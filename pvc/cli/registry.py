@@ -23,6 +23,7 @@ class Command(Protocol):
 
 
 GROUPS = {
+    "maintenance": "times at which nothing is an alarm",
     "node": "the machines that run VMs",
     "vm": "virtual machines",
     "vm tag": "tags of a VM",
@@ -41,7 +42,7 @@ GROUPS = {
 }
 
 COMMANDS = (
-    "status",
+    *("status", "events", "maintenance on", "maintenance off"),
     *("node list", "node info", "node log", "node remove"),
     *("vm list", "vm info", "vm dump", "vm define", "vm modify", "vm rename", "vm meta"),
     *("vm start", "vm restart", "vm shutdown", "vm stop", "vm disable"),
@@ -75,6 +76,12 @@ def _other(name: str) -> ModuleType:
     match name:
         case "status":
             import pvc.cli.commands.status as module
+        case "events":
+            import pvc.cli.commands.events as module
+        case "maintenance on":
+            import pvc.cli.commands.maintenance_on as module
+        case "maintenance off":
+            import pvc.cli.commands.maintenance_off as module
         case "node list":
             import pvc.cli.commands.node_list as module
         case "node info":

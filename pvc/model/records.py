@@ -316,6 +316,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     updated_at: float = 0.0
 
 
+class Maintenance(msgspec.Struct, frozen=True, kw_only=True):
+    """There while the cluster is in maintenance: who began it, and when."""
+
+    who: str
+    since: float
+
+
 class Token(msgspec.Struct, frozen=True, kw_only=True):
     """Who holds it may call the API. digest: "sha256:" and 64 hexadecimal digits; the token itself is kept nowhere."""
 

@@ -29,6 +29,7 @@ class Answer(StrEnum):
     OBJECT = "object"
     LIST = "list"  # of objects
     TEXT = "text"  # or an object, as the parameters ask
+    EVENTS = "events"  # a list of objects, or an endless stream of them
 
 
 @dataclass(frozen=True, slots=True)

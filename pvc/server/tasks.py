@@ -14,7 +14,7 @@ from pvc.errors import InvalidInput
 from pvc.model.records import Task, TaskStatus
 from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.parts import message
-from pvc.server.session import state_of
+from pvc.server.session import state_of, view_of
 
 endpoints = Endpoints()
 
@@ -44,7 +44,7 @@ class Ask(msgspec.Struct):
 
 @endpoints.get("/tasks", "Long operations.", ListQuery, answer=Answer.LIST)
 async def list_tasks(request: web.Request, query: ListQuery) -> web.Response:
-    shown = [_shown(item) for item in await state_of(request).tasks()]
+    shown = [_shown(item) for item in await (await view_of(request)).tasks()]
     shown = [item for item in shown if _chosen(item, query)]
     return web.json_response(sorted(shown, key=lambda item: float(item["created_at"])))
 

@@ -13,7 +13,6 @@ _UNBUILT = (
     ("POST", "/initialize", "Initialising the cluster"),
     ("GET", "/backup", "Backing up the cluster"),
     ("POST", "/restore", "Restoring the cluster"),
-    ("POST", "/status", "Maintenance of the cluster"),
     ("*", "/network/{vni}/acl{tail:.*}", "A network's access list"),
     ("*", "/network/{vni}/lease{tail:.*}", "A network's DHCP lease list"),
     ("POST", "/node/{node}/coordinator-state", "Electing a coordinator (all servers are equal)"),

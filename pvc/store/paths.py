@@ -10,6 +10,8 @@ LOCKS = f"{BASE}/locks"
 # Beside the generations: restoring a backup changes nobody's right to speak.
 TOKENS = f"{BASE}/tokens"
 PEER_KEY = f"{BASE}/peer-key"
+SETTINGS = f"{BASE}/settings"
+MAINTENANCE = f"{SETTINGS}/maintenance"
 
 
 def lock_path(name: str) -> str:
@@ -29,8 +31,8 @@ class Paths:
 
     @property
     def mirrored(self) -> dict[str, int]:
-        """What lists are made of, each folder with the levels of records below it."""
-        return {self.vms: 1, self.networks: 1, self.nodes: 2}
+        """What lists and events are made of, each folder with the levels of records below it."""
+        return {self.vms: 1, self.networks: 1, self.nodes: 2, self.tasks: 1, SETTINGS: 1}
 
     @property
     def vms(self) -> str:

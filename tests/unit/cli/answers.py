@@ -116,11 +116,16 @@ DEAD: dict[str, Any] = {
     "memory": {},
     "load": 0.0,
 }
-STATUS = {
-    "cluster_health": {"health": 90, "messages": ["hv1: load is high"]},
-    "node_health": {"hv1": {"health": 90, "messages": ["load is high"]}},
+STRAY = "Domains run here that pvc does not know: old."
+STATUS: dict[str, Any] = {
+    "cluster_health": {"health": 90, "messages": [f'Node "hv1": {STRAY}']},
+    "node_health": {"hv1": {"health": 90, "messages": [STRAY]}},
+    "reasons": [{"kind": "node", "name": "hv1", "points": 10, "text": f'Node "hv1": {STRAY}'}],
+    "alarm": "warning",
     "mode": "standalone",
     "maintenance": "false",
+    "maintenance_by": "",
+    "maintenance_since": None,
     "pvc_version": "0.1.0",
     "nodes": {"total": 1, "run,ready": 1},
     "vms": {"total": 5, "start": 1, "stop": 4, "fail": 0},
@@ -183,7 +188,23 @@ TASK: dict[str, Any] = {
 }
 DONE = {**TASK, "status": "done", "done": 4 << 30, "version": 4, "result": 'Uploaded an image to "local/web1".'}
 
+_EVENT = {"event": "9-00000000-1", "at": 1736078400.0, "kind": "vm", "name": "web1", "id": WEB1["uuid"]}
+_OFF = {"state": "stop", "power": "off", "node": "hv1", "task": "", "failed_reason": "", "doubt": ""}
+STARTED = {
+    **_EVENT,
+    "change": "changed",
+    "changed": {"state": ["stop", "start"], "task": ["", "6ba7"]},
+    "now": {**_OFF, "state": "start", "task": "6ba7"},
+}
+EVENTS: list[dict[str, Any]] = [
+    {**_EVENT, "change": "created", "changed": {}, "now": _OFF},
+    {**_EVENT, "change": "changed", "changed": {}, "now": _OFF},
+    STARTED,
+    {**_EVENT, "kind": "network", "name": "lan", "change": "deleted", "changed": {}, "now": {"mtu": None}},
+]
+
 READS: dict[str, Any] = {
+    "/events": EVENTS,
     "/status": STATUS,
     "/node": [NODE, DEAD],
     "/node/hv1": [NODE],

@@ -65,6 +65,8 @@ CASES = [
     Case("DELETE", "/tokens/{token}"),
     Case("GET", "/"),
     Case("GET", "/status"),
+    Case("POST", "/status", {"state": "true"}, {"state": "perhaps"}),
+    Case("GET", "/events", wrong={"kind": "cat", "follow": "2", "after": "yesterday"}),
     Case("GET", "/node", wrong={"limit": "("}),
     Case("GET", "/node/{node}"),
     Case("GET", "/node/{node}/log", wrong={"lines": "-1", "follow": "2"}),
