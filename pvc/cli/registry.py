@@ -42,7 +42,7 @@ GROUPS = {
 
 COMMANDS = (
     "status",
-    *("node list", "node info", "node log", "node remove"),
+    *("node list", "node info", "node log", "node flush", "node ready", "node remove"),
     *("vm list", "vm info", "vm dump", "vm define", "vm modify", "vm rename", "vm meta"),
     *("vm start", "vm restart", "vm shutdown", "vm stop", "vm disable"),
     *("vm migrate", "vm unmigrate", "vm move"),
@@ -81,6 +81,10 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.node_info as module
         case "node log":
             import pvc.cli.commands.node_log as module
+        case "node flush":
+            import pvc.cli.commands.node_flush as module
+        case "node ready":
+            import pvc.cli.commands.node_ready as module
         case "node remove":
             import pvc.cli.commands.node_remove as module
         case "network list":

@@ -183,6 +183,20 @@ TASK: dict[str, Any] = {
 }
 DONE = {**TASK, "status": "done", "done": 4 << 30, "version": 4, "result": 'Uploaded an image to "local/web1".'}
 
+FLUSH_PLAN = {
+    "name": "hv1",
+    "moves": [
+        {"vm": "web1", "running": True, "memory": 1536, "node": "hv2", "way": "live, else shutdown"}
+        | {"uuid": UUID1, "vcpus": 2, "shutdown": "if live fails"},
+        {"vm": "old", "running": False, "memory": 512, "node": "hv3", "way": "off"}
+        | {"uuid": UUID1, "vcpus": 1, "shutdown": "no"},
+    ],
+    "stays": [
+        {"vm": "db", "running": True, "memory": 4096, "way": "live", "uuid": UUID1, "vcpus": 16, "shutdown": "no"}
+        | {"reason": "hv2: needs 4096 MiB, 1200 MiB free; hv3: is not ready but flushed"},
+    ],
+}
+
 READS: dict[str, Any] = {
     "/status": STATUS,
     "/node": [NODE, DEAD],
@@ -191,6 +205,7 @@ READS: dict[str, Any] = {
     "/vm": [WEB1, BROKEN],
     "/vm/web1": [WEB1],
     "/vm/db": [BROKEN],
+    "/node/hv1/flush-plan": FLUSH_PLAN,
     "/node/hv1/log": {"name": "hv1", "data": "one\ntwo\n"},
     "/vm/web1/console": {"name": "web1", "data": "tick 1\ntick 2\n"},
     "/vm/web1/tags": {"name": "web1", "tags": TAGS, "unprotected": LIFTED},

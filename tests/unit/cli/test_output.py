@@ -38,6 +38,7 @@ SHOWN = [
     "storage volume list",
     "storage volume info local web1",
     "storage snapshot list",
+    "node flush hv1 --plan",
     "task list",
     "token list",
     f"task show {TASK_ID}",

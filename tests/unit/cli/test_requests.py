@@ -20,6 +20,7 @@ READS: list[tuple[str, str, dict[str, str]]] = [
     ("node list hv.", "/node", {"limit": "hv."}),
     ("node info hv1", "/node/hv1", {}),
     ("node log hv1", "/node/hv1/log", {}),
+    ("node flush hv1 --plan", "/node/hv1/flush-plan", {}),
     ("node log hv1 -l 20 -f", "/node/hv1/log", {"lines": "20", "follow": "true"}),
     ("vm list", "/vm", {}),
     (
@@ -75,6 +76,8 @@ def test_filters_by_tag_may_be_repeated(pvc: PVC, api: FakeAPI) -> None:
 
 
 CHANGES: list[tuple[str, str, str, Any]] = [
+    ("node flush hv1", "POST", "/node/hv1/domain-state", {"state": "flush"}),
+    ("node ready hv1 --no-wait", "POST", "/node/hv1/domain-state", {"state": "ready"}),
     ("vm rename web1 www1", "POST", "/vm/web1/rename", {"new_name": "www1"}),
     ("vm start web1", "POST", "/vm/web1/state", {"state": "start", "wait": True}),
     ("vm start web1 --no-wait", "POST", "/vm/web1/state", {"state": "start", "wait": False}),

@@ -71,6 +71,8 @@ CASES = [
     Case("GET", "/node/{node}/daemon-state"),
     Case("GET", "/node/{node}/coordinator-state"),
     Case("GET", "/node/{node}/domain-state"),
+    Case("POST", "/node/{node}/domain-state", {"state": "ready"}, {"state": "empty", "wait": "perhaps"}),
+    Case("GET", "/node/{node}/flush-plan"),
     Case("DELETE", "/node/{node}", there={"node": "left"}),
     Case("GET", "/vm", wrong={"limit": "(", "node": "absent", "state": "asleep", "negate": "perhaps", **NO_TAGS}),
     Case("POST", "/vm", {"xml": documents.vm("new1")}, {"selector": "best", "migration_method": "x", "autostart": "2"}),
