@@ -45,7 +45,7 @@ COMMANDS = (
     *("node list", "node info", "node log", "node flush", "node ready", "node remove"),
     *("vm list", "vm info", "vm dump", "vm define", "vm modify", "vm rename", "vm meta"),
     *("vm start", "vm restart", "vm shutdown", "vm stop", "vm disable"),
-    *("vm migrate", "vm unmigrate", "vm move"),
+    *("vm migrate", "vm unmigrate", "vm move", "vm flush-locks"),
     *("vm undefine", "vm remove", "vm log"),
     *("vm tag get", "vm tag add", "vm tag remove", "vm tag unprotect"),
     *("vm vcpu get", "vm vcpu set", "vm memory get", "vm memory set"),
@@ -149,6 +149,8 @@ def _vm(name: str) -> ModuleType:
             import pvc.cli.commands.vm_unmigrate as module
         case "vm move":
             import pvc.cli.commands.vm_move as module
+        case "vm flush-locks":
+            import pvc.cli.commands.vm_flush_locks as module
         case "vm undefine":
             import pvc.cli.commands.vm_undefine as module
         case "vm remove":

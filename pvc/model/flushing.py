@@ -117,12 +117,14 @@ class Limits:
 
 
 def next_moves(moves: Sequence[Move], under_way: Sequence[str], limits: Limits) -> list[Move]:
-    """Those that may begin now. under_way: the target of each that has begun. What is off only changes its record."""
+    """Those that may begin now. under_way: the target of each that has begun.
+
+    What is off comes last, as in the plan, which would otherwise come out differently; it only changes its record.
+    """
     to, begun = Counter(under_way), []
     for move in moves:
-        if move.vm.running:
-            if to.total() >= limits.at_once or to[move.target] >= limits.to_one:
-                continue
+        if move.vm.running and to.total() < limits.at_once and to[move.target] < limits.to_one:
             to[move.target] += 1
-        begun.append(move)
-    return begun
+            begun.append(move)
+    off = [move for move in moves if not move.vm.running]
+    return begun if len(begun) + len(off) < len(moves) else begun + off

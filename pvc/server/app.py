@@ -15,6 +15,7 @@ from pvc.server import (
     cephstatus,
     devices,
     flushes,
+    locks,
     logs,
     meta,
     migrations,
@@ -75,7 +76,7 @@ async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
-_VMS = (vms, meta, power, migrations, sizes, devices, tags, logs)
+_VMS = (vms, meta, power, migrations, sizes, devices, tags, locks, logs)
 _STORAGE = (volumes, snapshots, uploads, cephstatus, cephpools, osds)
 _PARTS = (*_VMS, *_STORAGE, networks, nodes, flushes, tasks, tokens)
 

@@ -208,6 +208,7 @@ READS: dict[str, Any] = {
     "/node/hv1/flush-plan": FLUSH_PLAN,
     "/node/hv1/log": {"name": "hv1", "data": "one\ntwo\n"},
     "/vm/web1/console": {"name": "web1", "data": "tick 1\ntick 2\n"},
+    "/vm/web1/locks": [{"volume": "vms/web1", "owner": "client.4123", "address": "10.99.0.1:0/1234"}],
     "/vm/web1/tags": {"name": "web1", "tags": TAGS, "unprotected": LIFTED},
     "/vm/web1/vcpu": {"name": "web1", "vcpu": 2, "vcpu_topology": "1/2/1"},
     "/vm/web1/memory": {"name": "web1", "memory": 1536},

@@ -96,6 +96,8 @@ CASES = [
         | {"migration_max_downtime": "-1"},
     ),
     Case("GET", "/vm/{vm}/node"),
+    Case("GET", "/vm/{vm}/locks"),
+    Case("POST", "/vm/{vm}/locks"),
     Case("GET", "/vm/{vm}/state"),
     Case(
         "POST",
