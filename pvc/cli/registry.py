@@ -43,10 +43,10 @@ GROUPS = {
 
 COMMANDS = (
     *("status", "events", "maintenance on", "maintenance off"),
-    *("node list", "node info", "node log", "node remove"),
+    *("node list", "node info", "node log", "node flush", "node ready", "node remove"),
     *("vm list", "vm info", "vm dump", "vm define", "vm modify", "vm rename", "vm meta"),
     *("vm start", "vm restart", "vm shutdown", "vm stop", "vm disable"),
-    *("vm migrate", "vm unmigrate", "vm move"),
+    *("vm migrate", "vm unmigrate", "vm move", "vm flush-locks"),
     *("vm undefine", "vm remove", "vm log"),
     *("vm tag get", "vm tag add", "vm tag remove", "vm tag unprotect"),
     *("vm vcpu get", "vm vcpu set", "vm memory get", "vm memory set"),
@@ -88,6 +88,10 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.node_info as module
         case "node log":
             import pvc.cli.commands.node_log as module
+        case "node flush":
+            import pvc.cli.commands.node_flush as module
+        case "node ready":
+            import pvc.cli.commands.node_ready as module
         case "node remove":
             import pvc.cli.commands.node_remove as module
         case "network list":
@@ -152,6 +156,8 @@ def _vm(name: str) -> ModuleType:
             import pvc.cli.commands.vm_unmigrate as module
         case "vm move":
             import pvc.cli.commands.vm_move as module
+        case "vm flush-locks":
+            import pvc.cli.commands.vm_flush_locks as module
         case "vm undefine":
             import pvc.cli.commands.vm_undefine as module
         case "vm remove":

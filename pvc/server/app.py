@@ -15,6 +15,8 @@ from pvc.server import (
     cephstatus,
     devices,
     events,
+    flushes,
+    locks,
     logs,
     meta,
     migrations,
@@ -78,9 +80,9 @@ async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
-_VMS = (vms, meta, power, migrations, sizes, devices, tags, logs)
+_VMS = (vms, meta, power, migrations, sizes, devices, tags, locks, logs)
 _STORAGE = (volumes, snapshots, uploads, cephstatus, cephpools, osds)
-_PARTS = (*_VMS, *_STORAGE, events, networks, nodes, status, tasks, tokens)
+_PARTS = (*_VMS, *_STORAGE, events, networks, nodes, flushes, status, tasks, tokens)
 
 
 def build_app(

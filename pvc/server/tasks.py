@@ -71,7 +71,9 @@ async def get_task(request: web.Request, query: Wait) -> web.Response:
     return web.json_response(task_object(held))
 
 
-@endpoints.post("/tasks/{task}", "Ask for the end of a long operation: of a migration, whose guest then stays.", Ask)
+@endpoints.post(
+    "/tasks/{task}", "Ask for the end of a long operation: of a migration or a flush, whose guests then stay.", Ask
+)
 async def change_task(request: web.Request, _given: Ask) -> web.Response:
     task = await migrations.cancel(state_of(request), request.match_info["task"])
     return message(f'Asked for the end of task "{task.id}".')

@@ -202,6 +202,19 @@ EVENTS: list[dict[str, Any]] = [
     STARTED,
     {**_EVENT, "kind": "network", "name": "lan", "change": "deleted", "changed": {}, "now": {"mtu": None}},
 ]
+FLUSH_PLAN = {
+    "name": "hv1",
+    "moves": [
+        {"vm": "web1", "running": True, "memory": 1536, "node": "hv2", "way": "live, else shutdown"}
+        | {"uuid": UUID1, "vcpus": 2, "shutdown": "if live fails"},
+        {"vm": "old", "running": False, "memory": 512, "node": "hv3", "way": "off"}
+        | {"uuid": UUID1, "vcpus": 1, "shutdown": "no"},
+    ],
+    "stays": [
+        {"vm": "db", "running": True, "memory": 4096, "way": "live", "uuid": UUID1, "vcpus": 16, "shutdown": "no"}
+        | {"reason": "hv2: needs 4096 MiB, 1200 MiB free; hv3: is not ready but flushed"},
+    ],
+}
 
 READS: dict[str, Any] = {
     "/events": EVENTS,
@@ -212,8 +225,10 @@ READS: dict[str, Any] = {
     "/vm": [WEB1, BROKEN],
     "/vm/web1": [WEB1],
     "/vm/db": [BROKEN],
+    "/node/hv1/flush-plan": FLUSH_PLAN,
     "/node/hv1/log": {"name": "hv1", "data": "one\ntwo\n"},
     "/vm/web1/console": {"name": "web1", "data": "tick 1\ntick 2\n"},
+    "/vm/web1/locks": [{"volume": "vms/web1", "owner": "client.4123", "address": "10.99.0.1:0/1234"}],
     "/vm/web1/tags": {"name": "web1", "tags": TAGS, "unprotected": LIFTED},
     "/vm/web1/vcpu": {"name": "web1", "vcpu": 2, "vcpu_topology": "1/2/1"},
     "/vm/web1/memory": {"name": "web1", "memory": 1536},

@@ -39,6 +39,8 @@ SHOWN = [
     "storage volume list",
     "storage volume info local web1",
     "storage snapshot list",
+    "node flush hv1 --plan",
+    "vm flush-locks web1 --list",
     "task list",
     "token list",
     f"task show {TASK_ID}",

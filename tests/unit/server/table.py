@@ -73,6 +73,8 @@ CASES = [
     Case("GET", "/node/{node}/daemon-state"),
     Case("GET", "/node/{node}/coordinator-state"),
     Case("GET", "/node/{node}/domain-state"),
+    Case("POST", "/node/{node}/domain-state", {"state": "ready"}, {"state": "empty", "wait": "perhaps"}),
+    Case("GET", "/node/{node}/flush-plan"),
     Case("DELETE", "/node/{node}", there={"node": "left"}),
     Case("GET", "/vm", wrong={"limit": "(", "node": "absent", "state": "asleep", "negate": "perhaps", **NO_TAGS}),
     Case("POST", "/vm", {"xml": documents.vm("new1")}, {"selector": "best", "migration_method": "x", "autostart": "2"}),
@@ -96,6 +98,8 @@ CASES = [
         | {"migration_max_downtime": "-1"},
     ),
     Case("GET", "/vm/{vm}/node"),
+    Case("GET", "/vm/{vm}/locks"),
+    Case("POST", "/vm/{vm}/locks"),
     Case("GET", "/vm/{vm}/state"),
     Case(
         "POST",

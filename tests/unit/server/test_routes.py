@@ -167,9 +167,8 @@ async def test_osds_are_neither_made_nor_removed_yet(bare: Site, method: str, pa
     assert_refusal(await bare.ask(method, f"/storage/ceph{path}"), 501, "not_built")
 
 
-@pytest.mark.parametrize("what", ["coordinator", "domain"])
-async def test_what_a_node_cannot_be_asked_yet_is_told_in_one_sentence(site: Site, what: str) -> None:
-    answer = await site.ask("POST", f"/node/hv1/{what}-state", {"state": "flush"})
+async def test_what_a_node_cannot_be_asked_yet_is_told_in_one_sentence(site: Site) -> None:
+    answer = await site.ask("POST", "/node/hv1/coordinator-state", {"state": "primary"})
     assert_refusal(answer, 501, "not_built")
 
 
