@@ -21,6 +21,7 @@ from pvc.server import (
     nodes,
     osds,
     power,
+    recovery,
     sizes,
     snapshots,
     tags,
@@ -76,7 +77,7 @@ async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 _VMS = (vms, meta, power, migrations, sizes, devices, tags, logs)
 _STORAGE = (volumes, snapshots, uploads, cephstatus, cephpools, osds)
-_PARTS = (*_VMS, *_STORAGE, networks, nodes, tasks, tokens)
+_PARTS = (*_VMS, *_STORAGE, networks, nodes, tasks, tokens, recovery)
 
 
 def build_app(

@@ -11,6 +11,14 @@ LOCKS = f"{BASE}/locks"
 TOKENS = f"{BASE}/tokens"
 PEER_KEY = f"{BASE}/peer-key"
 
+# Names of locks: who puts another generation in force, and who has the one in force stand still for a moment.
+RECOVERY = "recovery"
+STANDSTILL = "standstill"
+
+
+def generation_root(name: str) -> str:
+    return f"{BASE}/{name}"
+
 
 def lock_path(name: str) -> str:
     return f"{LOCKS}/{name}"
