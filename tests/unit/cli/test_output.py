@@ -40,6 +40,7 @@ SHOWN = [
     "storage snapshot list",
     "task list",
     "token list",
+    "task generation list",
     f"task show {TASK_ID}",
 ]
 HELP = [
