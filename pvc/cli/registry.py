@@ -37,7 +37,8 @@ GROUPS = {
     "storage pool": "where volumes are kept",
     "storage volume": "disk images of VMs",
     "storage snapshot": "states of volumes to come back to",
-    "task": "long operations",
+    "task": "long operations; backup and restore",
+    "task generation": "configurations that are kept",
     "token": "who may speak to pvc over the network",
 }
 
@@ -61,13 +62,15 @@ COMMANDS = (
     *("storage snapshot list", "storage snapshot add", "storage snapshot rename"),
     *("storage snapshot rollback", "storage snapshot remove"),
     *("task list", "task show", "task wait", "task cancel"),
+    *("task backup", "task restore", "task rollback", "task init"),
+    *("task generation list", "task generation remove"),
     *("token list", "token add", "token remove"),
 )
 
 
 def load(name: str) -> Command:
     """Import the module of one of COMMANDS."""
-    loaders = {"vm": _vm, "storage": _storage}
+    loaders = {"vm": _vm, "storage": _storage, "task": _task}
     return cast(Command, loaders.get(name.partition(" ")[0], _other)(name))
 
 
@@ -104,6 +107,20 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.network_modify as module
         case "network remove":
             import pvc.cli.commands.network_remove as module
+        case "token list":
+            import pvc.cli.commands.token_list as module
+        case "token add":
+            import pvc.cli.commands.token_add as module
+        case "token remove":
+            import pvc.cli.commands.token_remove as module
+        case _:
+            raise LookupError(name)
+    return module
+
+
+def _task(name: str) -> ModuleType:
+    module: ModuleType
+    match name:
         case "task list":
             import pvc.cli.commands.task_list as module
         case "task show":
@@ -112,12 +129,18 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.task_wait as module
         case "task cancel":
             import pvc.cli.commands.task_cancel as module
-        case "token list":
-            import pvc.cli.commands.token_list as module
-        case "token add":
-            import pvc.cli.commands.token_add as module
-        case "token remove":
-            import pvc.cli.commands.token_remove as module
+        case "task backup":
+            import pvc.cli.commands.task_backup as module
+        case "task restore":
+            import pvc.cli.commands.task_restore as module
+        case "task rollback":
+            import pvc.cli.commands.task_rollback as module
+        case "task init":
+            import pvc.cli.commands.task_init as module
+        case "task generation list":
+            import pvc.cli.commands.task_generation_list as module
+        case "task generation remove":
+            import pvc.cli.commands.task_generation_remove as module
         case _:
             raise LookupError(name)
     return module

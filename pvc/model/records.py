@@ -255,11 +255,18 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Stray(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A guest that runs on a node and is no VM of it. run: None where nothing says that it is ours."""
+
+    name: str
+    run: int | None = None
+
+
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One blob per node, written by its agent: facts, every VM it sees and what they use, by UUID. Memory in bytes.
 
-    looked_at: by the node's own clock. problem: why nothing is known of the hypervisor. use_problem: why `use` is
-    empty.
+    guests: those of `strays` that are not off, by UUID. looked_at: by the node's own clock. problem: why nothing is
+    known of the hypervisor. use_problem: why `use` is empty.
     """
 
     daemon: DaemonState | None = None
@@ -278,6 +285,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     qemu_version: str = ""
     problem: str = ""
     strays: tuple[str, ...] = ()
+    guests: dict[str, Stray] = {}
     vms: dict[str, Observed] = {}
     use: dict[str, Use] = {}
     use_problem: str = ""
@@ -337,13 +345,29 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
 
 
-class Cluster(msgspec.Struct, frozen=True, kw_only=True):
-    """What `/pvc/current` holds: which generation is in force."""
+class Made(StrEnum):
+    """What made a generation of the records."""
+
+    FIRST = ""  # an empty store, opened
+    INIT = "init"
+    RESTORE = "restore"
+    ROLLBACK = "rollback"
+
+
+class Cluster(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What `/pvc/current` holds: which generation is in force.
+
+    previous: the generation before it. still: who has it stand still, as long as its lock of that name is held.
+    """
 
     schema: int
     id: str
     generation: str
     created_at: float
+    made: Made = Made.FIRST
+    who: str = ""
+    previous: str = ""
+    still: str = ""
 
 
 _R = TypeVar("_R", bound=msgspec.Struct)

@@ -24,6 +24,7 @@ from pvc.server import (
     nodes,
     osds,
     power,
+    recovery,
     sizes,
     snapshots,
     status,
@@ -82,7 +83,7 @@ async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 _VMS = (vms, meta, power, migrations, sizes, devices, tags, locks, logs)
 _STORAGE = (volumes, snapshots, uploads, cephstatus, cephpools, osds)
-_PARTS = (*_VMS, *_STORAGE, events, networks, nodes, flushes, status, tasks, tokens)
+_PARTS = (*_VMS, *_STORAGE, events, networks, nodes, flushes, status, tasks, tokens, recovery)
 
 
 def build_app(

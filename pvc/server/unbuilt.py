@@ -10,9 +10,6 @@ from pvc.server.parts import BASE
 _UNBUILT = (
     ("POST", "/login", "Logging in with a session"),
     ("POST", "/logout", "Logging in with a session"),
-    ("POST", "/initialize", "Initialising the cluster"),
-    ("GET", "/backup", "Backing up the cluster"),
-    ("POST", "/restore", "Restoring the cluster"),
     ("*", "/network/{vni}/acl{tail:.*}", "A network's access list"),
     ("*", "/network/{vni}/lease{tail:.*}", "A network's DHCP lease list"),
     ("POST", "/node/{node}/coordinator-state", "Electing a coordinator (all servers are equal)"),

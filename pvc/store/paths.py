@@ -13,6 +13,14 @@ PEER_KEY = f"{BASE}/peer-key"
 SETTINGS = f"{BASE}/settings"
 MAINTENANCE = f"{SETTINGS}/maintenance"
 
+# Names of locks: who puts another generation in force, and who has the one in force stand still for a moment.
+RECOVERY = "recovery"
+STANDSTILL = "standstill"
+
+
+def generation_root(name: str) -> str:
+    return f"{BASE}/{name}"
+
 
 def lock_path(name: str) -> str:
     return f"{LOCKS}/{name}"

@@ -23,6 +23,12 @@ TAGS = [
     {"name": "keep", "type": "user", "protected": True},
 ]
 TOKEN_OF_OPS = {"name": "ops", "role": "operate", "created_by": "root", "created_at": 1736078400.5, "problem": ""}
+GENERATIONS = [
+    {"generation": "1", "in_force": False, "made": "first", "who": "", "previous": "", "cluster": "c"}
+    | {"created_at": "2025-01-05T12:00:00+00:00"},
+    {"generation": "2", "in_force": True, "made": "restore", "who": 'token "ops"', "previous": "1", "cluster": "c"}
+    | {"created_at": "2025-01-05T13:00:00+00:00"},
+]
 LIFTED = [{"tag": "old", "who": 'token "ops"', "at": 1736078400.5}]
 WEB1: dict[str, Any] = {
     "name": "web1",
@@ -245,6 +251,7 @@ READS: dict[str, Any] = {
     "/storage/ceph/snapshot": [SNAPSHOT],
     "/tasks": [TASK],
     "/tokens": [TOKEN_OF_OPS],
+    "/generations": GENERATIONS,
     f"/tasks/{TASK_ID}": DONE,
 }
 

@@ -43,6 +43,7 @@ SHOWN = [
     "vm flush-locks web1 --list",
     "task list",
     "token list",
+    "task generation list",
     f"task show {TASK_ID}",
 ]
 HELP = [

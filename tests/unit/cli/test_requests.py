@@ -52,6 +52,8 @@ READS: list[tuple[str, str, dict[str, str]]] = [
     ("storage snapshot list local web1", "/storage/ceph/snapshot", {"pool": "local", "volume": "web1"}),
     ("task list", "/tasks", {}),
     ("token list", "/tokens", {}),
+    ("task backup", "/backup", {}),
+    ("task generation list", "/generations", {}),
     ("task list --kind upload --status done", "/tasks", {"kind": "upload", "status": "done"}),
     (f"task show {TASK_ID}", f"/tasks/{TASK_ID}", {}),
     (f"task wait {TASK_ID}", f"/tasks/{TASK_ID}", {}),

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from pvc.model import backup
+from pvc.model.backup import Taken
+from pvc.model.content import Content
 from tests.parts import documents
 
 MAC = "52:54:00:00:00:01"
@@ -36,7 +39,7 @@ class Case:
     @property
     def parts(self) -> list[str]:
         """What the path names; a definition by path ignores the name there."""
-        names = ("vm", "pool", "volume", "snapshot", "vni", "node", "task", "token", "osd")
+        names = ("vm", "pool", "volume", "snapshot", "vni", "node", "task", "token", "osd", "generation")
         return [part for part in names if f"{{{part}}}" in self.path and part not in self.there.get("new", "")]
 
 
@@ -51,6 +54,7 @@ THERE = {
     "task": "t1",
     "token": "read",
     "osd": "0",
+    "generation": "0",
 }
 POOL, CONFIRMED = f"{STORAGE}/pool/{{pool}}", "yes-i-really-mean-it"
 LAYOUT = {"pgs": 8, "replcfg": "copies=3,mincopies=2"}
@@ -58,7 +62,25 @@ NO_LAYOUT = {"pgs": "0", "replcfg": "copies=2,mincopies=3", "tier": "tape"}
 YES_NO = {"live": "perhaps", "restart": "2"}
 NO_TAGS = {"tag": "a b", "any_tag": "-a", "without_tag": "a/b"}
 
+BACKUP = backup.document(Content(), "c", Taken(at="", revision=0, generation="")).decode()
+
 CASES = [
+    Case("POST", "/initialize", {CONFIRMED: "yes", "overwrite": "true"}, {CONFIRMED: "no", "overwrite": "2"}),
+    Case("GET", "/backup"),
+    Case(
+        "POST",
+        "/restore",
+        {CONFIRMED: "yes", "cluster_data": BACKUP, "force": "true"},
+        {CONFIRMED: "YES", "cluster_data": "{}", "force": "2", "dry_run": "2"},
+    ),
+    Case(
+        "POST",
+        "/rollback",
+        {CONFIRMED: "yes", "generation": "1", "force": "true"},
+        {CONFIRMED: "", "force": "2", "dry_run": "2"},
+    ),
+    Case("GET", "/generations"),
+    Case("DELETE", "/generations/{generation}"),
     Case("GET", "/openapi.json"),
     Case("GET", "/tokens"),
     Case("POST", "/tokens", {"name": "ops", "role": "read"}, {"name": "a/b", "role": "root"}),

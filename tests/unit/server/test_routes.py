@@ -8,10 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from pvc.cluster import networks, tasks
-from pvc.model.records import Network, Node, Task, encode
+from pvc.model.records import SCHEMA, Cluster, Network, Node, Task, encode
 from pvc.server.endpoints import ENDPOINTS
 from pvc.storage.administration import Layout
 from pvc.store.base import Create
+from pvc.store.paths import generation_root
 from pvc.units import MIB
 from tests.parts import documents
 from tests.unit.server.site import Answer, Site
@@ -45,7 +46,9 @@ async def furnished(site: Site) -> Site:
     migration = Task(id="t2", kind="migrate", target=("vm", "1"), name="gone", phase="copy")
     task = Task(id="t1", kind="upload", target=("volume", "local/disk0"), name="disk0")
     left = Create(site.state.paths.node("left"), encode(Node(name="left")))
-    await site.state.store.commit(tasks.creation(site.state, task), tasks.creation(site.state, migration), left)
+    kept = Cluster(schema=SCHEMA, id="c", generation="0", created_at=0.0)
+    before = Create(generation_root("0"), encode(kept))
+    await site.state.store.commit(tasks.creation(site.state, task), tasks.creation(site.state, migration), left, before)
     return site
 
 
