@@ -20,6 +20,8 @@ from pvc.server import (
     networks,
     nodes,
     osds,
+    ovas,
+    ovauploads,
     power,
     sizes,
     snapshots,
@@ -76,7 +78,7 @@ async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 _VMS = (vms, meta, power, migrations, sizes, devices, tags, logs)
 _STORAGE = (volumes, snapshots, uploads, cephstatus, cephpools, osds)
-_PARTS = (*_VMS, *_STORAGE, networks, nodes, tasks, tokens)
+_PARTS = (*_VMS, *_STORAGE, networks, nodes, ovas, ovauploads, tasks, tokens)
 
 
 def build_app(

@@ -24,7 +24,7 @@ class Paths:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        names = ("vms", "vm-names", "networks", "network-names", "nodes", "tasks")
+        names = ("vms", "vm-names", "networks", "network-names", "nodes", "ovas", "tasks")
         return tuple(f"{self.root}/{name}" for name in names)
 
     @property
@@ -43,6 +43,10 @@ class Paths:
     @property
     def nodes(self) -> str:
         return f"{self.root}/nodes"
+
+    @property
+    def ovas(self) -> str:
+        return f"{self.root}/ovas"
 
     @property
     def tasks(self) -> str:
@@ -71,6 +75,9 @@ class Paths:
 
     def node_status(self, name: str) -> str:
         return f"{self.root}/nodes/{name}/status"
+
+    def ova(self, name: str) -> str:
+        return f"{self.root}/ovas/{name}"
 
     def task(self, task_id: str) -> str:
         return f"{self.root}/tasks/{task_id}"
