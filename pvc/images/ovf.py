@@ -118,8 +118,9 @@ def _items(hardware: Element, configuration: str) -> list[Element]:
     for place, item in enumerate(hardware):
         if item.tag not in ("Item", "StorageItem", "EthernetPortItem") or item.get("bound"):
             continue
-        if not item.get("configuration") or configuration in item.get("configuration", "").split():
-            found[_text(item, "InstanceID") or _text(item, "InstanceId") or f"at {place}"] = item
+        general, number = not item.get("configuration"), _text(item, "InstanceID")
+        if general or configuration in item.get("configuration", "").split():
+            found[f"at {place}" if not number or (general and number in found) else number] = item
     return list(found.values())
 
 

@@ -1,4 +1,4 @@
-"""A small XML document from a stranger, as a tree of local names. No DOCTYPE: so no entities, and nothing is fetched."""
+"""A small XML document from a stranger, as a tree of local names. No DOCTYPE, so no entities; nothing is fetched."""
 
 from __future__ import annotations
 
