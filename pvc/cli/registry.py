@@ -36,6 +36,8 @@ GROUPS = {
     "storage pool": "where volumes are kept",
     "storage volume": "disk images of VMs",
     "storage snapshot": "states of volumes to come back to",
+    "provisioner": "machines to make VMs of",
+    "provisioner ova": "machines that were uploaded as OVAs",
     "task": "long operations",
     "token": "who may speak to pvc over the network",
 }
@@ -59,6 +61,8 @@ COMMANDS = (
     *("storage volume rename", "storage volume clone", "storage volume remove", "storage volume upload"),
     *("storage snapshot list", "storage snapshot add", "storage snapshot rename"),
     *("storage snapshot rollback", "storage snapshot remove"),
+    *("provisioner ova list", "provisioner ova info", "provisioner ova upload"),
+    *("provisioner ova define", "provisioner ova remove"),
     *("task list", "task show", "task wait", "task cancel"),
     *("token list", "token add", "token remove"),
 )
@@ -66,7 +70,7 @@ COMMANDS = (
 
 def load(name: str) -> Command:
     """Import the module of one of COMMANDS."""
-    loaders = {"vm": _vm, "storage": _storage}
+    loaders = {"vm": _vm, "storage": _storage, "provisioner": _provisioner}
     return cast(Command, loaders.get(name.partition(" ")[0], _other)(name))
 
 
@@ -107,6 +111,24 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.token_add as module
         case "token remove":
             import pvc.cli.commands.token_remove as module
+        case _:
+            raise LookupError(name)
+    return module
+
+
+def _provisioner(name: str) -> ModuleType:
+    module: ModuleType
+    match name:
+        case "provisioner ova list":
+            import pvc.cli.commands.provisioner_ova_list as module
+        case "provisioner ova info":
+            import pvc.cli.commands.provisioner_ova_info as module
+        case "provisioner ova upload":
+            import pvc.cli.commands.provisioner_ova_upload as module
+        case "provisioner ova define":
+            import pvc.cli.commands.provisioner_ova_define as module
+        case "provisioner ova remove":
+            import pvc.cli.commands.provisioner_ova_remove as module
         case _:
             raise LookupError(name)
     return module

@@ -38,6 +38,9 @@ SHOWN = [
     "storage volume list",
     "storage volume info local web1",
     "storage snapshot list",
+    "provisioner ova list",
+    "provisioner ova info app",
+    "provisioner ova info lost",
     "task list",
     "token list",
     f"task show {TASK_ID}",
@@ -50,6 +53,8 @@ HELP = [
     "vm volume add --help",
     "vm vcpu set --help",
     "storage volume upload --help",
+    "provisioner ova --help",
+    "provisioner ova define --help",
 ]
 
 
