@@ -27,6 +27,7 @@ _LINE_ENDS = b"\n \r\n"
 _DESCRIPTION_SECTORS = 20  # QEMU looks there for a parent, whatever the header says
 _DESCRIPTION_LIMIT = HEAD_BYTES - SECTOR
 _OVERHEAD_LIMIT = 1 << 32
+_DIRECTORY_LIMIT = 32 * MIB
 
 _EXTENT = re.compile(r'(?:RW|RDONLY|NOACCESS)\s+\d+\s+(\w+)(?:\s+"([^"]*)")?.*')
 _SPARSE_TYPES = ("monolithicSparse", "streamOptimized")
@@ -71,6 +72,16 @@ def read(head: bytes) -> Header:
     _, _, flags, capacity, grain, _, _, _, _, directory, overhead, _, _, compression = fields
     place = None if directory == AT_END else directory * SECTOR
     return Header(flags, capacity * SECTOR, grain * SECTOR, overhead * SECTOR, place, compression)
+
+
+def check_for_qemu(header: Header) -> None:
+    """Of an image that is not decoded in order. Raises InvalidImage."""
+    if header.flags & (_COMPRESSED | _MARKERS):
+        raise InvalidImage(problem="its flags are those of half a stream-optimised VMDK")
+    if header.directory is None:
+        raise InvalidImage(problem="it has a footer, which only a stream-optimised VMDK can have")
+    if header.tables * 4 > _DIRECTORY_LIMIT:
+        raise InvalidImage(problem=f"its virtual size of {header.capacity} bytes takes too many grain tables")
 
 
 def same_disk(footer: bytes, header: Header) -> bool:
