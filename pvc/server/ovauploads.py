@@ -66,7 +66,7 @@ async def _upload(request: web.Request, name: str, given: UploadByName) -> web.R
             running = tasks.Running(state, task)
             async with told(running):
                 chunks, length = body(request)
-                making = _Making(state, request.app[POOLS], pool.name, running, config.upload)
+                making = Making(state, request.app[POOLS], pool.name, running, config.upload)
                 ova, sha256 = await making.run(chunks, length if size is None else size, checksum)
             await running.end(tasks.done(running.task, f"Received {ova.size} bytes{sha256 and ', SHA-256 '}{sha256}."))
     return message(
@@ -86,7 +86,7 @@ def _checked(ova: OVA) -> str:
     return manifest + (", and its certificate was not looked at" if ova.certificate else "")
 
 
-class _Making:
+class Making:
     """One OVA on its way into the pool."""
 
     def __init__(

@@ -108,7 +108,7 @@ SMALL = described(("a.img", RAW), capacity=4096)
         (
             archive(member("x.ovf", described(("a", RAW), capacity=1 << 50)), member("a", A)),
             {},
-            409,
+            507,
             "too little space",
         ),
         (archive(member("x.ovf", DESCRIPTOR), member("a.img", b"QFI\xfb" + A)), {}, 400, "first bytes are those of qc"),
