@@ -61,16 +61,9 @@ async def convert(
 
 
 def _arguments(image_format: str, cache: str, source: str, target: str) -> list[str]:
+    reading = ("-f", image_format, source)
     writing = ("-n", "--target-is-zero", "-O", "raw", "-t", cache, "-W", "-m", "8")
-    return ["convert", "-p", *writing, *_reading(image_format, source), target]
-
-
-def _reading(image_format: str, source: str) -> tuple[str, ...]:
-    """Of a VHD QEMU guesses the size, unless it is told which of its two to believe."""
-    if image_format != "vpc":
-        return "-f", image_format, source
-    name = source.replace(",", ",,")
-    return "--image-opts", f"driver=vpc,force_size_calc=current_size,file.filename={name}"
+    return ["convert", "-p", *writing, *reading, target]
 
 
 def _check_programs() -> None:

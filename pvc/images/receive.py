@@ -149,10 +149,18 @@ def _decoded(image: Image, content: _Peeked) -> AsyncIterator[bytes | Hole]:
 
 async def _store(image: Image, content: _Peeked, scratch: Draft) -> int:
     """Keep the image where qemu-img finds it; returns the bytes that a guest will see of it."""
-    watch = vhdx.Watch() if image.format == "vhdx" else None
-    await _pour(watch.passing(content.data()) if watch else content.data(), scratch)
+    size = image.virtual_size or 0
+    match image.format:
+        case "vhdx":
+            watch = vhdx.Watch()
+            await _pour(watch.passing(content.data()), scratch)
+            size = watch.virtual_size
+        case "vpc":
+            await _pour(vhd.by_current_size(content.data()), scratch)
+        case _:
+            await _pour(content.data(), scratch)
     await scratch.flush()
-    return watch.virtual_size if watch else image.virtual_size or 0
+    return size
 
 
 async def _pour(content: AsyncIterator[bytes | Hole] | AsyncIterator[bytes], draft: Draft) -> int:

@@ -17,7 +17,8 @@ COOKIE = b"conectix"
 
 _FOOTER = struct.Struct(">8sIIQI4sI4sQQHBBII")
 _SPARSE = struct.Struct(">8sQQIIII16s")
-_CHECKSUM_AT = 64
+_CREATOR_AT, _CHECKSUM_AT = 28, 64
+_TRUSTED = b"qem2"
 _FIXED, _DYNAMIC, _DIFFERENCING = 2, 3, 4
 _LARGEST = 0xFF000000 * 512
 _TABLE_LIMIT = 16 * MIB  # entries
@@ -40,6 +41,19 @@ def virtual_size(head: bytes, length: int | None) -> int | None:
     for problem in _dynamic_problems(head, length):
         raise InvalidImage(problem=problem)
     return int(_FOOTER.unpack_from(head)[9])
+
+
+async def by_current_size(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield a dynamic image as QEMU must see it to take the size that is checked here.
+
+    It takes another one, from the geometry, where it does not know the program that made the image.
+    """
+    body = Body(chunks, "it ends within its VHD header")
+    footer = await body.exactly(FOOTER_BYTES)
+    named = footer[:_CREATOR_AT] + _TRUSTED + footer[_CREATOR_AT + len(_TRUSTED) :]
+    yield named[:_CHECKSUM_AT] + _checksum(named).to_bytes(4, "big") + named[_CHECKSUM_AT + 4 :]
+    async for chunk in body.rest():
+        yield chunk
 
 
 async def fixed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -106,6 +106,15 @@ async def test_either_pool_takes_what_is_decoded_and_what_is_converted(
 
 
 @pytest.mark.real
+async def test_a_vhd_of_whatever_program_is_as_large_as_it_says_and_not_as_its_geometry(
+    directory: DirectoryPool, made: dict[str, bytes]
+) -> None:
+    first = images.vhd_footer(creator=b"vbox", current_size=len(DATA))
+    await upload(directory, [first + made["vpc"][512:]], "vpc")
+    assert content(directory) == DATA.ljust(SIZE, b"\0")
+
+
+@pytest.mark.real
 @pytest.mark.parametrize("declared", ["raw", "qcow2", "qed", "vmdk", "vdi", "vpc", "vhdx"])
 async def test_a_declared_format_that_the_content_denies_is_refused(
     directory: DirectoryPool, made: dict[str, bytes], declared: str
