@@ -37,6 +37,8 @@ GROUPS = {
     "storage pool": "where volumes are kept",
     "storage volume": "disk images of VMs",
     "storage snapshot": "states of volumes to come back to",
+    "provisioner": "machines to make VMs of",
+    "provisioner ova": "machines that were uploaded as OVAs",
     "task": "long operations; backup and restore",
     "task generation": "configurations that are kept",
     "token": "who may speak to pvc over the network",
@@ -61,6 +63,8 @@ COMMANDS = (
     *("storage volume rename", "storage volume clone", "storage volume remove", "storage volume upload"),
     *("storage snapshot list", "storage snapshot add", "storage snapshot rename"),
     *("storage snapshot rollback", "storage snapshot remove"),
+    *("provisioner ova list", "provisioner ova info", "provisioner ova upload"),
+    *("provisioner ova define", "provisioner ova remove"),
     *("task list", "task show", "task wait", "task cancel"),
     *("task backup", "task restore", "task rollback", "task init"),
     *("task generation list", "task generation remove"),
@@ -70,7 +74,7 @@ COMMANDS = (
 
 def load(name: str) -> Command:
     """Import the module of one of COMMANDS."""
-    loaders = {"vm": _vm, "storage": _storage, "task": _task}
+    loaders = {"vm": _vm, "storage": _storage, "provisioner": _provisioner, "task": _task}
     return cast(Command, loaders.get(name.partition(" ")[0], _other)(name))
 
 
@@ -141,6 +145,24 @@ def _task(name: str) -> ModuleType:
             import pvc.cli.commands.task_generation_list as module
         case "task generation remove":
             import pvc.cli.commands.task_generation_remove as module
+        case _:
+            raise LookupError(name)
+    return module
+
+
+def _provisioner(name: str) -> ModuleType:
+    module: ModuleType
+    match name:
+        case "provisioner ova list":
+            import pvc.cli.commands.provisioner_ova_list as module
+        case "provisioner ova info":
+            import pvc.cli.commands.provisioner_ova_info as module
+        case "provisioner ova upload":
+            import pvc.cli.commands.provisioner_ova_upload as module
+        case "provisioner ova define":
+            import pvc.cli.commands.provisioner_ova_define as module
+        case "provisioner ova remove":
+            import pvc.cli.commands.provisioner_ova_remove as module
         case _:
             raise LookupError(name)
     return module

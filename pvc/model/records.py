@@ -301,10 +301,54 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bridge: str = ""
 
 
+class OVADisk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """dev: its name in a VM made of the OVA. volume: POOL/VOLUME. size: bytes. file, format: what it came from, "" for
+    a disk that was empty.
+    """
+
+    dev: str
+    volume: str
+    size: int
+    file: str = ""
+    format: str = ""
+
+
+class OVANic(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """network, model: as the OVA's descriptor calls them."""
+
+    network: str
+    model: str = ""
+
+
+class OVA(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A machine that was uploaded, to make VMs of. title: its own name. memory: MiB. size: bytes of the upload.
+
+    whole: else its volumes are still being made, or on their way out, by the one who holds its lock, and nobody may
+    use them. manifest: it had one, which holds; certificate: it had one, which nobody looked at. passed_over: files of
+    it that are no disks.
+    """
+
+    name: str
+    whole: bool = False
+    title: str = ""
+    vcpus: int
+    memory: int
+    efi: bool = False
+    disks: tuple[OVADisk, ...]
+    nics: tuple[OVANic, ...] = ()
+    size: int = 0
+    manifest: bool = False
+    certificate: bool = False
+    passed_over: tuple[str, ...] = ()
+    created_by: str = ""
+    created_at: float = 0.0
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A recorded long operation.
 
-    target: ("vm", uuid), ("volume", "pool/name") or ("node", name). done, total: bytes or parts, total 0 when unknown.
+    target: ("vm", uuid), ("volume", "pool/name"), ("node", name) or ("ova", name). done, total: bytes or parts, total 0
+    when unknown.
     args: what the one who runs it needs. problem: {"code", "message"} when it failed. cancel: somebody asked for its
     end. figures: what was measured, each with its unit in its name.
     """

@@ -23,6 +23,8 @@ from pvc.server import (
     networks,
     nodes,
     osds,
+    ovas,
+    ovauploads,
     power,
     recovery,
     sizes,
@@ -83,7 +85,8 @@ async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 _VMS = (vms, meta, power, migrations, sizes, devices, tags, locks, logs)
 _STORAGE = (volumes, snapshots, uploads, cephstatus, cephpools, osds)
-_PARTS = (*_VMS, *_STORAGE, events, networks, nodes, flushes, status, tasks, tokens, recovery)
+_PROVISIONER = (ovas, ovauploads)
+_PARTS = (*_VMS, *_STORAGE, *_PROVISIONER, events, networks, nodes, flushes, status, tasks, tokens, recovery)
 
 
 def build_app(

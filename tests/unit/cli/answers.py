@@ -221,6 +221,45 @@ FLUSH_PLAN = {
         | {"reason": "hv2: needs 4096 MiB, 1200 MiB free; hv3: is not ready but flushed"},
     ],
 }
+OVA = {
+    "id": "app",
+    "name": "app",
+    "title": "An appliance",
+    "vcpus": 2,
+    "memory": 512,
+    "firmware": "bios",
+    "volumes": [
+        {
+            "disk_id": "vda",
+            "disk_size_gb": 20,
+            "pool": "local",
+            "volume_name": "ova_app_vda",
+            "volume_format": "raw",
+            "size": 20 << 30,
+            "file": "app-disk1.vmdk",
+            "file_format": "vmdk",
+        },
+        {
+            "disk_id": "vdb",
+            "disk_size_gb": 1,
+            "pool": "local",
+            "volume_name": "ova_app_vdb",
+            "volume_format": "raw",
+            "size": 1 << 30,
+            "file": "",
+            "file_format": "",
+        },
+    ],
+    "networks": [{"network": "VM Network", "model": "E1000"}, {"network": "dmz", "model": ""}],
+    "size": 734003200,
+    "manifest": True,
+    "certificate": True,
+    "passed_over": ["cd.iso"],
+    "created_by": "root",
+    "created_at": 1700000000.0,
+    "problem": "",
+}
+LOST_OVA = {"id": "lost", "name": "lost", "volumes": [], "problem": "The record cannot be read: it is damaged"}
 
 READS: dict[str, Any] = {
     "/events": EVENTS,
@@ -249,6 +288,9 @@ READS: dict[str, Any] = {
     "/storage/ceph/volume": [VOLUME],
     "/storage/ceph/volume/local/web1": [VOLUME],
     "/storage/ceph/snapshot": [SNAPSHOT],
+    "/provisioner/ova": [OVA, LOST_OVA],
+    "/provisioner/ova/app": [OVA],
+    "/provisioner/ova/lost": [LOST_OVA],
     "/tasks": [TASK],
     "/tokens": [TOKEN_OF_OPS],
     "/generations": GENERATIONS,

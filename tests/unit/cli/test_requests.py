@@ -50,6 +50,9 @@ READS: list[tuple[str, str, dict[str, str]]] = [
     ("storage volume info local web1", VOLUME, {}),
     ("storage snapshot list", "/storage/ceph/snapshot", {}),
     ("storage snapshot list local web1", "/storage/ceph/snapshot", {"pool": "local", "volume": "web1"}),
+    ("provisioner ova list", "/provisioner/ova", {}),
+    ("provisioner ova list a", "/provisioner/ova", {"limit": "a"}),
+    ("provisioner ova info app", "/provisioner/ova/app", {}),
     ("task list", "/tasks", {}),
     ("token list", "/tokens", {}),
     ("task backup", "/backup", {}),
@@ -167,6 +170,13 @@ CHANGES: list[tuple[str, str, str, Any]] = [
         {"limit": ["hv1", "hv2"], "selector": "mem", "autostart": False, "profile": "web"},
     ),
     ("network remove 100 -y", "DELETE", "/network/100", {}),
+    ("provisioner ova remove app -y", "DELETE", "/provisioner/ova/app", {}),
+    (
+        "provisioner ova define web1 app --network lan=100 --network dmz=200 -t hv1",
+        "POST",
+        "/provisioner/ova/app/define",
+        {"name": "web1", "network": ["lan=100", "dmz=200"], "node": "hv1"},
+    ),
     ("token remove ops -y", "DELETE", "/tokens/ops", {}),
     ("node remove hv3 -y", "DELETE", "/node/hv3", {}),
     (
