@@ -36,6 +36,7 @@ EXIT = {
     "hypervisor_refused": 7,
     "ceph_refused": 7,
     "conversion_failed": 7,
+    "not_as_written": 7,
     "declined": 8,
     "cancelled": 8,
 }

@@ -14,6 +14,7 @@ from pvc.server import (
     cephpools,
     cephstatus,
     devices,
+    downloads,
     logs,
     meta,
     migrations,
@@ -75,7 +76,7 @@ async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 _VMS = (vms, meta, power, migrations, sizes, devices, tags, logs)
-_STORAGE = (volumes, snapshots, uploads, cephstatus, cephpools, osds)
+_STORAGE = (volumes, snapshots, uploads, downloads, cephstatus, cephpools, osds)
 _PARTS = (*_VMS, *_STORAGE, networks, nodes, tasks, tokens)
 
 

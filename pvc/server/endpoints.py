@@ -29,6 +29,7 @@ class Answer(StrEnum):
     OBJECT = "object"
     LIST = "list"  # of objects
     TEXT = "text"  # or an object, as the parameters ask
+    IMAGE = "image"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ HTTP_STATUS: dict[type[errors.PVCError], int] = {
     errors.CephRefused: 409,
     errors.TooLarge: 413,
     errors.ConversionFailed: 400,
+    errors.NotAsWritten: 500,
     errors.NotBuilt: 501,
     errors.StoreUnavailable: 503,
     errors.SessionLost: 503,

@@ -103,6 +103,8 @@ _SCHEMAS: dict[Answer, dict[str, Any]] = {
 
 
 def _granted(answer: Answer) -> dict[str, Any]:
+    if answer is Answer.IMAGE:
+        return {"description": "Granted", "content": {kind: {} for kind in _IMAGES}}
     content: dict[str, Any] = {"application/json": {"schema": _SCHEMAS[answer]}}
     if answer is Answer.TEXT:
         content["text/plain"] = {"schema": {"type": "string"}}

@@ -33,12 +33,14 @@ UNDER_WAY = web.AppKey("uploads under way", set[str])
 class Upload(msgspec.Struct):
     """checksum: "sha256" to be told that of the upload, "sha256:HEX" to have it refused unless it is this one.
 
-    image_size: bytes of the image, holes included; only and always of a body without them.
+    image_size: bytes of the image, holes included; only and always of a body without them. image_format: raw, qcow2,
+    qed, vmdk, vdi, vpc or vhdx. verify: read the volume's new content back before it is put in place.
     """
 
     image_format: str
     checksum: str | None = None
     image_size: int | None = None
+    verify: bool = False
 
 
 @endpoints.post("/storage/ceph/volume/{pool}/{volume}/upload", "Write an image into a volume.", Upload, image=True)
@@ -61,10 +63,10 @@ async def upload(request: web.Request, given: Upload) -> web.Response:
             received = await _run(request, tasks.Running(state, task), pool, name, given, checksum)
     finally:
         under_way.discard(task.id)
-    return _answer(pool, name, received, task.id)
+    return _answer(pool, name, received, task.id, verified=given.verify)
 
 
-def _answer(pool: Pool, name: str, received: Received, task_id: str) -> web.Response:
+def _answer(pool: Pool, name: str, received: Received, task_id: str, *, verified: bool) -> web.Response:
     verb = "Wrote" if received.format == "raw" else "Converted and wrote"
     return message(
         f'{verb} uploaded file to volume "{name}" in pool "{pool.name}".',
@@ -72,6 +74,7 @@ def _answer(pool: Pool, name: str, received: Received, task_id: str) -> web.Resp
         virtual_size=received.virtual_size,
         task=task_id,
         **({"sha256": received.sha256} if received.sha256 else {}),
+        **({"verified": True} if verified else {}),
     )
 
 
@@ -113,6 +116,7 @@ async def _run(
             limits=limits,
             report=running.report,
             checksum=checksum,
+            verify=given.verify,
         )
     except BaseException as exc:
         await asyncio.shield(_end_badly(running, _reason(exc)))

@@ -6,12 +6,13 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from pvc.storage.base import Draft, Snapshot, Statistics, Usage, Volume
+from pvc.storage.base import Content, Draft, Snapshot, Statistics, Usage, Volume
+from pvc.storage.reading import Reader, reading
 from pvc.storage.threads import in_thread, nothing, to_the_end
 
 T = TypeVar("T")
@@ -55,6 +56,8 @@ class Kept(Protocol):
     def remove_snapshot(self, volume: str, name: str) -> None: ...
 
     def roll_back(self, volume: str, name: str, stop: threading.Event) -> None: ...
+
+    def reader(self, volume: str, snapshot: str) -> Reader: ...
 
     def unfinished(self) -> dict[str, str]: ...
 
@@ -128,6 +131,9 @@ class ThreadedPool:
 
     async def roll_back(self, volume: str, name: str) -> None:
         await self._copy(partial(self._kept.roll_back, volume, name), volume)
+
+    def content(self, volume: str, name: str) -> AbstractAsyncContextManager[Content]:
+        return reading(partial(self._kept.reader, volume, name), self._run)
 
     async def unfinished(self) -> Mapping[str, str]:
         return await self._run(self._kept.unfinished)
