@@ -37,6 +37,7 @@ EXIT = {
     "hypervisor_refused": 7,
     "ceph_refused": 7,
     "conversion_failed": 7,
+    "not_as_written": 7,
     "declined": 8,
     "cancelled": 8,
     "unhealthy": 9,

@@ -34,6 +34,7 @@ HTTP_STATUS: dict[type[errors.PVCError], int] = {
     errors.TooOld: 410,
     errors.TooLarge: 413,
     errors.ConversionFailed: 400,
+    errors.NotAsWritten: 500,
     errors.NotBuilt: 501,
     errors.StoreUnavailable: 503,
     errors.SessionLost: 503,

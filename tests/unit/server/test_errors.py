@@ -43,6 +43,7 @@ EXAMPLES: list[tuple[PVCError, bool]] = [
     (errors.HypervisorRefused(reason="unsupported configuration"), True),
     (errors.CephRefused(reason="pool size must be between 1 and 10"), True),
     (errors.ConversionFailed(reason="qemu-img: no"), True),
+    (errors.NotAsWritten(name="local/web1"), False),
     (errors.NotBuilt(what="The provisioner"), False),
     (errors.Corrupt(kind="VM", name="web1", reason="not JSON"), True),
 ]
