@@ -111,7 +111,7 @@ def described(*files: tuple[str, str], capacity: int = 4 * MIB, networks: Sequen
     )
 
 
-def manifest(algorithm: str = "sha256", **files: bytes) -> bytes:
+def manifest(algorithm: str = "sha256", /, **files: bytes) -> bytes:
     """Names have "__" for a dot, which no keyword can have."""
     lines = [
         f"{algorithm.upper()}({name.replace('__', '.')})= {hashlib.new(algorithm, data).hexdigest()}\n"
