@@ -67,6 +67,9 @@ class View:
     async def nodes(self) -> list[Held[Node] | Unreadable]:
         return await self._all(Node, self.paths.nodes)
 
+    async def tasks(self) -> list[Held[Task] | Unreadable]:
+        return await self._all(Task, self.paths.tasks)
+
     async def node(self, name: str) -> Held[Node]:
         return _held(Node, await self.node_entry(name), name)
 
@@ -183,9 +186,6 @@ class State(View):
         if not task_id.isalnum():
             raise NotFound(kind="task", name=task_id)
         return await self._get(Task, self.paths.task(task_id), "task", task_id)
-
-    async def tasks(self) -> list[Held[Task] | Unreadable]:
-        return await self._all(Task, self.paths.tasks)
 
     def put_vm(self, held: Held[VM], new: VM) -> Put:
         return Put(self.paths.vm(held.record.uuid), encode(new), held.version)

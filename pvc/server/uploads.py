@@ -18,6 +18,7 @@ from pvc.images import sparse
 from pvc.images.receive import Received, receive
 from pvc.model.records import Task
 from pvc.server.endpoints import Endpoints
+from pvc.server.measures import MEASURES
 from pvc.server.parts import CONFIG, message, who
 from pvc.server.session import state_of
 from pvc.server.volumes import pool_in, volume_in
@@ -178,6 +179,7 @@ def body(request: web.Request) -> tuple[AsyncIterator[bytes], int | None]:
 async def _plain(request: web.Request) -> AsyncIterator[bytes]:
     try:
         while data := await request.content.readany():
+            request.app[MEASURES].uploaded += len(data)
             yield data
     except (HttpProcessingError, aiohttp.ClientPayloadError) as exc:
         raise InvalidImage(problem="the request's body is malformed or ends too early") from exc
@@ -190,6 +192,7 @@ async def _parts(request: web.Request) -> AsyncIterator[bytes]:
         while (part := await reader.next()) is not None:
             if isinstance(part, BodyPartReader) and part.name == "file":
                 while data := await part.read_chunk(_PART_PIECE):
+                    request.app[MEASURES].uploaded += len(data)
                     yield bytes(data)
                 return
     except (ValueError, HttpProcessingError) as exc:

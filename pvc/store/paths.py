@@ -10,6 +10,16 @@ LOCKS = f"{BASE}/locks"
 # Beside the generations: restoring a backup changes nobody's right to speak.
 TOKENS = f"{BASE}/tokens"
 PEER_KEY = f"{BASE}/peer-key"
+SETTINGS = f"{BASE}/settings"
+MAINTENANCE = f"{SETTINGS}/maintenance"
+
+# Names of locks: who puts another generation in force, and who has the one in force stand still for a moment.
+RECOVERY = "recovery"
+STANDSTILL = "standstill"
+
+
+def generation_root(name: str) -> str:
+    return f"{BASE}/{name}"
 
 
 def lock_path(name: str) -> str:
@@ -29,8 +39,8 @@ class Paths:
 
     @property
     def mirrored(self) -> dict[str, int]:
-        """What lists are made of, each folder with the levels of records below it."""
-        return {self.vms: 1, self.networks: 1, self.nodes: 2}
+        """What lists and events are made of, each folder with the levels of records below it."""
+        return {self.vms: 1, self.networks: 1, self.nodes: 2, self.tasks: 1, SETTINGS: 1}
 
     @property
     def vms(self) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from pvc.model import backup
+from pvc.model.backup import Taken
+from pvc.model.content import Content
 from pvc.units import MIB
 from tests.parts import documents
 from tests.parts.ova import RAW, archive, described, member
@@ -44,7 +47,7 @@ class Case:
     @property
     def parts(self) -> list[str]:
         """What the path names; a definition by path ignores the name there."""
-        names = ("vm", "pool", "volume", "snapshot", "vni", "node", "task", "token", "osd", "ova")
+        names = ("vm", "pool", "volume", "snapshot", "vni", "node", "task", "token", "osd", "generation", "ova")
         return [part for part in names if f"{{{part}}}" in self.path and part not in self.there.get("new", "")]
 
 
@@ -59,6 +62,7 @@ THERE = {
     "task": "t1",
     "token": "read",
     "osd": "0",
+    "generation": "0",
     "ova": "app",
 }
 OVA = archive(member("x.ovf", described(("a.img", RAW), capacity=MIB)), member("a.img", b"new"))
@@ -69,19 +73,41 @@ NO_LAYOUT = {"pgs": "0", "replcfg": "copies=2,mincopies=3", "tier": "tape"}
 YES_NO = {"live": "perhaps", "restart": "2"}
 NO_TAGS = {"tag": "a b", "any_tag": "-a", "without_tag": "a/b"}
 
+BACKUP = backup.document(Content(), "c", Taken(at="", revision=0, generation="")).decode()
+
 CASES = [
+    Case("POST", "/initialize", {CONFIRMED: "yes", "overwrite": "true"}, {CONFIRMED: "no", "overwrite": "2"}),
+    Case("GET", "/backup"),
+    Case(
+        "POST",
+        "/restore",
+        {CONFIRMED: "yes", "cluster_data": BACKUP, "force": "true"},
+        {CONFIRMED: "YES", "cluster_data": "{}", "force": "2", "dry_run": "2"},
+    ),
+    Case(
+        "POST",
+        "/rollback",
+        {CONFIRMED: "yes", "generation": "1", "force": "true"},
+        {CONFIRMED: "", "force": "2", "dry_run": "2"},
+    ),
+    Case("GET", "/generations"),
+    Case("DELETE", "/generations/{generation}"),
     Case("GET", "/openapi.json"),
     Case("GET", "/tokens"),
     Case("POST", "/tokens", {"name": "ops", "role": "read"}, {"name": "a/b", "role": "root"}),
     Case("DELETE", "/tokens/{token}"),
     Case("GET", "/"),
     Case("GET", "/status"),
+    Case("POST", "/status", {"state": "true"}, {"state": "perhaps"}),
+    Case("GET", "/events", wrong={"kind": "cat", "follow": "2", "after": "yesterday"}),
     Case("GET", "/node", wrong={"limit": "("}),
     Case("GET", "/node/{node}"),
     Case("GET", "/node/{node}/log", wrong={"lines": "-1", "follow": "2"}),
     Case("GET", "/node/{node}/daemon-state"),
     Case("GET", "/node/{node}/coordinator-state"),
     Case("GET", "/node/{node}/domain-state"),
+    Case("POST", "/node/{node}/domain-state", {"state": "ready"}, {"state": "empty", "wait": "perhaps"}),
+    Case("GET", "/node/{node}/flush-plan"),
     Case("DELETE", "/node/{node}", there={"node": "left"}),
     Case("GET", "/vm", wrong={"limit": "(", "node": "absent", "state": "asleep", "negate": "perhaps", **NO_TAGS}),
     Case("POST", "/vm", {"xml": documents.vm("new1")}, {"selector": "best", "migration_method": "x", "autostart": "2"}),
@@ -105,6 +131,8 @@ CASES = [
         | {"migration_max_downtime": "-1"},
     ),
     Case("GET", "/vm/{vm}/node"),
+    Case("GET", "/vm/{vm}/locks"),
+    Case("POST", "/vm/{vm}/locks"),
     Case("GET", "/vm/{vm}/state"),
     Case(
         "POST",

@@ -8,10 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from pvc.cluster import networks, tasks
-from pvc.model.records import OVA, Network, Node, OVADisk, Task, encode
+from pvc.model.records import OVA, SCHEMA, Cluster, Network, Node, OVADisk, Task, encode
 from pvc.server.endpoints import ENDPOINTS
 from pvc.storage.administration import Layout
 from pvc.store.base import Create
+from pvc.store.paths import generation_root
 from pvc.units import MIB
 from tests.parts import documents
 from tests.unit.server.site import Answer, Site
@@ -45,7 +46,9 @@ async def furnished(site: Site) -> Site:
     migration = Task(id="t2", kind="migrate", target=("vm", "1"), name="gone", phase="copy")
     task = Task(id="t1", kind="upload", target=("volume", "local/disk0"), name="disk0")
     left = Create(site.state.paths.node("left"), encode(Node(name="left")))
-    await site.state.store.commit(tasks.creation(site.state, task), tasks.creation(site.state, migration), left)
+    kept = Cluster(schema=SCHEMA, id="c", generation="0", created_at=0.0)
+    before = Create(generation_root("0"), encode(kept))
+    await site.state.store.commit(tasks.creation(site.state, task), tasks.creation(site.state, migration), left, before)
     await site.pool.create("ova_app_vda", MIB)
     disk = OVADisk(dev="vda", volume="local/ova_app_vda", size=MIB)
     ova = OVA(name="app", whole=True, vcpus=1, memory=64, disks=(disk,))
@@ -170,9 +173,8 @@ async def test_osds_are_neither_made_nor_removed_yet(bare: Site, method: str, pa
     assert_refusal(await bare.ask(method, f"/storage/ceph{path}"), 501, "not_built")
 
 
-@pytest.mark.parametrize("what", ["coordinator", "domain"])
-async def test_what_a_node_cannot_be_asked_yet_is_told_in_one_sentence(site: Site, what: str) -> None:
-    answer = await site.ask("POST", f"/node/hv1/{what}-state", {"state": "flush"})
+async def test_what_a_node_cannot_be_asked_yet_is_told_in_one_sentence(site: Site) -> None:
+    answer = await site.ask("POST", "/node/hv1/coordinator-state", {"state": "primary"})
     assert_refusal(answer, 501, "not_built")
 
 
