@@ -14,6 +14,7 @@ PVCError
         Busy             held by a task or a lock, which is named
         InUse            a volume or network that a VM has
         NoRoom           no free hot-plug slot, no node that fits
+    TooOld               what happened since is not known any more
     TooLarge             a value or a body over a stated limit
     PoolFull             the pool has no space left
     Timeout              a deadline passed; what was asked may still come true
@@ -138,6 +139,11 @@ class InUse(Conflict):
 
 class NoRoom(Conflict):
     code = "no_room"
+
+
+class TooOld(PVCError):
+    code = "too_old"
+    message = "{why}: read again what you follow, and go on from here."
 
 
 class TooLarge(PVCError):

@@ -31,6 +31,7 @@ HTTP_STATUS: dict[type[errors.PVCError], int] = {
     errors.HypervisorRefused: 409,
     errors.Cancelled: 409,
     errors.CephRefused: 409,
+    errors.TooOld: 410,
     errors.TooLarge: 413,
     errors.ConversionFailed: 400,
     errors.NotAsWritten: 500,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from pvc.cluster import leftovers
+from pvc.cluster import leftovers, recovery
 from pvc.cluster.state import State
 from pvc.config import API, Config, ConfigProblems
 from pvc.localsocket import private_listener
@@ -39,7 +39,7 @@ async def run(
 
     def opened(state: State) -> None:
         first.set()
-        for work in (leftovers.keep_clear(state, pools), book.follow(state.store)):
+        for work in (leftovers.keep_clear(state, pools), book.follow(state.store), recovery.clear(state)):
             task = asyncio.create_task(work)
             begun.add(task)
             task.add_done_callback(begun.discard)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from pvc.storage.base import Content, Draft, Snapshot, Statistics, Usage, Volume
+from pvc.storage.base import Content, Draft, Lock, Snapshot, Statistics, Usage, Volume
 from pvc.storage.reading import Reader, reading
 from pvc.storage.threads import in_thread, nothing, to_the_end
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Kept(Protocol):
-    """Where the volumes really are: everything of Pool and Snapshots that blocks.
+    """Where the volumes really are: everything of Pool, Snapshots and Locks that blocks.
 
     The caller makes one change of a volume at a time. stop: set to have a copy end early, with an exception.
     """
@@ -57,6 +57,10 @@ class Kept(Protocol):
 
     def roll_back(self, volume: str, name: str, stop: threading.Event) -> None: ...
 
+    def locks(self, volume: str) -> list[Lock]: ...
+
+    def break_locks(self, volume: str) -> list[Lock]: ...
+
     def reader(self, volume: str, snapshot: str) -> Reader: ...
 
     def unfinished(self) -> dict[str, str]: ...
@@ -75,7 +79,7 @@ class OpenDraft(Draft, Protocol):
 
 
 class ThreadedPool:
-    """What Pool and Snapshots have in common for all kinds; a kind adds capabilities, source, draft and scratch."""
+    """What Pool, Snapshots and Locks have in common; a kind adds capabilities, source, draft and scratch."""
 
     def __init__(self, kept: Kept, threads: int, errors: Callable[[str], AbstractContextManager[None]]) -> None:
         """errors: given the pool's name, translates what `kept` raises."""
@@ -131,6 +135,12 @@ class ThreadedPool:
 
     async def roll_back(self, volume: str, name: str) -> None:
         await self._copy(partial(self._kept.roll_back, volume, name), volume)
+
+    async def locks(self, volume: str) -> list[Lock]:
+        return await self._run(partial(self._kept.locks, volume))
+
+    async def break_locks(self, volume: str) -> list[Lock]:
+        return await self._change(partial(self._kept.break_locks, volume), volume)
 
     def content(self, volume: str, name: str) -> AbstractAsyncContextManager[Content]:
         return reading(partial(self._kept.reader, volume, name), self._run)

@@ -29,6 +29,7 @@ EXAMPLES: list[tuple[PVCError, bool]] = [
     (errors.Busy(kind="VM", name="web1", holder='task "7"'), False),
     (errors.InUse(kind="volume", name="local/web1", user='VM "web1"'), False),
     (errors.NoRoom(kind="VM", name="web1", problem="has no free slot"), False),
+    (errors.TooOld(why="What happened after revision 3 is not known any more"), False),
     (errors.TooLarge(what="The upload", size=2, limit=1), False),
     (errors.PoolFull(name="local"), False),
     (errors.Timeout(what="The end", timeout_s=1.5), False),
