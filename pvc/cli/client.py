@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -52,16 +52,20 @@ class Client:
             raise Failure("not_found", f'No {path[-2]} "{path[-1]}".')
         return found[0]
 
-    def stream(self, *path: str, **parameters: Parameter) -> Iterator[bytes]:
+    def stream(self, *path: str, **parameters: Parameter) -> Generator[bytes, None, None]:
         """Yield an answer piece by piece as it comes, perhaps without end."""
         with self._spoken():
             connection = self._request("GET", _target(path, parameters))
             connection.endheaders()
             response = connection.getresponse()
-            if response.status != 200:
-                _read(response)
-            while piece := response.read1(65536):
-                yield piece
+            try:
+                if response.status != 200:
+                    _read(response)
+                while piece := response.read1(65536):
+                    yield piece
+            finally:
+                response.close()
+                connection.close()
 
     def upload(
         self,
