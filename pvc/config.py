@@ -214,9 +214,14 @@ class Migration:
     stall_s: float = 10.0
     # Seconds without progress, with all downtime allowed, before a live migration is given up.
     patience_s: float = 120.0
+    # Guests that leave this node, or come home to it, at the same time when it is flushed or made ready: more share the
+    # same network and each takes longer.
+    flush_at_once: int = 4
+    # Of these, guests that go to the same node at the same time.
+    flush_at_once_to_one: int = 4
 
     def problems(self) -> Iterator[str]:
-        for name in ("max_downtime_ms", "stall_s", "patience_s"):
+        for name in ("max_downtime_ms", "stall_s", "patience_s", "flush_at_once", "flush_at_once_to_one"):
             if getattr(self, name) <= 0:
                 yield f"migration.{name} must be more than 0."
         if self.bandwidth_mib < 0:

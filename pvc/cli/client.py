@@ -40,10 +40,24 @@ class Client:
         return self._ask("DELETE", _target(path, parameters))
 
     def post(self, *path: str, **parameters: Parameter) -> Any:
-        return self._ask("POST", _target(path), _given(parameters))
+        return self._ask("POST", _target(path), _json(parameters))
 
     def put(self, *path: str, **parameters: Parameter) -> Any:
-        return self._ask("PUT", _target(path), _given(parameters))
+        return self._ask("PUT", _target(path), _json(parameters))
+
+    def raw(self, *path: str) -> bytes:
+        """An answer as it was sent, whole."""
+        with self._spoken():
+            connection = self._request("GET", _target(path))
+            connection.endheaders()
+            response = connection.getresponse()
+            if response.status != 200:
+                _read(response)
+            return response.read()
+
+    def document(self, *path: str, data: bytes, **parameters: Parameter) -> Any:
+        """POST a backup as the request's body; what else there is to say goes into the query."""
+        return self._ask("POST", _target(path, parameters), data, "application/vnd.pvc.backup+json")
 
     def one(self, *path: str) -> dict[str, Any]:
         """Return the element that the API answers as a list of one."""
@@ -96,12 +110,11 @@ class Client:
                 meanwhile(lambda timeout_s: answered(connection.sock, timeout_s))
             return _read(connection.getresponse())
 
-    def _ask(self, method: str, target: str, parameters: dict[str, Any] | None = None) -> Any:
-        body = json.dumps(parameters).encode() if parameters else b""
+    def _ask(self, method: str, target: str, body: bytes = b"", kind: str = "application/json") -> Any:
         with self._spoken():
             connection = self._request(method, target)
             if body:
-                connection.putheader("Content-Type", "application/json")
+                connection.putheader("Content-Type", kind)
             if body or method in ("POST", "PUT"):
                 connection.putheader("Content-Length", str(len(body)))
             with suppress(BrokenPipeError, ConnectionResetError):  # refused before all was read: the answer says why
@@ -151,6 +164,11 @@ def _read(response: HTTPResponse) -> Any:
 
 def _given(parameters: dict[str, Parameter]) -> dict[str, Parameter]:
     return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _json(parameters: dict[str, Parameter]) -> bytes:
+    given = _given(parameters)
+    return json.dumps(given).encode() if given else b""
 
 
 def _target(path: tuple[str, ...], parameters: dict[str, Parameter] | None = None) -> str:

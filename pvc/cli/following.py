@@ -1,10 +1,10 @@
-"""Following a task from the command line: its progress until it has ended, whoever began it."""
+"""Following a task that was just asked for to its end, or until somebody interrupts."""
 
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser
-from typing import Any
+from argparse import ArgumentParser, Namespace
+from typing import Any, NamedTuple
 
 from pvc.cli.client import Client
 from pvc.cli.failure import Failure
@@ -14,53 +14,65 @@ from pvc.cli.progress import Progress
 _LONGEST_POLL_S = 30
 
 
-def waiting(parser: ArgumentParser) -> None:
-    """The options of a command that makes a task."""
+class Followed(NamedTuple):
+    """what: the noun. outlook: what comes of it when it is cancelled, one sentence; where there is none, an
+    interruption ends the following alone. counts: of what, if not bytes.
+    """
+
+    what: str
+    outlook: str = ""
+    counts: str = ""
+
+
+def arguments(parser: ArgumentParser) -> None:
     wait = parser.add_mutually_exclusive_group()
     wait.add_argument("--wait", action="store_true", default=True, help="follow it to its end (default)")
     wait.add_argument("--no-wait", dest="wait", action="store_false", help="return once the request is accepted")
 
 
-def follow(task_id: str, api: Client, out: Output, cancel: str = "") -> dict[str, Any]:
-    """Return the task once it has ended well; its failure is raised.
+def show(followed: Followed, answer: dict[str, Any], args: Namespace, api: Client, out: Output) -> None:
+    """Print the answer to the request, or with `wait` what came of its task."""
+    if answer.get("task") and args.wait:
+        out.note(answer["message"])
+        task = follow(followed, {"id": answer["task"], "status": "running", "version": -1}, api, out)
+        answer = {**answer, "message": task["result"], **task["figures"]}
+    out.show(answer, lambda answer: [answer["message"]])
 
-    cancel: the question that an interruption is answered with; without one, an interruption ends this and not the task.
-    """
-    progress = Progress()
-    task: dict[str, Any] = {"status": "running", "version": -1}
+
+def follow(followed: Followed, task: dict[str, Any], api: Client, out: Output) -> dict[str, Any]:
+    """Return the task once it has ended well. task: as it was last seen."""
+    progress = Progress(counts=followed.counts)
     while task["status"] == "running":
         try:
-            task = api.get("tasks", task_id, after=task["version"], wait=_LONGEST_POLL_S)
-            if task["status"] == "running":
+            if "phase" in task:
                 progress.show(task["phase"] or task["kind"], task["done"], task["total"])
+            task = api.get("tasks", task["id"], after=task["version"], wait=_LONGEST_POLL_S)
         except KeyboardInterrupt:
             progress.finish(whole=False)
-            _interrupted(task_id, api, out, cancel)
+            _interrupted(followed, task["id"], api, out)
     progress.finish(whole=task["status"] == "done")
     if task["status"] != "done":
-        raise _failure(task)
+        raise _failure(followed, task)
     return task
 
 
-def _failure(task: dict[str, Any]) -> Failure:
+def _failure(followed: Followed, task: dict[str, Any]) -> Failure:
     cancelled = task["status"] == "cancelled"
     code = "cancelled" if cancelled else task["problem"].get("code", "internal")
-    text = f'The task "{task["id"]}" {"was cancelled" if cancelled else "failed"}.'
+    text = f"The {followed.what} {'was cancelled' if cancelled else 'failed'}."
     return Failure(code, task["problem"].get("message", text))
 
 
-def _interrupted(task_id: str, api: Client, out: Output, cancel: str) -> None:
+def _interrupted(followed: Followed, task_id: str, api: Client, out: Output) -> None:
     """Ask what the interruption means; a second one, or nobody to ask, leaves the task to itself."""
-    if cancel and sys.stdin.isatty():
-        out.note(f"{cancel} [y/N]")
-        if sys.stdin.readline().strip().lower() in ("y", "yes"):
-            _cancel(task_id, api, out)
-            return
-    out.note(f'It goes on as task "{task_id}".')
-    raise KeyboardInterrupt
-
-
-def _cancel(task_id: str, api: Client, out: Output) -> None:
+    goes_on = f'The {followed.what} goes on as task "{task_id}".'
+    if not (followed.outlook and sys.stdin.isatty()):
+        out.note(goes_on)
+        raise KeyboardInterrupt
+    out.note(f"Cancel the {followed.what}? {followed.outlook} [y/N]")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        out.note(goes_on)
+        raise KeyboardInterrupt
     try:
         out.note(api.post("tasks", task_id, action="cancel")["message"])
     except Failure as exc:

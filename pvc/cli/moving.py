@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from pvc.cli import following
 from pvc.cli.client import Client, Parameter
-from pvc.cli.following import follow, waiting
+from pvc.cli.following import Followed
 from pvc.cli.output import Output
 
-_CANCEL = "Cancel the migration? The guest then stays where it was."
+_MIGRATION = Followed("migration", "The guest then stays where it was.")
 
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="VM")
     text = "move the running guest or leave it where it is; never shut it down"
     parser.add_argument("--force-live", action="store_true", help=text)
-    waiting(parser)
+    following.arguments(parser)
 
 
 def target(parser: ArgumentParser) -> None:
@@ -24,8 +25,4 @@ def target(parser: ArgumentParser) -> None:
 
 def move(action: str, args: Namespace, api: Client, out: Output, **parameters: Parameter) -> None:
     answer = api.post("vm", args.name, "node", action=action, force_live=args.force_live, **parameters)
-    if answer.get("task") and args.wait:
-        out.note(answer["message"])
-        task = follow(answer["task"], api, out, _CANCEL)
-        answer = {**answer, "message": task["result"], **task["figures"]}
-    out.show(answer, lambda answer: [answer["message"]])
+    following.show(_MIGRATION, answer, args, api, out)

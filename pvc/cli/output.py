@@ -25,6 +25,9 @@ class Output:
             for line in lay_out(answer):
                 print(line)
 
+    def raw(self, data: bytes) -> None:
+        sys.stdout.buffer.write(data)
+
     def changed(self, answer: Any) -> None:
         """Print what the API says it did."""
         self.show(answer, lambda answer: [printable(answer["message"])])

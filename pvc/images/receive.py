@@ -6,12 +6,15 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pvc.config import Upload
-from pvc.errors import InvalidImage, Timeout, TooLarge
+from pvc.errors import ImageTooLarge, InvalidImage, Timeout, TooLarge
+from pvc.images import vhd, vhdx, vmdk
 from pvc.images.convert import convert
-from pvc.images.inspect import HEAD_BYTES, check_format, inspect
+from pvc.images.inspect import HEAD_BYTES, Image, check_format, inspect
 from pvc.images.sparse import Hole
+from pvc.images.unwrap import packing, unwrapped
 from pvc.storage.base import Draft, Pool
 from pvc.storage.threads import in_thread, to_the_end
 from pvc.units import MIB
@@ -58,35 +61,122 @@ async def receive(
     _check_length(length, limits)
     async with pool.draft(volume) as draft:
         upload = _Upload(chunks, length, limits, report, hashed=checksum is not None)
-        head = await upload.head()
-        image = inspect(head, declared, volume=f"{pool.name}/{volume}", capacity=draft.size, length=length)
-        if image.format == "raw":
-            await upload.into(draft)
+        content, length = await _unpacked(upload.chunks(), draft.size, length)
+        image = inspect(content.head, declared, volume=f"{pool.name}/{volume}", capacity=draft.size, length=length)
+        if image.in_order:
+            size = await _pour(_decoded(image, content), draft)
         else:
-            size = image.virtual_size or 0
-            async with pool.scratch(volume, length or limits.largest_bytes) as scratch:
-                await upload.into(scratch)
-                await scratch.flush()
+            scratch_size = limits.largest_bytes if length is None else length
+            async with pool.scratch(volume, scratch_size) as scratch:
+                size = await _store(image, content, scratch)
+                if size > draft.size:
+                    raise ImageTooLarge(size=size, volume=f"{pool.name}/{volume}", limit=draft.size)
                 await convert(
                     scratch,
                     draft,
                     image_format=image.format,
                     pool=pool.name,
                     limits=limits,
-                    report=lambda share: report("converting", int(share * size), size),
+                    report=partial(_report_share, report, size),
                     program=qemu_img,
                 )
         sha256 = await upload.sha256()
         if checksum and sha256 != checksum:
             raise InvalidImage(problem=f"the upload has the SHA-256 {sha256}, which is not the one announced")
         await draft.commit()
-    size = upload.received if image.virtual_size is None else image.virtual_size
     return Received(image.format, upload.received, size, sha256)
 
 
 def _check_length(length: int | None, limits: Upload) -> None:
     if length is not None and length > limits.largest_bytes:
         raise TooLarge(what="The upload", size=length, limit=limits.largest_bytes)
+
+
+class _Peeked:
+    """A stream whose first bytes are known before it is read. head: HEAD_BYTES of them, or all."""
+
+    def __init__(self, chunks: AsyncIterator[bytes | Hole]) -> None:
+        self._chunks = chunks
+        self._held: list[bytes | Hole] = []
+        self.head = b""
+
+    async def look(self) -> _Peeked:
+        held = 0
+        while held < HEAD_BYTES and (chunk := await anext(self._chunks, None)) is not None:
+            self._held.append(chunk)
+            held += len(chunk)
+        self.head = b"".join(bytes(min(len(one), HEAD_BYTES)) if isinstance(one, Hole) else one for one in self._held)
+        return self
+
+    async def chunks(self) -> AsyncIterator[bytes | Hole]:
+        while self._held:
+            yield self._held.pop(0)
+        async for chunk in self._chunks:
+            yield chunk
+
+    async def data(self) -> AsyncIterator[bytes]:
+        """Raises InvalidImage where there is a hole: only a raw image can have one."""
+        async for chunk in self.chunks():
+            if isinstance(chunk, Hole):
+                raise InvalidImage(problem="only a raw image that is not packed can be sent without its holes")
+            yield chunk
+
+
+async def _unpacked(
+    upload: AsyncIterator[bytes | Hole], capacity: int, length: int | None
+) -> tuple[_Peeked, int | None]:
+    """The image and its length, where that is known. length: of the upload."""
+    content = await _Peeked(upload).look()
+    if (kind := packing(content.head)) is None:
+        return content, length
+    return await _Peeked(unwrapped(content.data(), kind, _most(capacity))).look(), None
+
+
+def _most(capacity: int) -> int:
+    """What an image of a disk of that size can take, tables and rests included; more is a bomb."""
+    return 2 * capacity + 64 * MIB
+
+
+def _decoded(image: Image, content: _Peeked) -> AsyncIterator[bytes | Hole]:
+    match image.format:
+        case "vmdk":
+            return vmdk.decoded(content.data())
+        case "vpc":
+            return vhd.fixed(content.data())
+        case _:
+            return content.chunks()
+
+
+async def _store(image: Image, content: _Peeked, scratch: Draft) -> int:
+    """Keep the image where qemu-img finds it; returns the bytes that a guest will see of it."""
+    size = image.virtual_size or 0
+    match image.format:
+        case "vhdx":
+            watch = vhdx.Watch()
+            await _pour(watch.passing(content.data()), scratch)
+            size = watch.virtual_size
+        case "vpc":
+            await _pour(vhd.by_current_size(content.data()), scratch)
+        case _:
+            await _pour(content.data(), scratch)
+    await scratch.flush()
+    return size
+
+
+async def _pour(content: AsyncIterator[bytes | Hole] | AsyncIterator[bytes], draft: Draft) -> int:
+    """Return the bytes written."""
+    size = 0
+    async for chunk in content:
+        size += len(chunk)
+        if isinstance(chunk, Hole):
+            await draft.skip(len(chunk))
+        else:
+            await draft.write(chunk)
+    return size
+
+
+def _report_share(report: Report, size: int, share: float) -> None:
+    report("converting", int(share * size), size)
 
 
 class _Upload:
@@ -96,22 +186,12 @@ class _Upload:
         self, chunks: AsyncIterator[bytes | Hole], length: int | None, limits: Upload, report: Report, *, hashed: bool
     ) -> None:
         self._chunks, self._length, self._limits, self._report = chunks, length, limits, report
-        self._head: list[bytes | Hole] = []
         self._hash = _Hash() if hashed else None
         self.received = 0
 
-    async def head(self) -> bytes:
-        while self.received < HEAD_BYTES and (chunk := await self._next()) is not None:
-            self._head.append(chunk)
-        return b"".join(bytes(min(len(one), HEAD_BYTES)) if isinstance(one, Hole) else one for one in self._head)
-
-    async def into(self, draft: Draft) -> None:
-        """Write everything, the head first."""
-        for held in self._head:
-            await _put(held, draft)
-        self._head.clear()
+    async def chunks(self) -> AsyncIterator[bytes | Hole]:
         while (chunk := await self._next()) is not None:
-            await _put(chunk, draft)
+            yield chunk
 
     async def sha256(self) -> str:
         return await self._hash.hexdigest() if self._hash else ""
@@ -139,13 +219,6 @@ class _Upload:
                 raise InvalidImage(problem=f"the upload ended after {self.received} of {self._length} bytes")
         if self.received > self._limits.largest_bytes:
             raise TooLarge(what="The upload", size=self.received, limit=self._limits.largest_bytes)
-
-
-async def _put(chunk: bytes | Hole, draft: Draft) -> None:
-    if isinstance(chunk, Hole):
-        await draft.skip(len(chunk))
-    else:
-        await draft.write(chunk)
 
 
 def _contents(chunk: bytes | Hole) -> Iterator[bytes]:

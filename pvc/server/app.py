@@ -15,13 +15,18 @@ from pvc.server import (
     cephstatus,
     devices,
     events,
+    flushes,
+    locks,
     logs,
     meta,
     migrations,
     networks,
     nodes,
     osds,
+    ovas,
+    ovauploads,
     power,
+    recovery,
     sizes,
     snapshots,
     status,
@@ -79,9 +84,10 @@ async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
-_VMS = (vms, meta, power, migrations, sizes, devices, tags, logs)
+_VMS = (vms, meta, power, migrations, sizes, devices, tags, locks, logs)
 _STORAGE = (volumes, snapshots, uploads, cephstatus, cephpools, osds)
-_PARTS = (*_VMS, *_STORAGE, events, networks, nodes, status, tasks, tokens)
+_PROVISIONER = (ovas, ovauploads)
+_PARTS = (*_VMS, *_STORAGE, *_PROVISIONER, events, networks, nodes, flushes, status, tasks, tokens, recovery)
 
 
 def build_app(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from pvc.cluster import leftovers
+from pvc.cluster import leftovers, recovery
 from pvc.cluster.expiry import Expiry
 from pvc.cluster.state import State
 from pvc.config import API, Config, ConfigProblems
@@ -41,7 +41,8 @@ async def run(
 
     def opened(state: State) -> None:
         first.set()
-        for work in (leftovers.keep_clear(state, pools), book.follow(state.store), expiry.follow(state)):
+        clearing = leftovers.keep_clear(state, pools), recovery.clear(state), expiry.follow(state)
+        for work in (*clearing, book.follow(state.store)):
             task = asyncio.create_task(work)
             begun.add(task)
             task.add_done_callback(begun.discard)

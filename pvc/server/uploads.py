@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import aiohttp
 import msgspec
@@ -46,23 +47,17 @@ class Upload(msgspec.Struct):
 @endpoints.post("/storage/ceph/volume/{pool}/{volume}/upload", "Write an image into a volume.", Upload, image=True)
 async def upload(request: web.Request, given: Upload) -> web.Response:
     """Everything that can be refused is refused before the first byte of the image is read."""
-    checksum = _checksum(given.checksum)
+    checksum = checksum_in(given.checksum)
     _check_sparse(request, given)
     pool, name = await pool_in(request), volume_in(request)
     state, config = state_of(request), request.app[CONFIG]
     await pool.volume(name)
     task = tasks.new(state, leftovers.UPLOAD, ("volume", f"{pool.name}/{name}"), name, who=who(request))
     task = msgspec.structs.replace(task, node=config.agent.node_name)
-    under_way = request.app[UNDER_WAY]
-    if len(under_way) >= config.upload.most_at_once:
-        raise Busy(kind="server", name=config.agent.node_name, holder=f"{len(under_way)} uploads, the most it takes")
-    under_way.add(task.id)
-    try:
+    with admitted(request, task):
         async with volumes.reserved(state, pool.name, name, leftovers.holder(task)):
             await volumes.check_idle(state, pool, name)
             received = await _run(request, task, pool, name, given, checksum)
-    finally:
-        under_way.discard(task.id)
     return _answer(pool, name, received, task.id)
 
 
@@ -77,7 +72,20 @@ def _answer(pool: Pool, name: str, received: Received, task_id: str) -> web.Resp
     )
 
 
-def _checksum(text: str | None) -> str | None:
+@contextmanager
+def admitted(request: web.Request, task: Task) -> Iterator[None]:
+    """Raises Busy when as many uploads go on as this server takes."""
+    config, under_way = request.app[CONFIG], request.app[UNDER_WAY]
+    if len(under_way) >= config.upload.most_at_once:
+        raise Busy(kind="server", name=config.agent.node_name, holder=f"{len(under_way)} uploads, the most it takes")
+    under_way.add(task.id)
+    try:
+        yield
+    finally:
+        under_way.discard(task.id)
+
+
+def checksum_in(text: str | None) -> str | None:
     """As `receive` takes it."""
     kind, colon, digits = (text or "").lower().partition(":")
     if text is None or (kind == "sha256" and (not colon or _SHA256.fullmatch(digits))):
@@ -102,7 +110,7 @@ async def _run(
     request: web.Request, task: Task, pool: Pool, name: str, given: Upload, checksum: str | None
 ) -> Received:
     """Receive with a task that tells how it goes; its end is written whatever happens."""
-    async with tasks.recorded(state_of(request), task, _reason) as running:
+    async with tasks.recorded(state_of(request), task, reason_of) as running:
         chunks, length = _body(request, given.image_size)
         received = await receive(
             chunks,
@@ -119,7 +127,8 @@ async def _run(
     return received
 
 
-def _reason(exc: BaseException) -> PVCError:
+def reason_of(exc: BaseException) -> PVCError:
+    """Why an upload ended, where it was not refused."""
     if isinstance(exc, (ConnectionError, asyncio.CancelledError)):
         return InvalidImage(problem="the client went away during the upload")
     return PVCError(reason="the log of pvc serve has it")
@@ -137,6 +146,11 @@ def _body(request: web.Request, image_size: int | None) -> tuple[AsyncIterator[b
     """And how long the image is, where that is known."""
     if image_size is not None:
         return sparse.unframed(_plain(request), image_size), image_size
+    return body(request)
+
+
+def body(request: web.Request) -> tuple[AsyncIterator[bytes], int | None]:
+    """What is uploaded, and how long it is, where that is known."""
     if _is_multipart(request):
         return _parts(request), None
     return _plain(request), request.content_length

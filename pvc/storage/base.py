@@ -94,6 +94,15 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class Lock:
+    """That somebody has a volume for itself, kept by the pool. owner, address: the program's, as the pool has them."""
+
+    volume: str
+    owner: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     volume: str
     name: str
@@ -267,4 +276,18 @@ class Snapshots(Protocol):
 
     async def roll_back(self, volume: str, name: str) -> None:
         """Set the volume, its size included, back to the snapshot, which stays. Raises InUse, NotFound."""
+        ...
+
+
+class Locks(Protocol):
+    """What a pool offers besides Pool whose locks may outlast those who took them."""
+
+    async def locks(self, volume: str) -> list[Lock]:
+        """Who has the volume for itself, alive or not. Raises NotFound."""
+        ...
+
+    async def break_locks(self, volume: str) -> list[Lock]:
+        """Take them away, and let their owners write nothing any more. Returns them. Raises NotFound, InUse where
+        somebody alive has the volume open.
+        """
         ...

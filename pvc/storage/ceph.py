@@ -297,6 +297,12 @@ def lock(image: Image) -> bool:
     return True
 
 
+def lockers_of(image: Image) -> list[tuple[str, str, str]]:
+    """(owner, cookie, address) of whoever has the image locked, dead or alive."""
+    found = image.list_lockers()
+    return list(found["lockers"]) if isinstance(found, dict) else []
+
+
 def used_bytes(image: Image) -> int | None:
     """What its objects take, each counted whole; None where finding out would mean asking for each object."""
     wanted = rbd.RBD_FEATURE_FAST_DIFF

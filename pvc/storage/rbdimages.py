@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 
 from pvc.errors import AlreadyExists, Changed, Conflict, InUse, NotFound, PoolFull, PVCError
 from pvc.model.names import problem_with
-from pvc.storage.base import Snapshot, Statistics, Usage, Volume
+from pvc.storage.base import Lock, Snapshot, Statistics, Usage, Volume
 from pvc.storage.ceph import (
     OBJECT_BYTES,
     USER,
@@ -24,6 +24,7 @@ from pvc.storage.ceph import (
     ceph_errors,
     extents,
     lock,
+    lockers_of,
     note_of,
     snapshots_of,
     times_of,
@@ -86,6 +87,19 @@ class Images:
     def is_open(self, name: str) -> bool:
         with self._opened(name) as image:
             return self.cluster.is_watched(image)
+
+    def locks(self, volume: str) -> list[Lock]:
+        with self._opened(volume) as image:
+            return [Lock(volume, owner, address) for owner, _, address in lockers_of(image)]
+
+    def break_locks(self, volume: str) -> list[Lock]:
+        with self._opened(volume, writable=True) as image:
+            self._check_unwatched(volume, image)
+            found = lockers_of(image)
+            for owner, cookie, _ in found:
+                with about("lock", self._full(volume)):
+                    image.break_lock(owner, cookie)
+        return [Lock(volume, owner, address) for owner, _, address in found]
 
     def version(self, name: str) -> Version:
         """Raises NotFound, InUse."""

@@ -13,6 +13,14 @@ PEER_KEY = f"{BASE}/peer-key"
 SETTINGS = f"{BASE}/settings"
 MAINTENANCE = f"{SETTINGS}/maintenance"
 
+# Names of locks: who puts another generation in force, and who has the one in force stand still for a moment.
+RECOVERY = "recovery"
+STANDSTILL = "standstill"
+
+
+def generation_root(name: str) -> str:
+    return f"{BASE}/{name}"
+
 
 def lock_path(name: str) -> str:
     return f"{LOCKS}/{name}"
@@ -26,7 +34,7 @@ class Paths:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        names = ("vms", "vm-names", "networks", "network-names", "nodes", "tasks")
+        names = ("vms", "vm-names", "networks", "network-names", "nodes", "ovas", "tasks")
         return tuple(f"{self.root}/{name}" for name in names)
 
     @property
@@ -45,6 +53,10 @@ class Paths:
     @property
     def nodes(self) -> str:
         return f"{self.root}/nodes"
+
+    @property
+    def ovas(self) -> str:
+        return f"{self.root}/ovas"
 
     @property
     def tasks(self) -> str:
@@ -73,6 +85,9 @@ class Paths:
 
     def node_status(self, name: str) -> str:
         return f"{self.root}/nodes/{name}/status"
+
+    def ova(self, name: str) -> str:
+        return f"{self.root}/ovas/{name}"
 
     def task(self, task_id: str) -> str:
         return f"{self.root}/tasks/{task_id}"

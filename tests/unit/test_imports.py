@@ -47,7 +47,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
 MODEL_MAY = frozenset(
     {
         *("__future__", "collections", "dataclasses", "enum", "functools", "itertools", "typing"),
-        *("difflib", "ipaddress", "json", "math", "operator", "re", "string", "uuid.UUID"),
+        *("difflib", "hashlib", "ipaddress", "json", "math", "operator", "re", "string", "uuid.UUID"),
         *("lxml", "msgspec"),
     }
 )

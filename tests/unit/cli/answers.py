@@ -23,6 +23,12 @@ TAGS = [
     {"name": "keep", "type": "user", "protected": True},
 ]
 TOKEN_OF_OPS = {"name": "ops", "role": "operate", "created_by": "root", "created_at": 1736078400.5, "problem": ""}
+GENERATIONS = [
+    {"generation": "1", "in_force": False, "made": "first", "who": "", "previous": "", "cluster": "c"}
+    | {"created_at": "2025-01-05T12:00:00+00:00"},
+    {"generation": "2", "in_force": True, "made": "restore", "who": 'token "ops"', "previous": "1", "cluster": "c"}
+    | {"created_at": "2025-01-05T13:00:00+00:00"},
+]
 LIFTED = [{"tag": "old", "who": 'token "ops"', "at": 1736078400.5}]
 WEB1: dict[str, Any] = {
     "name": "web1",
@@ -202,6 +208,58 @@ EVENTS: list[dict[str, Any]] = [
     STARTED,
     {**_EVENT, "kind": "network", "name": "lan", "change": "deleted", "changed": {}, "now": {"mtu": None}},
 ]
+FLUSH_PLAN = {
+    "name": "hv1",
+    "moves": [
+        {"vm": "web1", "running": True, "memory": 1536, "node": "hv2", "way": "live, else shutdown"}
+        | {"uuid": UUID1, "vcpus": 2, "shutdown": "if live fails"},
+        {"vm": "old", "running": False, "memory": 512, "node": "hv3", "way": "off"}
+        | {"uuid": UUID1, "vcpus": 1, "shutdown": "no"},
+    ],
+    "stays": [
+        {"vm": "db", "running": True, "memory": 4096, "way": "live", "uuid": UUID1, "vcpus": 16, "shutdown": "no"}
+        | {"reason": "hv2: needs 4096 MiB, 1200 MiB free; hv3: is not ready but flushed"},
+    ],
+}
+OVA = {
+    "id": "app",
+    "name": "app",
+    "title": "An appliance",
+    "vcpus": 2,
+    "memory": 512,
+    "firmware": "bios",
+    "volumes": [
+        {
+            "disk_id": "vda",
+            "disk_size_gb": 20,
+            "pool": "local",
+            "volume_name": "ova_app_vda",
+            "volume_format": "raw",
+            "size": 20 << 30,
+            "file": "app-disk1.vmdk",
+            "file_format": "vmdk",
+        },
+        {
+            "disk_id": "vdb",
+            "disk_size_gb": 1,
+            "pool": "local",
+            "volume_name": "ova_app_vdb",
+            "volume_format": "raw",
+            "size": 1 << 30,
+            "file": "",
+            "file_format": "",
+        },
+    ],
+    "networks": [{"network": "VM Network", "model": "E1000"}, {"network": "dmz", "model": ""}],
+    "size": 734003200,
+    "manifest": True,
+    "certificate": True,
+    "passed_over": ["cd.iso"],
+    "created_by": "root",
+    "created_at": 1700000000.0,
+    "problem": "",
+}
+LOST_OVA = {"id": "lost", "name": "lost", "volumes": [], "problem": "The record cannot be read: it is damaged"}
 
 READS: dict[str, Any] = {
     "/events": EVENTS,
@@ -212,8 +270,10 @@ READS: dict[str, Any] = {
     "/vm": [WEB1, BROKEN],
     "/vm/web1": [WEB1],
     "/vm/db": [BROKEN],
+    "/node/hv1/flush-plan": FLUSH_PLAN,
     "/node/hv1/log": {"name": "hv1", "data": "one\ntwo\n"},
     "/vm/web1/console": {"name": "web1", "data": "tick 1\ntick 2\n"},
+    "/vm/web1/locks": [{"volume": "vms/web1", "owner": "client.4123", "address": "10.99.0.1:0/1234"}],
     "/vm/web1/tags": {"name": "web1", "tags": TAGS, "unprotected": LIFTED},
     "/vm/web1/vcpu": {"name": "web1", "vcpu": 2, "vcpu_topology": "1/2/1"},
     "/vm/web1/memory": {"name": "web1", "memory": 1536},
@@ -228,8 +288,12 @@ READS: dict[str, Any] = {
     "/storage/ceph/volume": [VOLUME],
     "/storage/ceph/volume/local/web1": [VOLUME],
     "/storage/ceph/snapshot": [SNAPSHOT],
+    "/provisioner/ova": [OVA, LOST_OVA],
+    "/provisioner/ova/app": [OVA],
+    "/provisioner/ova/lost": [LOST_OVA],
     "/tasks": [TASK],
     "/tokens": [TOKEN_OF_OPS],
+    "/generations": GENERATIONS,
     f"/tasks/{TASK_ID}": DONE,
 }
 

@@ -92,16 +92,8 @@ def test_where_nobody_can_be_asked_an_interrupted_migration_goes_on(pvc: PVC, he
 def test_a_clone_is_a_task_that_is_followed_or_left(pvc: PVC, api: FakeAPI) -> None:
     path = "/storage/ceph/volume/local/web1/clone"
     api.tell(f"POST {path}", Answer({"message": "Cloning.", "task": TASK_ID}))
-    done = {**MOVING, "kind": "clone", "status": "done", "version": 1, "result": "Cloned."}
+    done = {**MOVING, "kind": "clone", "status": "done", "version": 1, "result": "Cloned.", "figures": {}}
     api.tell(f"GET /tasks/{TASK_ID}", Answer(done))
     assert pvc("storage", "volume", "clone", "local", "web1", "web2").stdout == "Cloned.\n"
     assert pvc("storage", "volume", "clone", "local", "web1", "web2", "--no-wait").stdout == "Cloning.\n"
     assert [request.method for request in api.requests] == ["POST", "GET", "POST"]
-
-
-def test_an_interruption_of_waiting_leaves_the_task_to_itself(pvc: PVC, held: FakeAPI) -> None:
-    process = pvc.start("task", "wait", TASK_ID, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    interrupt(process, held)
-    _, said = process.communicate(timeout=30)
-    held.held[f"GET /tasks/{TASK_ID}"][1].set()
-    assert (process.returncode, said) == (130, f'It goes on as task "{TASK_ID}".\n\n'.encode())

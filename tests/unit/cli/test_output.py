@@ -39,8 +39,14 @@ SHOWN = [
     "storage volume list",
     "storage volume info local web1",
     "storage snapshot list",
+    "node flush hv1 --plan",
+    "vm flush-locks web1 --list",
+    "provisioner ova list",
+    "provisioner ova info app",
+    "provisioner ova info lost",
     "task list",
     "token list",
+    "task generation list",
     f"task show {TASK_ID}",
 ]
 HELP = [
@@ -52,6 +58,8 @@ HELP = [
     "vm volume add --help",
     "vm vcpu set --help",
     "storage volume upload --help",
+    "provisioner ova --help",
+    "provisioner ova define --help",
 ]
 
 
