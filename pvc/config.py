@@ -257,6 +257,17 @@ class Placement:
             yield 'placement.selector must be "mem", "memprov", "vcpus", "load" or "vms".'
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tasks:
+    # Seconds that a long operation that has ended is shown, a week unless changed; counted by each server from when it
+    # saw the end. The thousand latest are kept at most.
+    kept_s: float = 604800.0
+
+    def problems(self) -> Iterator[str]:
+        if self.kept_s <= 0:
+            yield "tasks.kept_s must be more than 0."
+
+
 def _default_pools() -> dict[str, AnyPool]:
     return {"local": DirectoryPool(path="/var/lib/pvc/pools/local")}
 
@@ -275,6 +286,7 @@ class Config:
     placement: Placement = field(default_factory=Placement)
     upload: Upload = field(default_factory=Upload)
     migration: Migration = field(default_factory=Migration)
+    tasks: Tasks = field(default_factory=Tasks)
 
     @property
     def standalone(self) -> bool:
@@ -283,7 +295,7 @@ class Config:
     def problems(self) -> Iterator[str]:
         if self.log_level not in ("debug", "info", "warning"):
             yield 'log_level must be "debug", "info" or "warning".'
-        for name in ("api", "store", "ceph", "hypervisor", "agent", "placement", "upload", "migration"):
+        for name in ("api", "store", "ceph", "hypervisor", "agent", "placement", "upload", "migration", "tasks"):
             yield from getattr(self, name).problems()
         if self.agent.listen and self.standalone:
             yield 'agent.listen is for a cluster (store.kind = "zookeeper").'

@@ -196,7 +196,7 @@ CASES = [
     Case("POST", VOLUME, {"size": "1M"}, {"size": "0"}, there={"volume": "new", "new": "volume"}),
     Case("PUT", VOLUME, {"new_size": "2M"}, {"new_size": "-1", "force": "2"}),
     Case("DELETE", VOLUME, there={"volume": "bare"}),
-    Case("POST", f"{VOLUME}/clone", {"new_volume": "copy"}, {"new_volume": "../copy"}),
+    Case("POST", f"{VOLUME}/clone", {"new_volume": "copy"}, {"new_volume": "../copy", "wait": "long"}),
     Case(
         "POST",
         f"{VOLUME}/upload",
@@ -227,7 +227,7 @@ CASES = [
         {"name": "made"},
         {"name": "a/b", "network": "lan", "limit": "absent", "node": "absent", "selector": "best"},
     ),
-    Case("GET", "/tasks", wrong={"status": "lost"}),
+    Case("GET", "/tasks", wrong={"status": "lost", "limit": "("}),
     Case("GET", "/tasks/{task}", wrong={"after": "x", "wait": "3600"}),
     Case("POST", "/tasks/{task}", {"action": "cancel"}, {"action": "hasten"}, there={"task": "t2"}),
     Case(
