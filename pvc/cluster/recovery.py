@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from pvc.cluster import backing, scenery, vms
-from pvc.cluster.backing import Ground
+from pvc.cluster.backing import Ground, Raw
 from pvc.cluster.state import State
 from pvc.errors import Busy, Conflict, NotFound, PVCError
 from pvc.model import recovery
-from pvc.model.backup import Backup
+from pvc.model.backup import Backup, Unread
 from pvc.model.content import Content, Plan, plan
 from pvc.model.records import SCHEMA, Cluster, Made, encode
 from pvc.model.recovery import Obstacles, Scene
@@ -55,11 +55,16 @@ async def prospect(ground: Ground, backup: Backup) -> Prospect:
     scene = await scenery.scene(ground.view, ground.state)
     made = recovery.kept_running(backup.content, scene.guests, foreign=backup.foreign)
     raw = await backing.raw(ground.view.reader, ground.state.paths)
-    now, unread = await asyncio.to_thread(backing.readable, raw)
+    planned, unread = await asyncio.to_thread(_planned, raw, made)
     notes = [*backup.notes, *recovery.notes(backup.content, made, scene)]
     notes += [f'The record of {one.kind} "{one.name}" cannot be read and stays behind: {one.problem}' for one in unread]
     notes += await scenery.absent(ground.pools, made.vms)
-    return Prospect(made, plan(now, made), tuple(notes), recovery.obstacles(backup.content, scene))
+    return Prospect(made, planned, tuple(notes), recovery.obstacles(backup.content, scene))
+
+
+def _planned(raw: list[Raw], made: Content) -> tuple[Plan, tuple[Unread, ...]]:
+    now, unread = backing.readable(raw)
+    return plan(now, made), unread
 
 
 async def restore(

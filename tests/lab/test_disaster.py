@@ -64,8 +64,7 @@ def lose_zookeeper(lab: Lab) -> None:
 
 def until_joined(lab: Lab) -> None:
     """Every agent has looked, and calls its guests strays."""
-    for server in lab.servers:
-        until(lambda shell=server.shell: states(shell) == ["run"] * 3)
+    until(lambda: all(states(server.shell) == ["run"] * 3 for server in lab.servers))
 
 
 def states(shell: Shell) -> list[str]:
