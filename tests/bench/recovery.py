@@ -18,7 +18,6 @@ from tests.parts.recovery import content
 from tests.parts.serve import Serve
 from tests.parts.zookeeper import ZooKeeper
 
-
 NOTE = "Kept by the people who run it, who wrote down here what it is for and whom to ask. " * 15
 
 

@@ -21,7 +21,6 @@ from tests.contract.store.harness import clustered
 from tests.parts.recovery import Breaking, content, ground, outcome, vm
 from tests.parts.zookeeper import ZooKeeper
 
-
 # Makes 30 MiB of 20,000 VMs.
 NOTE = "Kept by the people who run it, who wrote down here what it is for and whom to ask. " * 12
 
