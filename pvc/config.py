@@ -39,6 +39,9 @@ class API:
     # Certificate and key files (PEM) for `listen`; both empty: plain HTTP.
     tls_certificate: str = ""
     tls_key: str = ""
+    # Answer /metrics to whoever reaches `listen`, without a token: it has the names of nodes, VMs and pools, and what
+    # they use. Otherwise it takes a token with the role "read", as `Authorization: Bearer TOKEN` too.
+    open_metrics: bool = False
 
     def problems(self) -> Iterator[str]:
         if self.listen and not _host_port(self.listen):
@@ -211,9 +214,14 @@ class Migration:
     stall_s: float = 10.0
     # Seconds without progress, with all downtime allowed, before a live migration is given up.
     patience_s: float = 120.0
+    # Guests that leave this node, or come home to it, at the same time when it is flushed or made ready: more share the
+    # same network and each takes longer.
+    flush_at_once: int = 4
+    # Of these, guests that go to the same node at the same time.
+    flush_at_once_to_one: int = 4
 
     def problems(self) -> Iterator[str]:
-        for name in ("max_downtime_ms", "stall_s", "patience_s"):
+        for name in ("max_downtime_ms", "stall_s", "patience_s", "flush_at_once", "flush_at_once_to_one"):
             if getattr(self, name) <= 0:
                 yield f"migration.{name} must be more than 0."
         if self.bandwidth_mib < 0:
@@ -275,7 +283,7 @@ class Config:
     def problems(self) -> Iterator[str]:
         if self.log_level not in ("debug", "info", "warning"):
             yield 'log_level must be "debug", "info" or "warning".'
-        for name in ("api", "store", "ceph", "hypervisor", "agent", "placement", "upload"):
+        for name in ("api", "store", "ceph", "hypervisor", "agent", "placement", "upload", "migration"):
             yield from getattr(self, name).problems()
         if self.agent.listen and self.standalone:
             yield 'agent.listen is for a cluster (store.kind = "zookeeper").'

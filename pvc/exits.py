@@ -20,6 +20,7 @@ EXIT = {
     "in_use": 4,
     "no_room": 4,
     "image_too_large": 4,
+    "too_old": 4,
     "too_large": 4,
     "pool_full": 4,
     "store_locked": 4,
@@ -36,6 +37,8 @@ EXIT = {
     "hypervisor_refused": 7,
     "ceph_refused": 7,
     "conversion_failed": 7,
+    "not_as_written": 7,
     "declined": 8,
     "cancelled": 8,
+    "unhealthy": 9,
 }

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from pvc.config import Config
 from pvc.hypervisor.base import Tuning
+from pvc.model.flushing import Limits
+from pvc.model.records import Selector
 from pvc.units import MIB
 
 
@@ -35,6 +37,10 @@ class Settings:
     # How long a live copy may make no progress before more downtime is allowed, and then before it is given up.
     stall_s: float = 10.0
     patience_s: float = 120.0
+    # How a node is chosen for a VM that has no selector of its own.
+    selector: Selector = Selector.MEMPROV
+    # How many guests a flush moves at the same time: in all, and to one node.
+    flush_limits: Limits = field(default_factory=Limits)
     links_path: str = "/sys/class/net"
 
     def tuning_at(self, max_downtime_ms: int) -> Tuning:
@@ -81,4 +87,6 @@ def settings_from(config: Config, machine: str) -> Settings:
         ),
         stall_s=config.migration.stall_s,
         patience_s=config.migration.patience_s,
+        selector=Selector(config.placement.selector),
+        flush_limits=Limits(at_once=config.migration.flush_at_once, to_one=config.migration.flush_at_once_to_one),
     )

@@ -23,6 +23,7 @@ class Command(Protocol):
 
 
 GROUPS = {
+    "maintenance": "times at which nothing is an alarm",
     "node": "the machines that run VMs",
     "vm": "virtual machines",
     "vm tag": "tags of a VM",
@@ -36,17 +37,19 @@ GROUPS = {
     "storage pool": "where volumes are kept",
     "storage volume": "disk images of VMs",
     "storage snapshot": "states of volumes to come back to",
+    "provisioner": "machines to make VMs of",
+    "provisioner ova": "machines that were uploaded as OVAs",
     "task": "long operations; backup and restore",
     "task generation": "configurations that are kept",
     "token": "who may speak to pvc over the network",
 }
 
 COMMANDS = (
-    "status",
-    *("node list", "node info", "node log", "node remove"),
+    *("status", "events", "maintenance on", "maintenance off"),
+    *("node list", "node info", "node log", "node flush", "node ready", "node remove"),
     *("vm list", "vm info", "vm dump", "vm define", "vm modify", "vm rename", "vm meta"),
     *("vm start", "vm restart", "vm shutdown", "vm stop", "vm disable"),
-    *("vm migrate", "vm unmigrate", "vm move"),
+    *("vm migrate", "vm unmigrate", "vm move", "vm flush-locks"),
     *("vm undefine", "vm remove", "vm log"),
     *("vm tag get", "vm tag add", "vm tag remove", "vm tag unprotect"),
     *("vm vcpu get", "vm vcpu set", "vm memory get", "vm memory set"),
@@ -60,6 +63,8 @@ COMMANDS = (
     *("storage volume rename", "storage volume clone", "storage volume remove", "storage volume upload"),
     *("storage snapshot list", "storage snapshot add", "storage snapshot rename"),
     *("storage snapshot rollback", "storage snapshot remove"),
+    *("provisioner ova list", "provisioner ova info", "provisioner ova upload"),
+    *("provisioner ova define", "provisioner ova remove"),
     *("task list", "task show", "task wait", "task cancel"),
     *("task backup", "task restore", "task rollback", "task init"),
     *("task generation list", "task generation remove"),
@@ -69,7 +74,7 @@ COMMANDS = (
 
 def load(name: str) -> Command:
     """Import the module of one of COMMANDS."""
-    loaders = {"vm": _vm, "storage": _storage, "task": _task}
+    loaders = {"vm": _vm, "storage": _storage, "provisioner": _provisioner, "task": _task}
     return cast(Command, loaders.get(name.partition(" ")[0], _other)(name))
 
 
@@ -78,12 +83,22 @@ def _other(name: str) -> ModuleType:
     match name:
         case "status":
             import pvc.cli.commands.status as module
+        case "events":
+            import pvc.cli.commands.events as module
+        case "maintenance on":
+            import pvc.cli.commands.maintenance_on as module
+        case "maintenance off":
+            import pvc.cli.commands.maintenance_off as module
         case "node list":
             import pvc.cli.commands.node_list as module
         case "node info":
             import pvc.cli.commands.node_info as module
         case "node log":
             import pvc.cli.commands.node_log as module
+        case "node flush":
+            import pvc.cli.commands.node_flush as module
+        case "node ready":
+            import pvc.cli.commands.node_ready as module
         case "node remove":
             import pvc.cli.commands.node_remove as module
         case "network list":
@@ -135,6 +150,24 @@ def _task(name: str) -> ModuleType:
     return module
 
 
+def _provisioner(name: str) -> ModuleType:
+    module: ModuleType
+    match name:
+        case "provisioner ova list":
+            import pvc.cli.commands.provisioner_ova_list as module
+        case "provisioner ova info":
+            import pvc.cli.commands.provisioner_ova_info as module
+        case "provisioner ova upload":
+            import pvc.cli.commands.provisioner_ova_upload as module
+        case "provisioner ova define":
+            import pvc.cli.commands.provisioner_ova_define as module
+        case "provisioner ova remove":
+            import pvc.cli.commands.provisioner_ova_remove as module
+        case _:
+            raise LookupError(name)
+    return module
+
+
 def _vm(name: str) -> ModuleType:
     module: ModuleType
     match name:
@@ -168,6 +201,8 @@ def _vm(name: str) -> ModuleType:
             import pvc.cli.commands.vm_unmigrate as module
         case "vm move":
             import pvc.cli.commands.vm_move as module
+        case "vm flush-locks":
+            import pvc.cli.commands.vm_flush_locks as module
         case "vm undefine":
             import pvc.cli.commands.vm_undefine as module
         case "vm remove":

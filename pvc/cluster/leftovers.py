@@ -1,4 +1,4 @@
-"""What servers that died left: uploads that nobody runs any more, and what they had not finished in shared pools.
+"""What servers that died left: uploads that nobody runs any more, and what they had not finished in pools.
 
 Who changes a volume's content holds its lock. The lock ends with its holder's session, and every other server hears
 of that; Ceph believes for a while longer that the dead one has its images open (docs/design/014).
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from pvc.cluster import tasks
+from pvc.cluster import ovas, tasks
 from pvc.cluster.state import Held, State
 from pvc.cluster.volumes import all_pools, lock_name
 from pvc.errors import Busy, Changed, NotFound, PVCError, SessionLost, Unavailable
@@ -31,7 +31,7 @@ _AGAIN_S = 3.0
 
 
 def holder(task: Task) -> str:
-    """What the lock of its volume says while an upload goes on."""
+    """What the lock of its volume, or of its OVA, says while an upload goes on."""
     return f'upload "{task.id}"'
 
 
@@ -76,12 +76,17 @@ async def end_abandoned(state: State) -> tuple[set[str], int]:
     held = await state.store.locks() if running else {}
     alive, ended = set[str](), 0
     for task in running:
-        name = lock_name(*names.split_volume(task.record.target[1]))
+        name = _lock_of(task.record)
         if held.get(name) == holder(task.record):
             alive.add(lock_path(name))
         else:
             ended += await _end(state, task)
     return alive, ended
+
+
+def _lock_of(task: Task) -> str:
+    kind, name = task.target
+    return ovas.lock_name(name) if kind == "ova" else lock_name(*names.split_volume(name))
 
 
 async def _uploads(state: State) -> list[Held[Task]]:
@@ -107,7 +112,8 @@ async def _end(state: State, held: Held[Task]) -> bool:
 async def _sweep_all(state: State, pools: Mapping[str, Pool]) -> bool:
     """Whether another look is due soon."""
     shared = [pool for pool in await all_pools(pools) if pool.capabilities.shared]
-    return any([await _sweep(state, pool) for pool in shared])
+    left = [await _sweep(state, pool) for pool in shared]
+    return any([*left, await ovas.clear(state, pools)])
 
 
 async def _sweep(state: State, pool: Pool) -> bool:

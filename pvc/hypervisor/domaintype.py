@@ -18,3 +18,13 @@ def choose_domain_type(wanted: str, offered: set[str], cpuinfo: str) -> tuple[st
     if not re.search(r"^flags\s*:.*\b(?:vmx|svm)\b", cpuinfo, re.MULTILINE):
         return "qemu", "The CPU shows neither vmx nor svm, so guests run in software emulation."
     return "kvm", "The CPU can virtualise and libvirt offers kvm."
+
+
+def caveat(domain_type: str, qemu_version: int) -> str:
+    """What is to be known of such guests on this QEMU (9.1.2 is 9001002), a sentence or nothing.
+
+    QEMU's commit "physmem: Fix migration dirty bitmap coherency with TCG memory access" came with 9.0.
+    """
+    if domain_type != "qemu" or qemu_version >= 9_000_000:
+        return ""
+    return "In software emulation QEMU before 9.0 may damage a guest's memory when it migrates live."

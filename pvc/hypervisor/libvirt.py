@@ -271,7 +271,7 @@ class LibvirtHypervisor:
         try:
             return dict(self._domain(uuid).jobStats(flags))
         except libvirt.libvirtError as exc:
-            if exc.get_error_code() in _GONE:
+            if exc.get_error_code() in (*_GONE, libvirt.VIR_ERR_OPERATION_INVALID):  # it went since it was looked up
                 return {}
             raise
 

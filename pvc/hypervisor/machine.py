@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from lxml import etree
 
 from pvc.hypervisor.base import Facts
+from pvc.hypervisor.domaintype import caveat
 
 
 def facts(
@@ -23,7 +24,7 @@ def facts(
     return Facts(
         hostname=hostname,
         domain_type=domain_type[0],
-        reason=domain_type[1],
+        reason=f"{domain_type[1]} {caveat(domain_type[0], versions[1])}".rstrip(),
         arch=info[0],
         os=_os_name(),
         kernel=platform.release(),

@@ -29,6 +29,8 @@ class Answer(StrEnum):
     OBJECT = "object"
     LIST = "list"  # of objects
     TEXT = "text"  # or an object, as the parameters ask
+    EVENTS = "events"  # a list of objects, or an endless stream of them
+    IMAGE = "image"
 
 
 @dataclass(frozen=True, slots=True)

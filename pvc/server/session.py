@@ -12,10 +12,11 @@ from aiohttp import web
 from pvc.cluster.opening import open_state
 from pvc.cluster.state import MirrorView, State
 from pvc.errors import NotPermitted, SessionLost, StoreUnavailable
+from pvc.server.feed import Feed
 from pvc.server.vmlist import VMList
 from pvc.store.base import Source, Store
 from pvc.store.mirror import mirrored
-from pvc.store.paths import Paths, generation_root
+from pvc.store.paths import SETTINGS, Paths, generation_root
 
 log = logging.getLogger("pvc.server")
 
@@ -35,6 +36,7 @@ class Session:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._present: _Present | None = None
+        self.feed = Feed()
         self._reached = False
         self._opened = asyncio.Event()
         self._reason = "it has not been reached yet"
@@ -99,7 +101,8 @@ class Session:
         """Until the session ends. Raises SessionLost, StoreUnavailable where it did not come to one."""
         state = await open_state(self._source)
         try:
-            async with mirrored(state.store, state.paths.mirrored) as mirror:
+            await state.store.ensure(SETTINGS)  # what is not there is not followed
+            async with mirrored(state.store, state.paths.mirrored, self.feed.heard(state.paths)) as mirror:
                 view = MirrorView(mirror, state.paths)
                 self._present = _Present(state, view, VMList(view))
                 self._reached = True

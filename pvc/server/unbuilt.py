@@ -10,12 +10,9 @@ from pvc.server.parts import BASE
 _UNBUILT = (
     ("POST", "/login", "Logging in with a session"),
     ("POST", "/logout", "Logging in with a session"),
-    ("POST", "/status", "Maintenance of the cluster"),
     ("*", "/network/{vni}/acl{tail:.*}", "A network's access list"),
     ("*", "/network/{vni}/lease{tail:.*}", "A network's DHCP lease list"),
     ("POST", "/node/{node}/coordinator-state", "Electing a coordinator (all servers are equal)"),
-    ("POST", "/node/{node}/domain-state", "Flushing a node and making it ready again"),
-    ("POST", "/vm/{vm}/locks", "Flushing a VM's locks"),
     ("*", "/sriov{tail:.*}", "SR-IOV"),
     ("*", "/storage/ceph/benchmark", "The storage benchmark"),
     ("POST", "/storage/ceph/osddb", "An OSD database"),

@@ -111,16 +111,18 @@ def _time(seconds: float) -> str:
 @endpoints.post("/storage/ceph/volume", "Add an empty volume.", Add)
 async def add_volume(request: web.Request, given: Add) -> web.Response:
     pool = await volumes.pool_of(request.app[POOLS], given.pool)
-    return await _add(pool, need_name("volume", given.volume), given.size)
+    return await _add(request, pool, need_name("volume", given.volume), given.size)
 
 
 @endpoints.post("/storage/ceph/volume/{pool}/{volume}", "Add an empty volume.", Size)
 async def add_volume_by_path(request: web.Request, given: Size) -> web.Response:
-    return await _add(await pool_in(request), need_name("volume", request.match_info["volume"]), given.size)
+    return await _add(request, await pool_in(request), need_name("volume", request.match_info["volume"]), given.size)
 
 
-async def _add(pool: Pool, name: str, size: str) -> web.Response:
-    volume = await pool.create(name, size_of(size, "size"))
+async def _add(request: web.Request, pool: Pool, name: str, size: str) -> web.Response:
+    length = size_of(size, "size")
+    async with volumes.reserved_new(state_of(request), pool.name, name, "the making of the volume"):
+        volume = await pool.create(name, length)
     return message(f'Created volume "{name}" of size "{format_size(volume.size)}" in pool "{pool.name}".')
 
 
@@ -134,6 +136,7 @@ async def change_volume(request: web.Request, given: Change) -> web.Response:
     new_name, state = need_name("volume", given.new_name or "", "new_name"), state_of(request)
     async with volumes.reserved(state, pool.name, name, "a change of the volume"):
         await volumes.check_unused(state, f"{pool.name}/{name}")
+        await volumes.check_no_ova(state, f"{pool.name}/{new_name}")
         await pool.rename(name, new_name)
     return message(f'Renamed volume "{name}" to "{new_name}" in pool "{pool.name}".')
 
@@ -158,6 +161,8 @@ async def remove_volume(request: web.Request, _given: Nothing) -> web.Response:
 async def clone_volume(request: web.Request, given: Clone) -> web.Response:
     pool, name = await pool_in(request), volume_in(request)
     new_name = need_name("volume", given.new_volume, "new_volume")
-    async with volumes.reserved(state_of(request), pool.name, name, "a clone of the volume"):
+    state = state_of(request)
+    async with volumes.reserved(state, pool.name, name, "a clone of the volume"):
+        await volumes.check_no_ova(state, f"{pool.name}/{new_name}")
         await pool.clone(name, new_name)
     return message(f'Cloned volume "{name}" to "{new_name}" in pool "{pool.name}".')

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import ceph, conversion, footprint, hotplug, lists, recovery, startup, uploads
+from tests.bench import ceph, conversion, footprint, hotplug, lists, ovas, recovery, startup, uploads
 from tests.bench.ground import Ground, ground
 
 MIB = 1 << 20
@@ -25,6 +25,7 @@ def main() -> None:
         "hotplug": hotplug.measure,
         "uploads": lambda on: uploads.measure(on, options.size * MIB),
         "conversion": lambda on: conversion.measure(on, options.size * MIB),
+        "ovas": lambda on: ovas.measure(on, options.size * MIB),
         "ceph": lambda on: ceph.measure(on, options.size * MIB, options.volumes),
         "footprint": lambda on: footprint.measure(on, options.footprint_size * MIB),
     }

@@ -25,6 +25,10 @@ from tests.parts.place import HERE, Place, call
 # Folders that libvirtd has built in, and their private stand-ins.
 FOLDERS = {"etc": "/etc/libvirt", "run": "/run/libvirt", "lib": "/var/lib/libvirt", "log": "/var/log/libvirt"}
 
+# QEMU, in the order of mounting: the real one under a name that nobody here uses, and what stands before it.
+QEMU = Path("/usr/bin/qemu-system-x86_64")
+EMULATOR = {QEMU: Path("/usr/bin/qemu-system-i386"), Path(__file__).with_name("emulator"): QEMU}
+
 # What QEMU can do takes seconds to find out. libvirt itself checks whether what it kept still holds.
 CACHE = Path(__file__).parents[2] / ".cache" / "libvirt"
 
@@ -54,7 +58,10 @@ auth_tcp = "none"
 
 MOUNT = """\
 set -e
-while IFS="	" read -r own place; do mkdir -p "$place"; mount --bind "$own" "$place"; done <"$0/mounts"
+while IFS="	" read -r own place; do
+    [ -e "$place" ] || mkdir -p "$place"
+    mount --bind "$own" "$place"
+done <"$0/mounts"
 # A /dev/kvm that QEMU's user may open, as udev makes it. Without, libvirt asks QEMU anew at each question what it can.
 if [ -c /dev/kvm ] && { [ -e "$0/kvm" ] || mknod "$0/kvm" c 10 232; }; then
     chmod 666 "$0/kvm"
@@ -147,7 +154,9 @@ class Libvirtd(Daemon):
         for name in FOLDERS:
             (self.folder / name).mkdir()
         CACHE.mkdir(parents=True, exist_ok=True)
-        places = {self.folder / name: place for name, place in FOLDERS.items()} | {CACHE: "/var/cache/libvirt"}
+        places = (
+            {self.folder / name: place for name, place in FOLDERS.items()} | {CACHE: "/var/cache/libvirt"} | EMULATOR
+        )
         (self.folder / "mounts").write_text("".join(f"{own}\t{place}\n" for own, place in places.items()))
         qemu = QEMU_CONF.format(user=self._qemu_user)
         daemon = LIBVIRTD_CONF.format(uuid=uuid.uuid4())

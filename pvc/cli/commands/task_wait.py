@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from pvc.cli.client import Client
 from pvc.cli.failure import Failure
 from pvc.cli.output import Output
-from pvc.cli.progress import Progress
+from pvc.cli.progress import COUNTED, Progress
 
 HELP = "wait until a task has ended; its failure is this command's"
 EXAMPLE = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
@@ -18,8 +18,8 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:
-    progress = Progress()
     task = api.get("tasks", args.id)
+    progress = Progress(counts=COUNTED.get(task.get("kind", ""), ""))
     try:
         while task["status"] == "running":
             progress.show(task["phase"] or task["kind"], task["done"], task["total"])

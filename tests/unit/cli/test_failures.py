@@ -194,6 +194,7 @@ USAGE: list[tuple[str, str]] = [
     ("vm remove web1", "This needs a confirmation and there is no terminal to ask on: add -y."),
     ("vm undefine web1", "This needs a confirmation and there is no terminal to ask on: add -y."),
     ("network remove 100", "This needs a confirmation and there is no terminal to ask on: add -y."),
+    ("provisioner ova remove app", "This needs a confirmation and there is no terminal to ask on: add -y."),
     ("token remove ops", "This needs a confirmation and there is no terminal to ask on: add -y."),
     ("token add ops", 'The following arguments are required: -r/--role; see "pvc token add --help".'),
     ("node remove hv3", "This needs a confirmation and there is no terminal to ask on: add -y."),

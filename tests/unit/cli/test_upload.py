@@ -182,3 +182,11 @@ def test_interrupted_while_sending_leaves_no_trace_of_python(pvc: PVC, api: Fake
     os.close(writer)
     assert process.returncode == 130
     assert b"Traceback" not in rest
+
+
+def test_an_ova_is_sent_as_it_is(pvc: PVC, api: FakeAPI, image: Path) -> None:
+    result = pvc("provisioner", "ova", "upload", "app", str(image), "-p", "local", "--checksum", "sha256")
+    assert (result.returncode, result.stdout) == (0, "Done.\n")
+    assert (api.request.method, api.request.path) == ("POST", "/provisioner/ova/app")
+    assert api.request.query == {"pool": ["local"], "ova_size": [str(9 << 20)], "checksum": ["sha256"]}
+    assert api.request.body == image.read_bytes()

@@ -29,6 +29,7 @@ EXAMPLES: list[tuple[PVCError, bool]] = [
     (errors.Busy(kind="VM", name="web1", holder='task "7"'), False),
     (errors.InUse(kind="volume", name="local/web1", user='VM "web1"'), False),
     (errors.NoRoom(kind="VM", name="web1", problem="has no free slot"), False),
+    (errors.TooOld(why="What happened after revision 3 is not known any more"), False),
     (errors.TooLarge(what="The upload", size=2, limit=1), False),
     (errors.PoolFull(name="local"), False),
     (errors.Timeout(what="The end", timeout_s=1.5), False),
@@ -42,6 +43,7 @@ EXAMPLES: list[tuple[PVCError, bool]] = [
     (errors.HypervisorRefused(reason="unsupported configuration"), True),
     (errors.CephRefused(reason="pool size must be between 1 and 10"), True),
     (errors.ConversionFailed(reason="qemu-img: no"), True),
+    (errors.NotAsWritten(name="local/web1"), False),
     (errors.NotBuilt(what="The provisioner"), False),
     (errors.Corrupt(kind="VM", name="web1", reason="not JSON"), True),
 ]
