@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import ceph, conversion, footprint, hotplug, lists, ovas, startup, uploads
+from tests.bench import ceph, conversion, footprint, hotplug, lists, ovas, recovery, startup, uploads
 from tests.bench.ground import Ground, ground
 
 MIB = 1 << 20
@@ -21,6 +21,7 @@ def main() -> None:
     measurements: dict[str, Callable[[Ground], None]] = {
         "startup": startup.measure,
         "lists": lambda on: lists.measure(on, options.vms),
+        "recovery": lambda on: recovery.measure(on, options.vms),
         "hotplug": hotplug.measure,
         "uploads": lambda on: uploads.measure(on, options.size * MIB),
         "conversion": lambda on: conversion.measure(on, options.size * MIB),
