@@ -1,4 +1,4 @@
-"""Every way pvc says no. Errors know no HTTP status, exit code or logger: two tables at the edges do.
+"""Every way pvc says no. Errors know no HTTP status, exit code or logger: `pvc.outcomes` does.
 
 PVCError
     InvalidInput         what was asked makes no sense; `problems` names each argument
@@ -29,6 +29,7 @@ PVCError
     HypervisorRefused    libvirt or the guest said no; carries its reason
     CephRefused          Ceph said no; carries its reason
     ConversionFailed     qemu-img said no, hung or outgrew its limits
+    NotAsWritten         what was read back is not what was written
     NotBuilt             a part of the API that does not exist yet
     Corrupt              a stored record that cannot be read
 """
@@ -230,6 +231,11 @@ class CephRefused(PVCError):
 class ConversionFailed(PVCError):
     code = "conversion_failed"
     message = "The image could not be converted: {reason}"
+
+
+class NotAsWritten(PVCError):
+    code = "not_as_written"
+    message = 'What was written for volume "{name}" reads back otherwise; the volume keeps its old content.'
 
 
 class NotBuilt(PVCError):

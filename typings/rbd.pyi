@@ -37,7 +37,13 @@ class RBD:
 
 class Image:
     def __init__(
-        self, ioctx: rados.Ioctx, name: str | None = ..., *, image_id: str | None = ..., read_only: bool = ...
+        self,
+        ioctx: rados.Ioctx,
+        name: str | None = ...,
+        snapshot: str | None = ...,
+        *,
+        image_id: str | None = ...,
+        read_only: bool = ...,
     ) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(

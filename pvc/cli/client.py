@@ -15,6 +15,8 @@ from pvc.cli.failure import Failure
 if TYPE_CHECKING:
     from http.client import HTTPConnection, HTTPResponse
 
+_PIECE = 1 << 20  # of an answer that is streamed
+
 Parameter = str | int | float | bool | list[str] | None
 
 # What an answer without a code of its own amounts to: some proxy's, or not pvc at all.
@@ -66,8 +68,13 @@ class Client:
             raise Failure("not_found", f'No {path[-2]} "{path[-1]}".')
         return found[0]
 
-    def stream(self, *path: str, **parameters: Parameter) -> Generator[bytes, None, None]:
-        """Yield an answer piece by piece as it comes, perhaps without end."""
+    def stream(
+        self, *path: str, began: Callable[[int | None], None] = lambda _: None, **parameters: Parameter
+    ) -> Generator[bytes, None, None]:
+        """Yield an answer piece by piece as it comes, perhaps without end.
+
+        began: told how many bytes there will be, None when only the end will tell.
+        """
         with self._spoken():
             connection = self._request("GET", _target(path, parameters))
             connection.endheaders()
@@ -75,8 +82,11 @@ class Client:
             try:
                 if response.status != 200:
                     _read(response)
-                while piece := response.read1(65536):
+                began(response.length)
+                while piece := response.read1(_PIECE):
                     yield piece
+                if response.length:
+                    raise Failure("unreachable", "The server broke off before the end; its log says why.")
             finally:
                 response.close()
                 connection.close()

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from pvc.config import Upload
-from pvc.errors import ImageTooLarge, InvalidImage, Timeout, TooLarge
+from pvc.errors import ImageTooLarge, InvalidImage, NotAsWritten, Timeout, TooLarge
 from pvc.images import vhd, vhdx, vmdk
-from pvc.images.convert import convert
+from pvc.images.convert import Work, convert, is_equal
+from pvc.images.digest import SHA256, Fingerprint, Summing
 from pvc.images.inspect import HEAD_BYTES, Image, check_format, inspect
 from pvc.images.sparse import Hole
 from pvc.images.unwrap import packing, unwrapped
 from pvc.storage.base import Draft, Pool
-from pvc.storage.threads import in_thread, to_the_end
 from pvc.units import MIB
 
 Report = Callable[[str, int, int], None]
-
-_HASH_BYTES = 2 * MIB  # hashed at a time: enough to make a thread's turn worth it
-_ZEROES = bytes(_HASH_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,44 +43,66 @@ async def receive(
     limits: Upload,
     report: Report,
     checksum: str | None = None,
+    verify: bool = False,
     qemu_img: Sequence[str] = ("qemu-img",),
 ) -> Received:
     """Make the uploaded image the content of a volume; zeroes follow where it is smaller.
 
     Until it returns the volume holds its old content, and nothing stays behind when it raises or is cancelled.
-    length: of the upload where it is known; holes count everywhere, also in the SHA-256. report: gets "receiving" or
-    "converting", bytes done, bytes in all (0 where that is unknown); called for every chunk. checksum: the SHA-256 that
-    the upload must have, "" to be told it, None when it is not worth the processor time.
-    Raises InvalidInput, InvalidImage, ImageTooLarge, TooLarge, Timeout, ConversionFailed, and what Pool.draft raises.
+    length: of the upload where it is known; holes count everywhere, also in the SHA-256. report: gets "receiving",
+    "converting" or "verifying", bytes done, bytes in all (0 where that is unknown); called for every chunk. checksum:
+    the SHA-256 that the upload must have, "" to be told it, None when it is not worth the processor time. verify: read
+    back what was written, and compare.
+    Raises InvalidInput, InvalidImage, ImageTooLarge, TooLarge, Timeout, ConversionFailed, NotAsWritten, and what
+    Pool.draft raises.
     """
     check_format(declared)
     _check_length(length, limits)
     async with pool.draft(volume) as draft:
         upload = _Upload(chunks, length, limits, report, hashed=checksum is not None)
         content, length = await _unpacked(upload.chunks(), draft.size, length)
-        image = inspect(content.head, declared, volume=f"{pool.name}/{volume}", capacity=draft.size, length=length)
+        full = f"{pool.name}/{volume}"
+        image = inspect(content.head, declared, volume=full, capacity=draft.size, length=length)
         if image.in_order:
-            size = await _pour(_decoded(image, content), draft)
+            size, right = await _put_in_order(image, content, draft, verify=verify)
         else:
-            scratch_size = limits.largest_bytes if length is None else length
-            async with pool.scratch(volume, scratch_size) as scratch:
+            async with pool.scratch(volume, limits.largest_bytes if length is None else length) as scratch:
                 size = await _store(image, content, scratch)
                 if size > draft.size:
-                    raise ImageTooLarge(size=size, volume=f"{pool.name}/{volume}", limit=draft.size)
-                await convert(
-                    scratch,
-                    draft,
-                    image_format=image.format,
-                    pool=pool.name,
-                    limits=limits,
-                    report=partial(_report_share, report, size),
-                    program=qemu_img,
-                )
+                    raise ImageTooLarge(size=size, volume=full, limit=draft.size)
+                work = partial(Work, scratch, draft, image.format, pool.name, limits, program=qemu_img)
+                await convert(work(report=partial(_report_share, report, "converting", size)))
+                right = not verify or await is_equal(work(report=partial(_report_share, report, "verifying", size)))
         sha256 = await upload.sha256()
         if checksum and sha256 != checksum:
             raise InvalidImage(problem=f"the upload has the SHA-256 {sha256}, which is not the one announced")
+        if not right:
+            raise NotAsWritten(name=full)
         await draft.commit()
     return Received(image.format, upload.received, size, sha256)
+
+
+async def _put_in_order(image: Image, content: _Peeked, draft: Draft, *, verify: bool) -> tuple[int, bool]:
+    """Return the bytes that a guest will see, and whether they were read back right, True when not asked."""
+    decoded = _decoded(image, content)
+    if not verify:
+        return await _pour(decoded, draft), True
+    written = Summing(Fingerprint())
+    size = await _pour(written.passing(decoded), draft)
+    await draft.flush()
+    return size, await written.hexdigest() == await _read_back(draft)
+
+
+async def _read_back(draft: Draft) -> str:
+    """The fingerprint of what is really there."""
+    found, at = Summing(Fingerprint()), 0
+    async with draft.content() as content:
+        for start, end in await content.stretches():
+            await found.add(Hole(start - at))
+            async for data in content.read(start, end):
+                await found.add(data)
+            at = end
+    return await found.hexdigest()
 
 
 def _check_length(length: int | None, limits: Upload) -> None:
@@ -175,8 +193,8 @@ async def _pour(content: AsyncIterator[bytes | Hole] | AsyncIterator[bytes], dra
     return size
 
 
-def _report_share(report: Report, size: int, share: float) -> None:
-    report("converting", int(share * size), size)
+def _report_share(report: Report, phase: str, size: int, share: float) -> None:
+    report(phase, int(share * size), size)
 
 
 class _Upload:
@@ -186,7 +204,7 @@ class _Upload:
         self, chunks: AsyncIterator[bytes | Hole], length: int | None, limits: Upload, report: Report, *, hashed: bool
     ) -> None:
         self._chunks, self._length, self._limits, self._report = chunks, length, limits, report
-        self._hash = _Hash() if hashed else None
+        self._sum = Summing(SHA256()) if hashed else None
         self.received = 0
 
     async def chunks(self) -> AsyncIterator[bytes | Hole]:
@@ -194,7 +212,7 @@ class _Upload:
             yield chunk
 
     async def sha256(self) -> str:
-        return await self._hash.hexdigest() if self._hash else ""
+        return await self._sum.hexdigest() if self._sum else ""
 
     async def _next(self) -> bytes | Hole | None:
         try:
@@ -205,9 +223,8 @@ class _Upload:
         self.received += 0 if chunk is None else len(chunk)
         self._check(ended=chunk is None)
         if chunk is not None:
-            if self._hash:
-                for data in _contents(chunk):
-                    await self._hash.update(data)
+            if self._sum:
+                await self._sum.add(chunk)
             self._report("receiving", self.received, self._length or 0)
         return chunk
 
@@ -219,45 +236,3 @@ class _Upload:
                 raise InvalidImage(problem=f"the upload ended after {self.received} of {self._length} bytes")
         if self.received > self._limits.largest_bytes:
             raise TooLarge(what="The upload", size=self.received, limit=self._limits.largest_bytes)
-
-
-def _contents(chunk: bytes | Hole) -> Iterator[bytes]:
-    if not isinstance(chunk, Hole):
-        yield chunk
-        return
-    for start in range(0, len(chunk), len(_ZEROES)):
-        yield _ZEROES[: len(chunk) - start]
-
-
-class _Hash:
-    """SHA-256 in a thread, while the same bytes are written."""
-
-    def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
-        self._waiting: list[bytes] = []
-        self._bytes = 0
-        self._under_way: asyncio.Future[None] | None = None
-
-    async def update(self, chunk: bytes) -> None:
-        self._waiting.append(chunk)
-        self._bytes += len(chunk)
-        if self._bytes >= _HASH_BYTES:
-            await self._start()
-
-    async def hexdigest(self) -> str:
-        await self._start()
-        await self._finish()
-        return self._sha256.hexdigest()
-
-    async def _start(self) -> None:
-        await self._finish()
-        chunks, self._waiting, self._bytes = self._waiting, [], 0
-        self._under_way = asyncio.ensure_future(in_thread(self._digest, chunks))
-
-    async def _finish(self) -> None:
-        if self._under_way is not None:
-            await to_the_end(self._under_way)
-
-    def _digest(self, chunks: list[bytes]) -> None:
-        for chunk in chunks:
-            self._sha256.update(chunk)

@@ -26,6 +26,11 @@ class Hole:
         return self._length
 
 
+def header(start: int, length: int) -> bytes:
+    """Of a frame; of the last one with the length 0, at the end of the image."""
+    return _HEADER.pack(start, length)
+
+
 async def unframed(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes | Hole]:
     """Yield an image of `size` bytes, in order and without a gap. Raises InvalidImage."""
     body, at = Body(chunks, "the upload ended before its last frame"), 0

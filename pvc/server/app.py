@@ -14,6 +14,7 @@ from pvc.server import (
     cephpools,
     cephstatus,
     devices,
+    downloads,
     events,
     flushes,
     locks,
@@ -85,7 +86,7 @@ async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 _VMS = (vms, meta, power, migrations, sizes, devices, tags, locks, logs)
-_STORAGE = (volumes, snapshots, uploads, cephstatus, cephpools, osds)
+_STORAGE = (volumes, snapshots, uploads, downloads, cephstatus, cephpools, osds)
 _PROVISIONER = (ovas, ovauploads)
 _PARTS = (*_VMS, *_STORAGE, *_PROVISIONER, events, networks, nodes, flushes, status, tasks, tokens, recovery)
 

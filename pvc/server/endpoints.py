@@ -30,6 +30,7 @@ class Answer(StrEnum):
     LIST = "list"  # of objects
     TEXT = "text"  # or an object, as the parameters ask
     EVENTS = "events"  # a list of objects, or an endless stream of them
+    IMAGE = "image"
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,8 @@ _STREAMS = {Answer.TEXT: "text/plain", Answer.EVENTS: "text/event-stream"}
 
 
 def _granted(answer: Answer) -> dict[str, Any]:
+    if answer is Answer.IMAGE:
+        return {"description": "Granted", "content": {kind: {} for kind in _IMAGES}}
     content: dict[str, Any] = {"application/json": {"schema": _SCHEMAS[answer]}}
     if answer in _STREAMS:
         content[_STREAMS[answer]] = {"schema": {"type": "string"}}

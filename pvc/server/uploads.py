@@ -36,12 +36,14 @@ UNDER_WAY = web.AppKey("uploads under way", set[str])
 class Upload(msgspec.Struct):
     """checksum: "sha256" to be told that of the upload, "sha256:HEX" to have it refused unless it is this one.
 
-    image_size: bytes of the image, holes included; only and always of a body without them.
+    image_size: bytes of the image, holes included; only and always of a body without them. image_format: raw, qcow2,
+    qed, vmdk, vdi, vpc or vhdx. verify: read the volume's new content back before it is put in place.
     """
 
     image_format: str
     checksum: str | None = None
     image_size: int | None = None
+    verify: bool = False
 
 
 @endpoints.post("/storage/ceph/volume/{pool}/{volume}/upload", "Write an image into a volume.", Upload, image=True)
@@ -58,10 +60,10 @@ async def upload(request: web.Request, given: Upload) -> web.Response:
         async with volumes.reserved(state, pool.name, name, leftovers.holder(task)):
             await volumes.check_idle(state, pool, name)
             received = await _run(request, task, pool, name, given, checksum)
-    return _answer(pool, name, received, task.id)
+    return _answer(pool, name, received, task.id, verified=given.verify)
 
 
-def _answer(pool: Pool, name: str, received: Received, task_id: str) -> web.Response:
+def _answer(pool: Pool, name: str, received: Received, task_id: str, *, verified: bool) -> web.Response:
     verb = "Wrote" if received.format == "raw" else "Converted and wrote"
     return message(
         f'{verb} uploaded file to volume "{name}" in pool "{pool.name}".',
@@ -69,6 +71,7 @@ def _answer(pool: Pool, name: str, received: Received, task_id: str) -> web.Resp
         virtual_size=received.virtual_size,
         task=task_id,
         **({"sha256": received.sha256} if received.sha256 else {}),
+        **({"verified": True} if verified else {}),
     )
 
 
@@ -121,6 +124,7 @@ async def _run(
             limits=request.app[CONFIG].upload,
             report=running.report,
             checksum=checksum,
+            verify=given.verify,
         )
         sha256 = f", SHA-256 {received.sha256}" if received.sha256 else ""
         running.result = f"Received {received.received} bytes{sha256}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -110,6 +110,20 @@ class Snapshot:
     created_at: float = 0.0
 
 
+class Content(Protocol):
+    """What is kept, to be read. Raises PoolUnavailable."""
+
+    async def size(self) -> int: ...
+
+    async def stretches(self) -> Sequence[tuple[int, int]]:
+        """(start, end) of what may be other than zeroes, in order."""
+        ...
+
+    def read(self, start: int, end: int) -> AsyncIterator[bytes]:
+        """Yield the bytes from `start` to `end`, in pieces."""
+        ...
+
+
 class Draft(Protocol):
     """New content for a volume, invisible until `commit`. Starts as all zeroes, as long as the volume."""
 
@@ -142,6 +156,10 @@ class Draft(Protocol):
 
     async def flush(self) -> None:
         """Wait until all that was written is where another program can read it through `path`."""
+        ...
+
+    def content(self) -> AbstractAsyncContextManager[Content]:
+        """What was written when `flush` returned, read back from where it is kept."""
         ...
 
     async def commit(self) -> None:
@@ -273,6 +291,10 @@ class Snapshots(Protocol):
     async def rename_snapshot(self, volume: str, name: str, new_name: str) -> None: ...
 
     async def remove_snapshot(self, volume: str, name: str) -> None: ...
+
+    def content(self, volume: str, name: str) -> AbstractAsyncContextManager[Content]:
+        """What the snapshot holds. Raises NotFound on entry."""
+        ...
 
     async def roll_back(self, volume: str, name: str) -> None:
         """Set the volume, its size included, back to the snapshot, which stays. Raises InUse, NotFound."""

@@ -224,9 +224,9 @@ class Cluster:
         """Raises rbd.ImageBusy (see `about`) while anybody has it open, this process too."""
         self._rbd.remove(self._pool, name)
 
-    def open(self, name: str, *, writable: bool = False) -> Image:
+    def open(self, name: str, *, writable: bool = False, snapshot: str | None = None) -> Image:
         """Writable, it counts as open for everybody else; otherwise nobody sees it."""
-        return rbd.Image(self._pool, name, read_only=not writable)
+        return rbd.Image(self._pool, name, snapshot=snapshot, read_only=not writable)
 
     def is_watched(self, image: Image) -> bool:
         """Whether anybody else has the image open for writing; who died is gone after half a minute."""

@@ -21,6 +21,7 @@ from pvc.storage.base import Lock, Snapshot, Statistics, Usage, Volume
 from pvc.storage.checks import check_name, rounded_size
 from pvc.storage.locks import is_locked, try_lock
 from pvc.storage.place import Hidden, Place, is_abandoned, open_folder, problem_of
+from pvc.storage.reading import FileReader
 from pvc.storage.sparse import copy_file
 
 _SUFFIX = ".raw"
@@ -188,6 +189,10 @@ class Folder:
         self.version(volume)  # refuses before anything is copied
         with self._copied(self.snapshot_place(volume, name), stop) as hidden:
             self.replace(volume, hidden)
+
+    def reader(self, volume: str, snapshot: str) -> FileReader:
+        with self.snapshot_place(volume, snapshot).opened(os.O_RDONLY) as fd:
+            return FileReader(fd)
 
     def unfinished(self) -> dict[str, str]:
         return dict.fromkeys(os.listdir(self._incoming), "")

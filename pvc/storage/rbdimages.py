@@ -32,6 +32,7 @@ from pvc.storage.ceph import (
 )
 from pvc.storage.checks import check_name, rounded_size
 from pvc.storage.rbdhidden import HIDDEN, Hidden, asides, new_name, volume_of
+from pvc.storage.rbdreading import SnapshotReader
 from pvc.units import GIB
 
 _UNDO = HIDDEN + "undo"  # the snapshot that a volume is set back to when new content could not be put in place
@@ -210,6 +211,12 @@ class Images:
         with self._claimed(volume) as image:
             image.rollback_to_snap(name)
             _stamp(image)
+
+    def reader(self, volume: str, snapshot: str) -> SnapshotReader:
+        with self._with_snapshot(volume, snapshot):
+            pass
+        with about("snapshot", self._full(volume, snapshot)):
+            return SnapshotReader(self.cluster.open(volume, snapshot=snapshot))
 
     def unfinished(self) -> dict[str, str]:
         return {name: volume_of(name) for name in self.cluster.names() if name.startswith(HIDDEN)}

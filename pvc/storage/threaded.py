@@ -6,12 +6,13 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from pvc.storage.base import Draft, Lock, Snapshot, Statistics, Usage, Volume
+from pvc.storage.base import Content, Draft, Lock, Snapshot, Statistics, Usage, Volume
+from pvc.storage.reading import Reader, reading
 from pvc.storage.threads import in_thread, nothing, to_the_end
 
 T = TypeVar("T")
@@ -59,6 +60,8 @@ class Kept(Protocol):
     def locks(self, volume: str) -> list[Lock]: ...
 
     def break_locks(self, volume: str) -> list[Lock]: ...
+
+    def reader(self, volume: str, snapshot: str) -> Reader: ...
 
     def unfinished(self) -> dict[str, str]: ...
 
@@ -138,6 +141,9 @@ class ThreadedPool:
 
     async def break_locks(self, volume: str) -> list[Lock]:
         return await self._change(partial(self._kept.break_locks, volume), volume)
+
+    def content(self, volume: str, name: str) -> AbstractAsyncContextManager[Content]:
+        return reading(partial(self._kept.reader, volume, name), self._run)
 
     async def unfinished(self) -> Mapping[str, str]:
         return await self._run(self._kept.unfinished)

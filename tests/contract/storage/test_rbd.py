@@ -270,10 +270,10 @@ class Dying(Cluster):
         self._count()
         super().remove(name)
 
-    def open(self, name: str, *, writable: bool = False) -> rbd.Image:
+    def open(self, name: str, *, writable: bool = False, snapshot: str | None = None) -> rbd.Image:
         if self.left == 0:
             raise rados.Error("the process died")
-        return super().open(name, writable=writable)
+        return super().open(name, writable=writable, snapshot=snapshot)
 
 
 @pytest.mark.parametrize("snapshots", [[], ["snap"]])

@@ -30,6 +30,7 @@ from pvc.storage.base import Pools
 from pvc.storage.directory import DirectoryPool, open_directory
 from pvc.store.base import Create, Source
 from pvc.store.embedded import EmbeddedSource
+from pvc.store.paths import OVAS
 from pvc.store.paths import TOKENS as TOKEN_FOLDER
 from pvc.units import KIB, MIB
 from tests.parts import documents
@@ -114,7 +115,7 @@ class Site:
     async def everything(self) -> dict[str, object]:
         """Every record but tasks, and every volume with its content: what a refusal leaves as it was."""
         found: dict[str, object] = {}
-        for folder in self.state.paths.folders:
+        for folder in (*self.state.paths.folders, OVAS):
             if folder != self.state.paths.tasks:
                 for key in await self.state.store.children(folder):
                     found[f"{folder}/{key}"] = await self.state.store.get(f"{folder}/{key}")

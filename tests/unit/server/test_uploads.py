@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import io
 import json
@@ -22,6 +23,7 @@ from tests.unit.server.site import BASE, Answer, Site, lively
 
 SIZE = 4 * MIB
 OLD, NEW = b"o" * SIZE, bytes(range(256)) * (SIZE // 256)
+PACKED = gzip.compress(NEW, mtime=0)
 PATH = "/storage/ceph/volume/local/disk0/upload"
 
 
@@ -107,6 +109,14 @@ async def test_a_body_of_unknown_length_becomes_the_volume(site: Site) -> None:
     assert site.content("disk0") == NEW
 
 
+async def test_a_packed_image_is_unpacked_and_verified(site: Site) -> None:
+    answer = await upload(site, PACKED, verify="true", checksum="sha256")
+    assert (answer.status, answer.body["verified"]) == (200, True)
+    assert answer.body["sha256"] == hashlib.sha256(PACKED).hexdigest()
+    assert answer.body["virtual_size"] == SIZE
+    assert site.content("disk0") == NEW
+
+
 async def test_a_smaller_image_is_followed_by_zeroes(site: Site) -> None:
     assert (await upload(site, b"n" * 5000)).status == 200
     assert site.content("disk0") == (b"n" * 5000).ljust(SIZE, b"\0")
@@ -118,9 +128,10 @@ async def test_a_smaller_image_is_followed_by_zeroes(site: Site) -> None:
         (b"", "raw", 400, "invalid_image", "the upload is empty"),
         (b"", "qcow2", 400, "invalid_image", "the upload is empty"),
         (NEW + b"x", "raw", 400, "image_too_large", 'does not fit the volume "local/disk0" of 4194304 bytes'),
-        (NEW, "floppy", 400, "invalid_input", 'Argument "image_format" must be "raw" or "qcow2"'),
+        (NEW, "floppy", 400, "invalid_input", 'Argument "image_format" must be "raw", "qcow2", "qed",'),
         (NEW, "", 400, "invalid_input", 'Argument "image_format" must be'),
-        (NEW, "vmdk", 400, "invalid_image", 'format "vmdk" is not part of this version'),
+        (NEW, "ova", 400, "invalid_image", 'format "ova" is not accepted'),
+        (NEW, "vmdk", 400, "invalid_image", 'it was declared "vmdk", but does not begin like one'),
         (NEW, "qcow2", 400, "invalid_image", 'it was declared "qcow2", but does not begin like one'),
         (b"QFI\xfb", "qcow2", 400, "invalid_image", "it ends within its qcow2 header"),
         (qcow2(backing=0x200), "qcow2", 400, "invalid_image", "it has a backing file"),
