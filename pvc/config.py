@@ -230,11 +230,11 @@ class Migration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    # Uploads at the same time; one more is refused.
+    # Uploads at the same time; one more is refused. Each takes memory: unpacking alone up to 72 MiB, for "xz -9".
     most_at_once: int = 4
-    # Largest image accepted, bytes as received.
+    # Largest image accepted, bytes as received; packed, what is inside is bounded by its volume.
     largest_bytes: int = 16 << 40
-    # Seconds without a byte from the client after which an upload is given up.
+    # Seconds without a byte from the client after which an upload is given up; of a download, without one taken by it.
     idle_timeout_s: float = 60.0
     # Limits of one qemu-img: memory in bytes, CPU time in seconds.
     convert_memory_bytes: int = 2 << 30
