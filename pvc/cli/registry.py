@@ -61,6 +61,7 @@ COMMANDS = (
     *("storage snapshot rollback", "storage snapshot remove"),
     *("task list", "task show", "task wait", "task cancel"),
     *("token list", "token add", "token remove"),
+    "doctor",
 )
 
 
@@ -75,6 +76,8 @@ def _other(name: str) -> ModuleType:
     match name:
         case "status":
             import pvc.cli.commands.status as module
+        case "doctor":
+            import pvc.cli.commands.doctor as module
         case "node list":
             import pvc.cli.commands.node_list as module
         case "node info":
