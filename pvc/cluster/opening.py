@@ -9,7 +9,6 @@ from pvc.cluster.state import State
 from pvc.store.base import Source
 from pvc.store.generation import open_generation
 from pvc.store.inforce import InForce
-from pvc.store.paths import OVAS
 
 
 async def open_state(source: Source) -> State:
@@ -17,7 +16,6 @@ async def open_state(source: Source) -> State:
     store = await source.session()
     try:
         paths, cluster = await open_generation(store, str(uuid.uuid4()), time.time())
-        await store.ensure(OVAS)
     except BaseException:
         await store.aclose()
         raise

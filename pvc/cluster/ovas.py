@@ -19,7 +19,6 @@ from pvc.model import names
 from pvc.model.records import OVA, encode
 from pvc.storage.base import Pool
 from pvc.store.base import Create, Delete, Put
-from pvc.store.paths import ova_path
 
 log = logging.getLogger("pvc.server")
 
@@ -62,7 +61,7 @@ async def begun(state: State, pools: Mapping[str, Pool], ova: OVA, holder: str) 
         for disk in ova.disks:
             await volumes.check_no_ova(state, disk.volume)
             await _check_absent(pools, disk.volume)
-        await state.store.commit(Create(ova_path(ova.name), encode(replace(ova, whole=False))))
+        await state.store.commit(Create(state.paths.ova(ova.name), encode(replace(ova, whole=False))))
         try:
             yield made
         except BaseException:
@@ -81,7 +80,7 @@ async def _undo(state: State, pools: Mapping[str, Pool], name: str, made: Collec
 async def finish(state: State, ova: OVA) -> None:
     """Make it one that is there. The caller holds it."""
     held = await state.ova(ova.name)
-    await state.store.commit(Put(ova_path(ova.name), encode(replace(ova, whole=True)), held.version))
+    await state.store.commit(Put(state.paths.ova(ova.name), encode(replace(ova, whole=True)), held.version))
 
 
 async def remove(state: State, pools: Mapping[str, Pool], name: str, holder: str) -> OVA:
@@ -92,7 +91,9 @@ async def remove(state: State, pools: Mapping[str, Pool], name: str, holder: str
         async with _holding_volumes(state, held.record, holder):
             for disk in held.record.disks:
                 await _check_removable(pools, disk.volume)
-            await state.store.commit(Put(ova_path(name), encode(replace(held.record, whole=False)), held.version))
+            await state.store.commit(
+                Put(state.paths.ova(name), encode(replace(held.record, whole=False)), held.version)
+            )
             await _take_apart(state, pools, await state.ova(name), {disk.volume for disk in held.record.disks})
     return held.record
 
@@ -138,7 +139,7 @@ async def _take_apart(state: State, pools: Mapping[str, Pool], held: Held[OVA], 
         with suppress(NotFound):
             await pool.remove(name)
     with suppress(NotFound, Changed):  # somebody else came to the same end
-        await state.store.commit(Delete(ova_path(held.record.name), held.version))
+        await state.store.commit(Delete(state.paths.ova(held.record.name), held.version))
 
 
 async def _check_absent(pools: Mapping[str, Pool], volume: str) -> None:

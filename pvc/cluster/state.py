@@ -16,7 +16,7 @@ from pvc.model.noding import doubt
 from pvc.model.records import OVA, VM, Network, Node, NodeStatus, Observed, Task, Waiting, decode, encode
 from pvc.store.base import Entry, Put, Reader, Store
 from pvc.store.mirror import Mirror
-from pvc.store.paths import OVAS, Paths, ova_path
+from pvc.store.paths import Paths
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -59,10 +59,10 @@ class View:
     async def ova(self, name: str) -> Held[OVA]:
         if names.problem_with("OVA", name):
             raise NotFound(kind="OVA", name=name)
-        return await self._get(OVA, ova_path(name), "OVA", name)
+        return await self._get(OVA, self.paths.ova(name), "OVA", name)
 
     async def ovas(self) -> list[Held[OVA] | Unreadable]:
-        return await self._all(OVA, OVAS)
+        return await self._all(OVA, self.paths.ovas)
 
     async def nodes(self) -> list[Held[Node] | Unreadable]:
         return await self._all(Node, self.paths.nodes)

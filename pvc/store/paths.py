@@ -10,8 +10,6 @@ LOCKS = f"{BASE}/locks"
 # Beside the generations: restoring a backup changes nobody's right to speak.
 TOKENS = f"{BASE}/tokens"
 PEER_KEY = f"{BASE}/peer-key"
-# Beside them too: OVAs tell what is in the pools, which no restoring changes.
-OVAS = f"{BASE}/ovas"
 SETTINGS = f"{BASE}/settings"
 MAINTENANCE = f"{SETTINGS}/maintenance"
 
@@ -22,10 +20,6 @@ STANDSTILL = "standstill"
 
 def generation_root(name: str) -> str:
     return f"{BASE}/{name}"
-
-
-def ova_path(name: str) -> str:
-    return f"{OVAS}/{name}"
 
 
 def lock_path(name: str) -> str:
@@ -40,7 +34,7 @@ class Paths:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        names = ("vms", "vm-names", "networks", "network-names", "nodes", "tasks")
+        names = ("vms", "vm-names", "networks", "network-names", "nodes", "ovas", "tasks")
         return tuple(f"{self.root}/{name}" for name in names)
 
     @property
@@ -59,6 +53,10 @@ class Paths:
     @property
     def nodes(self) -> str:
         return f"{self.root}/nodes"
+
+    @property
+    def ovas(self) -> str:
+        return f"{self.root}/ovas"
 
     @property
     def tasks(self) -> str:
@@ -87,6 +85,9 @@ class Paths:
 
     def node_status(self, name: str) -> str:
         return f"{self.root}/nodes/{name}/status"
+
+    def ova(self, name: str) -> str:
+        return f"{self.root}/ovas/{name}"
 
     def task(self, task_id: str) -> str:
         return f"{self.root}/tasks/{task_id}"

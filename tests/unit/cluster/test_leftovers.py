@@ -13,7 +13,7 @@ from pvc.errors import InUse, NotFound, SessionLost
 from pvc.model.records import OVA, OVADisk, Task, TaskStatus, encode
 from pvc.storage.base import Pool
 from pvc.store.base import Create
-from pvc.store.paths import OVAS, lock_path, ova_path
+from pvc.store.paths import lock_path
 from tests.unit.cluster.house import House
 
 LOCK = volumes.lock_name("local", "web1")
@@ -147,8 +147,8 @@ async def test_an_ova_that_nobody_goes_on_with_is_cleared_away_and_a_whole_one_i
     for name, whole in (("a", False), ("b", True)):
         disk = OVADisk(dev="vda", volume=f"local/ova_{name}_vda", size=1)
         ova = OVA(name=name, whole=whole, vcpus=1, memory=1, disks=(disk,))
-        await house.state.store.commit(Create(ova_path(name), encode(ova)))
-    async with asyncio.timeout(10), house.state.store.watch(children=[OVAS]) as watch:
+        await house.state.store.commit(Create(house.state.paths.ova(name), encode(ova)))
+    async with asyncio.timeout(10), house.state.store.watch(children=[house.state.paths.ovas]) as watch:
         clearing = asyncio.create_task(leftovers.keep_clear(house.other, house.pools))
         while len(await house.state.ovas()) == 2:
             await watch.wait()

@@ -204,6 +204,7 @@ CASES = [
         {"image_format": "floppy", "checksum": "md5:0"},
         data=b"new",
     ),
+    Case("GET", f"{VOLUME}/download", wrong={"image_format": "floppy", "sparse": "2"}),
     Case("GET", f"{STORAGE}/snapshot", wrong={"limit": "("}),
     Case(
         "POST",

@@ -12,7 +12,6 @@ import pytest
 from pvc.cluster import leftovers, networks, ovas, tasks, volumes
 from pvc.model.records import OVA, Network, OVADisk, TaskStatus, encode
 from pvc.store.base import Create
-from pvc.store.paths import OVAS, ova_path
 from pvc.units import MIB
 from tests.parts.ova import RAW, archive, described, descriptor, disk_entry, disk_item, manifest, member
 from tests.unit.server.site import BASE, Answer, Site
@@ -146,7 +145,7 @@ async def test_a_client_that_goes_away_leaves_nothing(bare: Site) -> None:
     reader, writer = await asyncio.open_unix_connection(bare.socket)
     lines = [f"POST {BASE}{PATH}/app?pool=local HTTP/1.1", "Host: pvc", f"Content-Length: {len(WHOLE)}", "", ""]
     writer.write("\r\n".join(lines).encode() + WHOLE[:-100_000])
-    async with asyncio.timeout(10), bare.state.store.watch(children=[OVAS]) as watch:
+    async with asyncio.timeout(10), bare.state.store.watch(children=[bare.state.paths.ovas]) as watch:
         while not await bare.state.ovas():
             await watch.wait()
     assert (await bare.ask("GET", PATH)).body == []
@@ -155,7 +154,7 @@ async def test_a_client_that_goes_away_leaves_nothing(bare: Site) -> None:
     [task] = await bare.tasks()
     with pytest.raises(tasks.TaskProblem, match="the client went away"):
         await tasks.wait(bare.state, task.id, 10)
-    async with asyncio.timeout(10), bare.state.store.watch(children=[OVAS]) as watch:
+    async with asyncio.timeout(10), bare.state.store.watch(children=[bare.state.paths.ovas]) as watch:
         while await bare.state.ovas():
             await watch.wait()
     del reader
@@ -199,7 +198,7 @@ async def left(site: Site, **more: Any) -> None:
     """As a server leaves it that died after the first volume."""
     disks = tuple(OVADisk(dev=volume[-3:], volume=volume, size=MIB) for volume in VOLUMES)
     ova = OVA(name="app", vcpus=1, memory=64, disks=disks, **more)
-    await site.state.store.commit(Create(ova_path("app"), encode(ova)))
+    await site.state.store.commit(Create(site.state.paths.ova("app"), encode(ova)))
     await site.pool.create("ova_app_vda", MIB)
 
 
@@ -303,16 +302,7 @@ async def test_a_vm_that_cannot_be_made_leaves_nothing(
 
 
 async def test_an_ova_that_cannot_be_read_is_shown_as_such(bare: Site) -> None:
-    await bare.state.store.commit(Create(ova_path("broken"), b"{"))
+    await bare.state.store.commit(Create(bare.state.paths.ova("broken"), b"{"))
     [shown] = (await bare.ask("GET", PATH)).body
     assert shown["name"] == "broken"
     assert "cannot be read" in shown["problem"]
-
-
-async def test_beginning_anew_leaves_ovas_as_it_leaves_volumes(bare: Site) -> None:
-    await upload(bare)
-    shown = (await bare.ask("GET", PATH)).body
-    answer = await bare.ask("POST", "/initialize", {"yes-i-really-mean-it": "yes"})
-    assert answer.status == 200, answer.body
-    assert (await bare.ask("GET", PATH)).body == shown
-    assert (await bare.ask("DELETE", f"{PATH}/app")).status == 200

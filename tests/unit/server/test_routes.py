@@ -12,7 +12,7 @@ from pvc.model.records import OVA, SCHEMA, Cluster, Network, Node, OVADisk, Task
 from pvc.server.endpoints import ENDPOINTS
 from pvc.storage.administration import Layout
 from pvc.store.base import Create
-from pvc.store.paths import generation_root, ova_path
+from pvc.store.paths import generation_root
 from pvc.units import MIB
 from tests.parts import documents
 from tests.unit.server.site import Answer, Site
@@ -52,7 +52,7 @@ async def furnished(site: Site) -> Site:
     await site.pool.create("ova_app_vda", MIB)
     disk = OVADisk(dev="vda", volume="local/ova_app_vda", size=MIB)
     ova = OVA(name="app", whole=True, vcpus=1, memory=64, disks=(disk,))
-    await site.state.store.commit(Create(ova_path("app"), encode(ova)))
+    await site.state.store.commit(Create(site.state.paths.ova("app"), encode(ova)))
     return site
 
 
