@@ -230,11 +230,11 @@ class Migration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    # Uploads at the same time; one more is refused.
+    # Uploads at the same time; one more is refused. Each takes memory: unpacking alone up to 72 MiB, for "xz -9".
     most_at_once: int = 4
-    # Largest image accepted, bytes as received.
+    # Largest image accepted, bytes as received; packed, what is inside is bounded by its volume.
     largest_bytes: int = 16 << 40
-    # Seconds without a byte from the client after which an upload is given up.
+    # Seconds without a byte from the client after which an upload is given up; of a download, without one taken by it.
     idle_timeout_s: float = 60.0
     # Limits of one qemu-img: memory in bytes, CPU time in seconds.
     convert_memory_bytes: int = 2 << 30
@@ -257,6 +257,17 @@ class Placement:
             yield 'placement.selector must be "mem", "memprov", "vcpus", "load" or "vms".'
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tasks:
+    # Seconds that a long operation that has ended is shown, a week unless changed; counted by each server from when it
+    # saw the end. The thousand latest are kept at most.
+    kept_s: float = 604800.0
+
+    def problems(self) -> Iterator[str]:
+        if self.kept_s <= 0:
+            yield "tasks.kept_s must be more than 0."
+
+
 def _default_pools() -> dict[str, AnyPool]:
     return {"local": DirectoryPool(path="/var/lib/pvc/pools/local")}
 
@@ -275,6 +286,7 @@ class Config:
     placement: Placement = field(default_factory=Placement)
     upload: Upload = field(default_factory=Upload)
     migration: Migration = field(default_factory=Migration)
+    tasks: Tasks = field(default_factory=Tasks)
 
     @property
     def standalone(self) -> bool:
@@ -283,7 +295,7 @@ class Config:
     def problems(self) -> Iterator[str]:
         if self.log_level not in ("debug", "info", "warning"):
             yield 'log_level must be "debug", "info" or "warning".'
-        for name in ("api", "store", "ceph", "hypervisor", "agent", "placement", "upload", "migration"):
+        for name in ("api", "store", "ceph", "hypervisor", "agent", "placement", "upload", "migration", "tasks"):
             yield from getattr(self, name).problems()
         if self.agent.listen and self.standalone:
             yield 'agent.listen is for a cluster (store.kind = "zookeeper").'

@@ -61,6 +61,7 @@ COMMANDS = (
     *("storage pool list", "storage pool add", "storage pool set-pgs", "storage pool remove"),
     *("storage volume list", "storage volume info", "storage volume add", "storage volume resize"),
     *("storage volume rename", "storage volume clone", "storage volume remove", "storage volume upload"),
+    "storage volume download",
     *("storage snapshot list", "storage snapshot add", "storage snapshot rename"),
     *("storage snapshot rollback", "storage snapshot remove"),
     *("provisioner ova list", "provisioner ova info", "provisioner ova upload"),
@@ -267,6 +268,8 @@ def _storage(name: str) -> ModuleType:
             import pvc.cli.commands.storage_volume_clone as module
         case "storage volume remove":
             import pvc.cli.commands.storage_volume_remove as module
+        case "storage volume download":
+            import pvc.cli.commands.storage_volume_download as module
         case "storage volume upload":
             import pvc.cli.commands.storage_volume_upload as module
         case "storage snapshot list":

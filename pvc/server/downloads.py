@@ -47,12 +47,33 @@ class Download(msgspec.Struct):
     role=Role.OPERATE,
 )
 async def download(request: web.Request, given: Download) -> web.StreamResponse:
-    """A running VM's disk is as it would be if the power failed now."""
+    """A running VM's disk is as it would be if the power failed now.
+
+    The last bytes are sent when the snapshot is gone. What fails after the first can only be told by breaking off.
+    """
     _check(given)
     pool, name = await pool_in(request), volume_in(request)
-    snapshots = cast("Snapshots", pool)  # every pool there is now can snapshot
-    async with _snapshot(request, pool, name, given.snapshot) as snapshot, snapshots.content(name, snapshot) as content:
-        return await _send(request, await _export(content, given))
+    if request.method == "HEAD":
+        return await _described(pool, name, given)
+    source = cast("Snapshots", pool)  # every pool there is now can snapshot
+    response = web.StreamResponse()
+    try:
+        async with (
+            _snapshot(request, pool, name, given.snapshot) as snapshot,
+            source.content(name, snapshot) as content,
+        ):
+            image = await _export(content, given)
+            response.content_type, response.content_length = image.content_type, image.length
+            await response.prepare(request)
+            last = await _send_most(response, image, request.app[CONFIG].upload.idle_timeout_s)
+        await response.write(last)
+    except (PVCError, TimeoutError) as exc:
+        if not response.prepared:
+            raise
+        log.warning("%s was broken off: %s", request.rel_url.raw_path, exc or "the client takes nothing")
+        if request.transport is not None:
+            request.transport.abort()
+    return response
 
 
 def _check(given: Download) -> None:
@@ -90,19 +111,20 @@ async def _export(content: Content, given: Download) -> Export:
     return await (export.without_holes(content) if given.sparse else export.raw(content))
 
 
-async def _send(request: web.Request, image: Export) -> web.StreamResponse:
-    """What fails after the first byte can only be told by breaking off."""
-    response = web.StreamResponse(headers={"Content-Type": image.content_type})
-    response.content_length = image.length
-    await response.prepare(request)
-    if request.method == "HEAD":
-        return response
-    try:
-        async for data in image.chunks:
-            async with asyncio.timeout(request.app[CONFIG].upload.idle_timeout_s):
-                await response.write(data)
-    except (PVCError, TimeoutError) as exc:
-        log.warning("%s was broken off: %s", request.rel_url.raw_path, exc or "the client takes nothing")
-        if request.transport is not None:
-            request.transport.abort()
+async def _send_most(response: web.StreamResponse, image: Export, timeout_s: float) -> bytes:
+    """Return what is still to be sent. Raises TimeoutError when the client takes nothing."""
+    held = b""
+    async for data in image.chunks:
+        async with asyncio.timeout(timeout_s):
+            await response.write(held)
+        held = data
+    return held
+
+
+async def _described(pool: Pool, volume: str, given: Download) -> web.StreamResponse:
+    """Without a snapshot, whose place would be all that it tells."""
+    size = (await pool.volume(volume)).size
+    response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
+    if given.image_format == "raw" and not given.sparse and given.snapshot is None:
+        response.content_length = size
     return response
