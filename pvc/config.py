@@ -124,9 +124,12 @@ class Hypervisor:
     # Folder of the guests' console logs, one file each.
     console_path: str = "/var/log/pvc/consoles"
     # Where other nodes' libvirt reaches this one's to move guests here, as "qemu+tls://10.0.0.1/system". Empty: no
-    # guest comes here live. "qemu+tcp://..." sends passwords and guests' memory in the clear, and libvirt lets in
-    # whoever reaches the port: for a network of the nodes alone.
+    # guest comes here live. Guests' memory is then encrypted too, by QEMU's own TLS. "qemu+tcp://..." alone sends
+    # passwords and memory in the clear, and libvirt lets in whoever reaches the port: for a network of the nodes alone.
     migration_uri: str = ""
+    # Folder of QEMU's certificates for migrations, as qemu.conf has it (`migrate_tls_x509_cert_dir`): ca-cert.pem,
+    # server-cert.pem, server-key.pem, client-cert.pem, client-key.pem. The agent says what is missing there.
+    migration_certificates: str = "/etc/pki/qemu"
     # Let a VM's XML name host files, host block devices and host PCI or USB devices: whoever may define VMs is then
     # as good as root on the nodes.
     allow_host_devices: bool = False
@@ -208,8 +211,6 @@ class Migration:
     # Let a guest that still outruns the copy go on at the target before its memory is all there: it then waits for what
     # is missing, and is lost if either node fails meanwhile.
     post_copy: bool = False
-    # Encrypt guests' memory on its way, with the certificates that the nodes' QEMU has.
-    tls: bool = False
     # Seconds without progress before more downtime is allowed.
     stall_s: float = 10.0
     # Seconds without progress, with all downtime allowed, before a live migration is given up.
