@@ -196,6 +196,7 @@ CASES = [
     Case("POST", VOLUME, {"size": "1M"}, {"size": "0"}, there={"volume": "new", "new": "volume"}),
     Case("PUT", VOLUME, {"new_size": "2M"}, {"new_size": "-1", "force": "2"}),
     Case("DELETE", VOLUME, there={"volume": "bare"}),
+    Case("GET", f"{VOLUME}/download", wrong={"image_format": "vmdk", "sparse": "2"}),
     Case("POST", f"{VOLUME}/clone", {"new_volume": "copy"}, {"new_volume": "../copy"}),
     Case(
         "POST",
