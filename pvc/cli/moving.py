@@ -38,7 +38,7 @@ def move(action: str, args: Namespace, api: Client, out: Output, **parameters: P
 
 def _follow(task_id: str, api: Client, out: Output) -> dict[str, Any]:
     """Return the task once it has ended well."""
-    progress = Progress()
+    progress = Progress(quiet=out.quiet)
     task: dict[str, Any] = {"status": "running", "version": -1}
     while task["status"] == "running":
         try:

@@ -17,7 +17,10 @@ BAR_LEAST, BAR_MOST = 10, 40
 class Progress:
     """`show` as often as you like; `finish` once, at the end of the last phase, whether it went well or not."""
 
-    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic, *, quiet: bool = False
+    ) -> None:
+        self._quiet = quiet
         self._stream = stream or sys.stderr
         self._clock = clock
         self._terminal = self._stream.isatty()
@@ -27,6 +30,8 @@ class Progress:
 
     def show(self, phase: str, done: int, total: int) -> None:
         """done, total: bytes; total 0 when nobody knows."""
+        if self._quiet:
+            return
         now = self._clock()
         if phase != self._phase:
             self.finish()

@@ -23,6 +23,7 @@ class Command(Protocol):
 
 
 GROUPS = {
+    "cluster": "clusters that have names here, on this machine",
     "node": "the machines that run VMs",
     "vm": "virtual machines",
     "vm tag": "tags of a VM",
@@ -61,7 +62,9 @@ COMMANDS = (
     *("storage snapshot rollback", "storage snapshot remove"),
     *("task list", "task show", "task wait", "task cancel"),
     *("token list", "token add", "token remove"),
+    *("cluster list", "cluster add", "cluster remove"),
     "doctor",
+    "completion",
 )
 
 
@@ -76,6 +79,14 @@ def _other(name: str) -> ModuleType:
     match name:
         case "status":
             import pvc.cli.commands.status as module
+        case "completion":
+            import pvc.cli.commands.completion as module
+        case "cluster list":
+            import pvc.cli.commands.cluster_list as module
+        case "cluster add":
+            import pvc.cli.commands.cluster_add as module
+        case "cluster remove":
+            import pvc.cli.commands.cluster_remove as module
         case "doctor":
             import pvc.cli.commands.doctor as module
         case "node list":

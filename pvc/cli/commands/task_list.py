@@ -11,9 +11,9 @@ EXAMPLE = "--status running"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--kind", metavar="KIND")
+    parser.add_argument("--kind", metavar="KIND", help="those of this kind, as upload or migrate")
     parser.add_argument("--target", metavar="TARGET", help="as vm/UUID or volume/POOL/NAME")
-    parser.add_argument("--status", choices=("running", "done", "failed", "cancelled"))
+    parser.add_argument("--status", choices=("running", "done", "failed", "cancelled"), help="those that are so")
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:

@@ -18,7 +18,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:
-    progress = Progress()
+    progress = Progress(quiet=out.quiet)
     task = api.get("tasks", args.id)
     try:
         while task["status"] == "running":
