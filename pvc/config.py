@@ -39,6 +39,9 @@ class API:
     # Certificate and key files (PEM) for `listen`; both empty: plain HTTP.
     tls_certificate: str = ""
     tls_key: str = ""
+    # Answer /metrics to whoever reaches `listen`, without a token: it has the names of nodes, VMs and pools, and what
+    # they use. Otherwise it takes a token with the role "read", as `Authorization: Bearer TOKEN` too.
+    open_metrics: bool = False
 
     def problems(self) -> Iterator[str]:
         if self.listen and not _host_port(self.listen):
@@ -121,9 +124,12 @@ class Hypervisor:
     # Folder of the guests' console logs, one file each.
     console_path: str = "/var/log/pvc/consoles"
     # Where other nodes' libvirt reaches this one's to move guests here, as "qemu+tls://10.0.0.1/system". Empty: no
-    # guest comes here live. "qemu+tcp://..." sends passwords and guests' memory in the clear, and libvirt lets in
-    # whoever reaches the port: for a network of the nodes alone.
+    # guest comes here live. Guests' memory is then encrypted too, by QEMU's own TLS. "qemu+tcp://..." alone sends
+    # passwords and memory in the clear, and libvirt lets in whoever reaches the port: for a network of the nodes alone.
     migration_uri: str = ""
+    # Folder of QEMU's certificates for migrations, as qemu.conf has it (`migrate_tls_x509_cert_dir`): ca-cert.pem,
+    # server-cert.pem, server-key.pem, client-cert.pem, client-key.pem. The agent says what is missing there.
+    migration_certificates: str = "/etc/pki/qemu"
     # Let a VM's XML name host files, host block devices and host PCI or USB devices: whoever may define VMs is then
     # as good as root on the nodes.
     allow_host_devices: bool = False
@@ -205,15 +211,18 @@ class Migration:
     # Let a guest that still outruns the copy go on at the target before its memory is all there: it then waits for what
     # is missing, and is lost if either node fails meanwhile.
     post_copy: bool = False
-    # Encrypt guests' memory on its way, with the certificates that the nodes' QEMU has.
-    tls: bool = False
     # Seconds without progress before more downtime is allowed.
     stall_s: float = 10.0
     # Seconds without progress, with all downtime allowed, before a live migration is given up.
     patience_s: float = 120.0
+    # Guests that leave this node, or come home to it, at the same time when it is flushed or made ready: more share the
+    # same network and each takes longer.
+    flush_at_once: int = 4
+    # Of these, guests that go to the same node at the same time.
+    flush_at_once_to_one: int = 4
 
     def problems(self) -> Iterator[str]:
-        for name in ("max_downtime_ms", "stall_s", "patience_s"):
+        for name in ("max_downtime_ms", "stall_s", "patience_s", "flush_at_once", "flush_at_once_to_one"):
             if getattr(self, name) <= 0:
                 yield f"migration.{name} must be more than 0."
         if self.bandwidth_mib < 0:
@@ -222,11 +231,11 @@ class Migration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    # Uploads at the same time; one more is refused.
+    # Uploads at the same time; one more is refused. Each takes memory: unpacking alone up to 72 MiB, for "xz -9".
     most_at_once: int = 4
-    # Largest image accepted, bytes as received.
+    # Largest image accepted, bytes as received; packed, what is inside is bounded by its volume.
     largest_bytes: int = 16 << 40
-    # Seconds without a byte from the client after which an upload is given up.
+    # Seconds without a byte from the client after which an upload is given up; of a download, without one taken by it.
     idle_timeout_s: float = 60.0
     # Limits of one qemu-img: memory in bytes, CPU time in seconds.
     convert_memory_bytes: int = 2 << 30
@@ -249,6 +258,17 @@ class Placement:
             yield 'placement.selector must be "mem", "memprov", "vcpus", "load" or "vms".'
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tasks:
+    # Seconds that a long operation that has ended is shown, a week unless changed; counted by each server from when it
+    # saw the end. The thousand latest are kept at most.
+    kept_s: float = 604800.0
+
+    def problems(self) -> Iterator[str]:
+        if self.kept_s <= 0:
+            yield "tasks.kept_s must be more than 0."
+
+
 def _default_pools() -> dict[str, AnyPool]:
     return {"local": DirectoryPool(path="/var/lib/pvc/pools/local")}
 
@@ -267,6 +287,7 @@ class Config:
     placement: Placement = field(default_factory=Placement)
     upload: Upload = field(default_factory=Upload)
     migration: Migration = field(default_factory=Migration)
+    tasks: Tasks = field(default_factory=Tasks)
 
     @property
     def standalone(self) -> bool:
@@ -275,7 +296,7 @@ class Config:
     def problems(self) -> Iterator[str]:
         if self.log_level not in ("debug", "info", "warning"):
             yield 'log_level must be "debug", "info" or "warning".'
-        for name in ("api", "store", "ceph", "hypervisor", "agent", "placement", "upload"):
+        for name in ("api", "store", "ceph", "hypervisor", "agent", "placement", "upload", "migration", "tasks"):
             yield from getattr(self, name).problems()
         if self.agent.listen and self.standalone:
             yield 'agent.listen is for a cluster (store.kind = "zookeeper").'

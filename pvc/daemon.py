@@ -21,7 +21,7 @@ from typing import Any
 from pvc import config
 from pvc.config import Config, ConfigProblems
 from pvc.errors import NotBuilt, NotPermitted, PVCError, Unavailable
-from pvc.exits import EXIT
+from pvc.outcomes import EXIT
 from pvc.supervision import Ready, notify, watched
 
 log = logging.getLogger("pvc")

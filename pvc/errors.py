@@ -1,4 +1,4 @@
-"""Every way pvc says no. Errors know no HTTP status, exit code or logger: two tables at the edges do.
+"""Every way pvc says no. Errors know no HTTP status, exit code or logger: `pvc.outcomes` does.
 
 PVCError
     InvalidInput         what was asked makes no sense; `problems` names each argument
@@ -14,6 +14,7 @@ PVCError
         Busy             held by a task or a lock, which is named
         InUse            a volume or network that a VM has
         NoRoom           no free hot-plug slot, no node that fits
+    TooOld               what happened since is not known any more
     TooLarge             a value or a body over a stated limit
     PoolFull             the pool has no space left
     Timeout              a deadline passed; what was asked may still come true
@@ -28,6 +29,7 @@ PVCError
     HypervisorRefused    libvirt or the guest said no; carries its reason
     CephRefused          Ceph said no; carries its reason
     ConversionFailed     qemu-img said no, hung or outgrew its limits
+    NotAsWritten         what was read back is not what was written
     NotBuilt             a part of the API that does not exist yet
     Corrupt              a stored record that cannot be read
 """
@@ -139,6 +141,11 @@ class NoRoom(Conflict):
     code = "no_room"
 
 
+class TooOld(PVCError):
+    code = "too_old"
+    message = "{why}: read again what you follow, and go on from here."
+
+
 class TooLarge(PVCError):
     """size and limit in bytes."""
 
@@ -224,6 +231,11 @@ class CephRefused(PVCError):
 class ConversionFailed(PVCError):
     code = "conversion_failed"
     message = "The image could not be converted: {reason}"
+
+
+class NotAsWritten(PVCError):
+    code = "not_as_written"
+    message = 'What was written for volume "{name}" reads back otherwise; the volume keeps its old content.'
 
 
 class NotBuilt(PVCError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,10 @@ from tests.parts.libvirtd import Libvirtd
 if TYPE_CHECKING:
     from tests.lab.lab import Lab
     from tests.parts.ceph import Ceph
+
+
+# Whoever starts the tests in the background has SIGINT ignored, which programs would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
 
 from pvc import __version__
-from pvc.agent import peer
+from pvc.agent import flushing, peer, transport
 from pvc.agent.peer import Answering
 from pvc.agent.reconcile import FAREWELL_S, Reconciler
 from pvc.agent.settings import Door, Settings
@@ -44,26 +46,50 @@ async def run(
             machine=settings.machine,
         )
         reconciler = Reconciler(hypervisor, pools, settings)
-        while True:
-            try:
-                await _one_session(source, reconciler, node, here, settings.replaces, ready)
-            except StoreUnavailable as exc:
-                log.warning("%s; VMs stay as they are", exc)
-            await asyncio.sleep(_RETRY_S)
+        async with _beside("The look at the transport of migrations", transport.tell(hypervisor, settings)):
+            while True:
+                try:
+                    await _one_session(source, reconciler, node, here, pools, settings, ready)
+                except StoreUnavailable as exc:
+                    log.warning("%s; VMs stay as they are", exc)
+                await asyncio.sleep(_RETRY_S)
 
 
 async def _one_session(
-    source: Source, reconciler: Reconciler, node: Node, here: Answering, replaces: str, ready: Callable[[], None]
+    source: Source,
+    reconciler: Reconciler,
+    node: Node,
+    here: Answering,
+    pools: Mapping[str, Pool],
+    settings: Settings,
+    ready: Callable[[], None],
 ) -> None:
     state = await open_state(source)
     try:
         if here.fingerprint:
             here.key = await peers.key_of(state.store)
-        await nodes.join(state, node, replaces)
+        await nodes.join(state, node, settings.replaces)
         log.info('Node "%s" joined', node.name)
-        await _until_told(state, reconciler, node.name, ready)
+        async with _beside("Seeing to flushes of this node", flushing.keep(state, pools, settings)):
+            await _until_told(state, reconciler, node.name, ready)
     finally:
         await state.store.aclose()
+
+
+@asynccontextmanager
+async def _beside(what: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work, name=what)
+    task.add_done_callback(_tell_failure)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def _tell_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (exc := task.exception()):
+        log.error("%s has failed", task.get_name(), exc_info=exc)
 
 
 async def _until_told(state: State, reconciler: Reconciler, name: str, ready: Callable[[], None]) -> None:

@@ -34,7 +34,7 @@ from pvc.hypervisor import domxml
 from pvc.hypervisor.base import Event, Facts, Hypervisor, Seen
 from pvc.model.migration import Receive
 from pvc.model.observing import Live
-from pvc.model.records import VM, DaemonState, NodeStatus, Power, Use
+from pvc.model.records import VM, DaemonState, NodeStatus, Power, Stray, Use
 from pvc.model.states import Situation, Step, plan
 from pvc.storage.base import Pool
 from pvc.store.base import MAX_VALUE
@@ -177,8 +177,7 @@ class Reconciler:
         self._lives = {key: live for key, live in self._lives.items() if key[0] in uuids}
         known = uuids | {held.record.uuid for held in coming}
         known |= {item.key for item in records if not isinstance(item, Held)}
-        strays = sorted(one.name for uuid, one in seen.items() if uuid not in known)
-        await self._publish(self._status(facts, tuple(strays)))
+        await self._publish(self._status(facts, [one for uuid, one in seen.items() if uuid not in known]))
 
     def _comes_here(self, vm: VM) -> bool:
         return vm.moving is not None and vm.moving.target == self._settings.node
@@ -292,7 +291,7 @@ class Reconciler:
             self._memory.not_started(vm.uuid, vm.run, str(exc))
         self._wake.set()
 
-    def _status(self, facts: Facts, strays: tuple[str, ...]) -> NodeStatus:
+    def _status(self, facts: Facts, strays: list[Seen]) -> NodeStatus:
         return NodeStatus(
             daemon=DaemonState.RUN,
             looked_at=self._looked_at,
@@ -308,7 +307,8 @@ class Reconciler:
             load=facts.load,
             libvirt_version=facts.libvirt_version,
             qemu_version=facts.qemu_version,
-            strays=strays,
+            strays=tuple(sorted(one.name for one in strays)),
+            guests={one.uuid: Stray(name=one.name, run=one.run) for one in strays if one.power is not Power.OFF},
             vms=self._memory.all(),
             use=self._own_use(),
             use_problem=self._use_problem,

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from pvc.config import Config
 from pvc.hypervisor.base import Tuning
+from pvc.model.flushing import Limits
+from pvc.model.records import Selector
 from pvc.units import MIB
 
 
@@ -31,10 +33,16 @@ class Settings:
     use_patience_s: float = 2.0
     # Where another node's libvirt reaches this one's; "" takes no live migrations.
     migration_uri: str = ""
+    # Of QEMU's TLS; nothing is asked of it where `migration_uri` sends all in the clear.
+    migration_certificates: str = ""
     tuning: Tuning = field(default_factory=Tuning)
     # How long a live copy may make no progress before more downtime is allowed, and then before it is given up.
     stall_s: float = 10.0
     patience_s: float = 120.0
+    # How a node is chosen for a VM that has no selector of its own.
+    selector: Selector = Selector.MEMPROV
+    # How many guests a flush moves at the same time: in all, and to one node.
+    flush_limits: Limits = field(default_factory=Limits)
     links_path: str = "/sys/class/net"
 
     def tuning_at(self, max_downtime_ms: int) -> Tuning:
@@ -72,13 +80,15 @@ def settings_from(config: Config, machine: str) -> Settings:
         shutdown_timeout_s=config.agent.shutdown_timeout_s,
         detach_timeout_s=config.agent.detach_timeout_s,
         migration_uri=config.hypervisor.migration_uri,
+        migration_certificates=config.hypervisor.migration_certificates,
         tuning=Tuning(
             max_downtime_ms=config.migration.max_downtime_ms,
             bandwidth=config.migration.bandwidth_mib * MIB,
             auto_converge=config.migration.auto_converge,
             post_copy=config.migration.post_copy,
-            tls=config.migration.tls,
         ),
         stall_s=config.migration.stall_s,
         patience_s=config.migration.patience_s,
+        selector=Selector(config.placement.selector),
+        flush_limits=Limits(at_once=config.migration.flush_at_once, to_one=config.migration.flush_at_once_to_one),
     )

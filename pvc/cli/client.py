@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -14,6 +14,8 @@ from pvc.cli.failure import Failure
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection, HTTPResponse
+
+_PIECE = 1 << 20  # of an answer that is streamed
 
 Parameter = str | int | float | bool | list[str] | None
 
@@ -40,10 +42,24 @@ class Client:
         return self._ask("DELETE", _target(path, parameters))
 
     def post(self, *path: str, **parameters: Parameter) -> Any:
-        return self._ask("POST", _target(path), _given(parameters))
+        return self._ask("POST", _target(path), _json(parameters))
 
     def put(self, *path: str, **parameters: Parameter) -> Any:
-        return self._ask("PUT", _target(path), _given(parameters))
+        return self._ask("PUT", _target(path), _json(parameters))
+
+    def raw(self, *path: str) -> bytes:
+        """An answer as it was sent, whole."""
+        with self._spoken():
+            connection = self._request("GET", _target(path))
+            connection.endheaders()
+            response = connection.getresponse()
+            if response.status != 200:
+                _read(response)
+            return response.read()
+
+    def document(self, *path: str, data: bytes, **parameters: Parameter) -> Any:
+        """POST a backup as the request's body; what else there is to say goes into the query."""
+        return self._ask("POST", _target(path, parameters), data, "application/vnd.pvc.backup+json")
 
     def one(self, *path: str) -> dict[str, Any]:
         """Return the element that the API answers as a list of one."""
@@ -52,16 +68,28 @@ class Client:
             raise Failure("not_found", f'No {path[-2]} "{path[-1]}".', {"kind": path[-2], "name": path[-1]})
         return found[0]
 
-    def stream(self, *path: str, **parameters: Parameter) -> Iterator[bytes]:
-        """Yield an answer piece by piece as it comes, perhaps without end."""
+    def stream(
+        self, *path: str, began: Callable[[int | None], None] = lambda _: None, **parameters: Parameter
+    ) -> Generator[bytes, None, None]:
+        """Yield an answer piece by piece as it comes, perhaps without end.
+
+        began: told how many bytes there will be, None when only the end will tell.
+        """
         with self._spoken():
             connection = self._request("GET", _target(path, parameters))
             connection.endheaders()
             response = connection.getresponse()
-            if response.status != 200:
-                _read(response)
-            while piece := response.read1(65536):
-                yield piece
+            try:
+                if response.status != 200:
+                    _read(response)
+                began(response.length)
+                while piece := response.read1(_PIECE):
+                    yield piece
+                if response.length:
+                    raise Failure("unreachable", "The server broke off before the end; its log says why.")
+            finally:
+                response.close()
+                connection.close()
 
     def upload(
         self,
@@ -92,12 +120,11 @@ class Client:
                 meanwhile(lambda timeout_s: answered(connection.sock, timeout_s))
             return _read(connection.getresponse())
 
-    def _ask(self, method: str, target: str, parameters: dict[str, Any] | None = None) -> Any:
-        body = json.dumps(parameters).encode() if parameters else b""
+    def _ask(self, method: str, target: str, body: bytes = b"", kind: str = "application/json") -> Any:
         with self._spoken():
             connection = self._request(method, target)
             if body:
-                connection.putheader("Content-Type", "application/json")
+                connection.putheader("Content-Type", kind)
             if body or method in ("POST", "PUT"):
                 connection.putheader("Content-Length", str(len(body)))
             with suppress(BrokenPipeError, ConnectionResetError):  # refused before all was read: the answer says why
@@ -147,6 +174,11 @@ def _read(response: HTTPResponse) -> Any:
 
 def _given(parameters: dict[str, Parameter]) -> dict[str, Parameter]:
     return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _json(parameters: dict[str, Parameter]) -> bytes:
+    given = _given(parameters)
+    return json.dumps(given).encode() if given else b""
 
 
 def _target(path: tuple[str, ...], parameters: dict[str, Parameter] | None = None) -> str:

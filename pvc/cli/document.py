@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 from pvc.cli.failure import Failure
 
@@ -19,6 +20,25 @@ def read(name: str) -> str:
         raise Failure("usage", f'The file "{name}" cannot be read: {exc.strerror}') from exc
     except UnicodeDecodeError as exc:
         raise Failure("usage", f'The file "{name}" is not UTF-8 text.') from exc
+
+
+def write(name: str, data: bytes) -> None:
+    """A whole new file that nobody else can read, or the old one stays; into what is no file, as it is."""
+    beside = f"{name}.new"
+    try:
+        if os.path.exists(name) and not os.path.isfile(name):
+            with open(name, "wb") as sink:
+                sink.write(data)
+            return
+        with suppress(FileNotFoundError):
+            os.unlink(beside)
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, name)
+    except OSError as exc:
+        raise Failure("usage", f'The file "{name}" cannot be written: {exc.strerror}') from exc
 
 
 def edit(text: str, suffix: str) -> tuple[str, str]:

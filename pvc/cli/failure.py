@@ -10,7 +10,7 @@ from pvc.errors import PVCError
 class Failure(PVCError):
     """What the API answered when it said no, or why it could not be asked.
 
-    `code` is the API's own, or one of the client's: "usage", "unreachable", "declined".
+    `code` is the API's own, or one of the client's: "usage", "unreachable", "declined", "unhealthy".
     """
 
     message = "{text}"

@@ -12,7 +12,8 @@ Exit codes:
   1 a bug in pvc            5 server, or a part that it needs, not reached in time
   2 wrong usage or input    6 no valid token, or not permitted
   3 not found               7 refused by hypervisor or Ceph, or image not converted
-                            8 you said no, or the task was cancelled"""
+                            8 you said no, or the task was cancelled
+                            9 something is wrong (status --check)"""
 
 
 def group_help(group: str) -> str:

@@ -60,6 +60,9 @@ class Output:
             return raw(rows, picked if self._wanted else picked[:1])
         return table(rows, picked, headers=self._headers)
 
+    def raw(self, data: bytes) -> None:
+        sys.stdout.buffer.write(data)
+
     def changed(self, answer: Any) -> None:
         """Print what the API says it did."""
         if self.machine or not self.quiet:

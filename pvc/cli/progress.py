@@ -13,14 +13,24 @@ from pvc.units import format_size
 REDRAW_S = 0.1
 BAR_LEAST, BAR_MOST = 10, 40
 
+# What tasks count that do not count bytes, by their kind.
+COUNTED = {"flush": "VMs", "unflush": "VMs"}
+
 
 class Progress:
     """`show` as often as you like; `finish` once, at the end of the last phase, whether it went well or not."""
 
     def __init__(
-        self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic, *, quiet: bool = False
+        self,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        counts: str = "",
+        *,
+        quiet: bool = False,
     ) -> None:
+        """counts: what is counted, when it is not bytes. quiet: nothing is shown."""
         self._quiet = quiet
+        self._counts = counts
         self._stream = stream or sys.stderr
         self._clock = clock
         self._terminal = self._stream.isatty()
@@ -29,7 +39,7 @@ class Progress:
         self._done = self._total = 0
 
     def show(self, phase: str, done: int, total: int) -> None:
-        """done, total: bytes; total 0 when nobody knows."""
+        """total: 0 when nobody knows."""
         if self._quiet:
             return
         now = self._clock()
@@ -37,7 +47,7 @@ class Progress:
             self.finish()
             self._phase, self._began, self._drawn = phase, now, now - REDRAW_S
             if not self._terminal:
-                self._line(f"{phase}: {format_size(total) if total else 'begun'}")
+                self._line(f"{phase}: {self._amount(total) if total else 'begun'}")
         self._done, self._total = done, total
         if self._terminal and now - self._drawn >= REDRAW_S:
             self._drawn = now
@@ -51,15 +61,26 @@ class Progress:
             self._draw()
             self._line("")
         else:
-            how = f"in {duration(self._clock() - self._began)}" if whole else "sent, then broken off"
-            self._line(f"{self._phase}: {format_size(self._done)} {how}")
+            how = (
+                f"in {duration(self._clock() - self._began)}"
+                if whole
+                else f"{'' if self._counts else 'sent, '}then broken off"
+            )
+            self._line(f"{self._phase}: {self._amount(self._done)} {how}")
         self._phase = ""
 
     def _draw(self) -> None:
         elapsed_s = self._clock() - self._began
-        line = bar(self._phase, self._done, self._total, elapsed_s, columns(self._stream))
+        width = columns(self._stream)
+        if self._counts:
+            line = f"{self._phase}  {self._done} of {self._total} {self._counts}  {duration(elapsed_s)}"[: width - 1]
+        else:
+            line = bar(self._phase, self._done, self._total, elapsed_s, width)
         self._stream.write(f"\r\x1b[K{line}")
         self._stream.flush()
+
+    def _amount(self, value: int) -> str:
+        return f"{value} {self._counts}" if self._counts else format_size(value)
 
     def _line(self, text: str) -> None:
         self._stream.write(text + "\n")

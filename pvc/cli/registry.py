@@ -24,6 +24,7 @@ class Command(Protocol):
 
 GROUPS = {
     "cluster": "clusters that have names here, on this machine",
+    "maintenance": "times at which nothing is an alarm",
     "node": "the machines that run VMs",
     "vm": "virtual machines",
     "vm tag": "tags of a VM",
@@ -37,16 +38,19 @@ GROUPS = {
     "storage pool": "where volumes are kept",
     "storage volume": "disk images of VMs",
     "storage snapshot": "states of volumes to come back to",
-    "task": "long operations",
+    "provisioner": "machines to make VMs of",
+    "provisioner ova": "machines that were uploaded as OVAs",
+    "task": "long operations; backup and restore",
+    "task generation": "configurations that are kept",
     "token": "who may speak to pvc over the network",
 }
 
 COMMANDS = (
-    "status",
-    *("node list", "node info", "node log", "node remove"),
+    *("status", "events", "maintenance on", "maintenance off"),
+    *("node list", "node info", "node log", "node flush", "node ready", "node remove"),
     *("vm list", "vm info", "vm dump", "vm define", "vm modify", "vm rename", "vm meta"),
     *("vm start", "vm restart", "vm shutdown", "vm stop", "vm disable"),
-    *("vm migrate", "vm unmigrate", "vm move"),
+    *("vm migrate", "vm unmigrate", "vm move", "vm flush-locks"),
     *("vm undefine", "vm remove", "vm log"),
     *("vm tag get", "vm tag add", "vm tag remove", "vm tag unprotect"),
     *("vm vcpu get", "vm vcpu set", "vm memory get", "vm memory set"),
@@ -58,9 +62,14 @@ COMMANDS = (
     *("storage pool list", "storage pool add", "storage pool set-pgs", "storage pool remove"),
     *("storage volume list", "storage volume info", "storage volume add", "storage volume resize"),
     *("storage volume rename", "storage volume clone", "storage volume remove", "storage volume upload"),
+    "storage volume download",
     *("storage snapshot list", "storage snapshot add", "storage snapshot rename"),
     *("storage snapshot rollback", "storage snapshot remove"),
+    *("provisioner ova list", "provisioner ova info", "provisioner ova upload"),
+    *("provisioner ova define", "provisioner ova remove"),
     *("task list", "task show", "task wait", "task cancel"),
+    *("task backup", "task restore", "task rollback", "task init"),
+    *("task generation list", "task generation remove"),
     *("token list", "token add", "token remove"),
     *("cluster list", "cluster add", "cluster remove"),
     "doctor",
@@ -70,7 +79,7 @@ COMMANDS = (
 
 def load(name: str) -> Command:
     """Import the module of one of COMMANDS."""
-    loaders = {"vm": _vm, "storage": _storage}
+    loaders = {"vm": _vm, "storage": _storage, "provisioner": _provisioner, "task": _task}
     return cast(Command, loaders.get(name.partition(" ")[0], _other)(name))
 
 
@@ -87,6 +96,12 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.cluster_add as module
         case "cluster remove":
             import pvc.cli.commands.cluster_remove as module
+        case "events":
+            import pvc.cli.commands.events as module
+        case "maintenance on":
+            import pvc.cli.commands.maintenance_on as module
+        case "maintenance off":
+            import pvc.cli.commands.maintenance_off as module
         case "doctor":
             import pvc.cli.commands.doctor as module
         case "node list":
@@ -95,6 +110,10 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.node_info as module
         case "node log":
             import pvc.cli.commands.node_log as module
+        case "node flush":
+            import pvc.cli.commands.node_flush as module
+        case "node ready":
+            import pvc.cli.commands.node_ready as module
         case "node remove":
             import pvc.cli.commands.node_remove as module
         case "network list":
@@ -107,6 +126,20 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.network_modify as module
         case "network remove":
             import pvc.cli.commands.network_remove as module
+        case "token list":
+            import pvc.cli.commands.token_list as module
+        case "token add":
+            import pvc.cli.commands.token_add as module
+        case "token remove":
+            import pvc.cli.commands.token_remove as module
+        case _:
+            raise LookupError(name)
+    return module
+
+
+def _task(name: str) -> ModuleType:
+    module: ModuleType
+    match name:
         case "task list":
             import pvc.cli.commands.task_list as module
         case "task show":
@@ -115,12 +148,36 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.task_wait as module
         case "task cancel":
             import pvc.cli.commands.task_cancel as module
-        case "token list":
-            import pvc.cli.commands.token_list as module
-        case "token add":
-            import pvc.cli.commands.token_add as module
-        case "token remove":
-            import pvc.cli.commands.token_remove as module
+        case "task backup":
+            import pvc.cli.commands.task_backup as module
+        case "task restore":
+            import pvc.cli.commands.task_restore as module
+        case "task rollback":
+            import pvc.cli.commands.task_rollback as module
+        case "task init":
+            import pvc.cli.commands.task_init as module
+        case "task generation list":
+            import pvc.cli.commands.task_generation_list as module
+        case "task generation remove":
+            import pvc.cli.commands.task_generation_remove as module
+        case _:
+            raise LookupError(name)
+    return module
+
+
+def _provisioner(name: str) -> ModuleType:
+    module: ModuleType
+    match name:
+        case "provisioner ova list":
+            import pvc.cli.commands.provisioner_ova_list as module
+        case "provisioner ova info":
+            import pvc.cli.commands.provisioner_ova_info as module
+        case "provisioner ova upload":
+            import pvc.cli.commands.provisioner_ova_upload as module
+        case "provisioner ova define":
+            import pvc.cli.commands.provisioner_ova_define as module
+        case "provisioner ova remove":
+            import pvc.cli.commands.provisioner_ova_remove as module
         case _:
             raise LookupError(name)
     return module
@@ -159,6 +216,8 @@ def _vm(name: str) -> ModuleType:
             import pvc.cli.commands.vm_unmigrate as module
         case "vm move":
             import pvc.cli.commands.vm_move as module
+        case "vm flush-locks":
+            import pvc.cli.commands.vm_flush_locks as module
         case "vm undefine":
             import pvc.cli.commands.vm_undefine as module
         case "vm remove":
@@ -223,6 +282,8 @@ def _storage(name: str) -> ModuleType:
             import pvc.cli.commands.storage_volume_clone as module
         case "storage volume remove":
             import pvc.cli.commands.storage_volume_remove as module
+        case "storage volume download":
+            import pvc.cli.commands.storage_volume_download as module
         case "storage volume upload":
             import pvc.cli.commands.storage_volume_upload as module
         case "storage snapshot list":

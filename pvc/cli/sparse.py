@@ -38,6 +38,25 @@ def length(runs: Sequence[Run]) -> int:
     return sum(end - start for start, end in runs) + HEADER_BYTES * (len(runs) + 1)
 
 
+def unframed(pieces: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield (place, data) of frames, at the end the image's size without data. pieces: as they come, cut anywhere."""
+    held, at, left = b"", 0, 0
+    for piece in pieces:
+        held += piece
+        while held:
+            if left:
+                data, held = held[:left], held[left:]
+                yield at, data
+                at, left = at + len(data), left - len(data)
+            elif len(held) < HEADER_BYTES:
+                break
+            else:
+                at, left = int.from_bytes(held[:8], "big"), int.from_bytes(held[8:HEADER_BYTES], "big")
+                held = held[HEADER_BYTES:]
+                if not left:
+                    yield at, b""
+
+
 def _joined(fd: int, begin: int, size: int) -> Iterator[Run]:
     """On boundaries of GRAIN, none next to another."""
     held: Run | None = None

@@ -1,4 +1,4 @@
-"""What servers that died left: uploads that nobody runs any more, and what they had not finished in shared pools.
+"""What servers that died left: tasks that nobody runs any more, and what they had not finished in pools.
 
 Who changes a volume's content holds its lock. The lock ends with its holder's session, and every other server hears
 of that; Ceph believes for a while longer that the dead one has its images open (docs/design/014).
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from pvc.cluster import tasks
+from pvc.cluster import ovas, tasks
 from pvc.cluster.state import Held, State
 from pvc.cluster.volumes import all_pools, lock_name
 from pvc.errors import Busy, Changed, NotFound, PVCError, SessionLost, Unavailable
@@ -23,7 +23,9 @@ from pvc.store.paths import lock_path
 
 log = logging.getLogger("pvc.server")
 
-UPLOAD = "upload"
+UPLOAD, CLONE = "upload", "clone"
+# What goes on under the lock of the volume that it concerns, and ends with it.
+LOCKED = frozenset((UPLOAD, CLONE))
 
 # Between two looks at the pools, and while something is left of somebody whom Ceph believes alive.
 _LOOK_S = 60.0
@@ -31,8 +33,8 @@ _AGAIN_S = 3.0
 
 
 def holder(task: Task) -> str:
-    """What the lock of its volume says while an upload goes on."""
-    return f'upload "{task.id}"'
+    """What the lock of its volume, or of its OVA, says while it goes on."""
+    return f'{task.kind} "{task.id}"'
 
 
 async def keep_clear(state: State, pools: Mapping[str, Pool], clock: Callable[[], float] = time.monotonic) -> None:
@@ -68,15 +70,15 @@ async def _until_due(state: State, due: float, clock: Callable[[], float]) -> fl
 
 
 async def end_abandoned(state: State) -> tuple[set[str], int]:
-    """Say of uploads that nobody runs that they have failed. Returns the locks of those that go on, and how many ended.
+    """Say of tasks that nobody runs that they have failed. Returns the locks of those that go on, and how many ended.
 
     The tasks are read before the locks, because one is taken before its task begins and released after its end.
     """
-    running = await _uploads(state)
+    running = await _running(state)
     held = await state.store.locks() if running else {}
     alive, ended = set[str](), 0
     for task in running:
-        name = lock_name(*names.split_volume(task.record.target[1]))
+        name = _lock_of(task.record)
         if held.get(name) == holder(task.record):
             alive.add(lock_path(name))
         else:
@@ -84,30 +86,36 @@ async def end_abandoned(state: State) -> tuple[set[str], int]:
     return alive, ended
 
 
-async def _uploads(state: State) -> list[Held[Task]]:
+def _lock_of(task: Task) -> str:
+    kind, name = task.target
+    return ovas.lock_name(name) if kind == "ova" else lock_name(*names.split_volume(name))
+
+
+async def _running(state: State) -> list[Held[Task]]:
     return [
         held
         for held in await state.tasks()
-        if isinstance(held, Held) and held.record.status is TaskStatus.RUNNING and held.record.kind == UPLOAD
+        if isinstance(held, Held) and held.record.status is TaskStatus.RUNNING and held.record.kind in LOCKED
     ]
 
 
 async def _end(state: State, held: Held[Task]) -> bool:
     """Whether it was us: its own server or another one may have been faster."""
     what = f'The server on "{held.record.node}"'
-    reason = Unavailable(what=what, reason="it ended, or lost the cluster store, during the upload")
+    reason = Unavailable(what=what, reason=f"it ended, or lost the cluster store, during the {held.record.kind}")
     try:
         await state.store.commit(tasks.writing(state, held, tasks.failed(held.record, reason)))
     except (Changed, NotFound):
         return False
-    log.info('Upload "%s" was abandoned by the server on "%s"', held.record.id, held.record.node)
+    log.info('The %s "%s" was abandoned by the server on "%s"', held.record.kind, held.record.id, held.record.node)
     return True
 
 
 async def _sweep_all(state: State, pools: Mapping[str, Pool]) -> bool:
     """Whether another look is due soon."""
     shared = [pool for pool in await all_pools(pools) if pool.capabilities.shared]
-    return any([await _sweep(state, pool) for pool in shared])
+    left = [await _sweep(state, pool) for pool in shared]
+    return any([*left, await ovas.clear(state, pools)])
 
 
 async def _sweep(state: State, pool: Pool) -> bool:

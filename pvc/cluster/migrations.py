@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from msgspec.structs import replace
 
-from pvc.cluster import devices, placing, power, tasks, volumes
+from pvc.cluster import devices, leftovers, placing, power, tasks, volumes
 from pvc.cluster.state import Held, State
 from pvc.cluster.vms import check_free
 from pvc.errors import Changed, Conflict, InvalidInput, NodeUnavailable, NoRoom, NotFound, PVCError
 from pvc.model import domain, migration, names, placement
+from pvc.model.flushing import FLUSH, UNFLUSH
 from pvc.model.migration import MIGRATE, Phase
 from pvc.model.placement import Candidate, Wanted
-from pvc.model.records import VM, Desired, Selector, Task, TaskStatus
+from pvc.model.records import VM, Desired, DomainState, Selector, Task, TaskStatus
 from pvc.storage.base import Pool
 from pvc.units import MIB
 
@@ -30,12 +32,16 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """node: "" to have one chosen. force: also when the VM was migrated before."""
+    """node: "" to have one chosen. force: also when the VM was migrated before.
+
+    flush: the task of the node that is emptied, or that gets back what left it then; "" when people ask.
+    """
 
     action: Action
     node: str = ""
     force: bool = False
     force_live: bool = False
+    flush: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,20 +64,23 @@ async def ask(
     _check_sense(vm, asked)
     method = migration.method_of(vm, force_live=asked.force_live)
     if asked.action is Action.MOVE and asked.node == vm.node and vm.last_node:
-        new = replace(vm, last_node="")
+        new = replace(vm, last_node="", flushed_from="")
         await state.write_vm(held, new)
         return Outcome(vm=new, node=vm.node, was_here=True)
-    await _check_storage(pools, vm)
+    await check_storage(pools, vm)
     alive = devices.may_be_alive(vm, await state.observed(vm))
     target = await _target(state, vm, asked, default, running=alive)
     if not alive:
-        return await _reassign(state, held, target, asked.action)
+        return await _reassign(state, held, target, asked)
     await power.check_node(state, vm.node)
     args = {"source": vm.node, "target": target, "method": str(method), "action": str(asked.action)}
+    args |= {"flush": asked.flush} if asked.flush else {}
     task = tasks.new(
         state, MIGRATE, ("vm", vm.uuid), vm.name, who=who, node=vm.node, args=args, phase=str(Phase.PREPARE)
     )
-    new = migration.under_way(vm, task.id, target, action=asked.action, forced_live=asked.force_live)
+    new = migration.under_way(
+        vm, task.id, target, action=asked.action, forced_live=asked.force_live, flush=bool(asked.flush)
+    )
     try:
         await state.store.commit(tasks.creation(state, task), state.put_vm(held, new))
     except Changed as exc:
@@ -80,7 +89,7 @@ async def ask(
 
 
 def _check_sense(vm: VM, asked: Asked) -> None:
-    if asked.action is Action.UNMIGRATE and not vm.last_node:
+    if asked.action is Action.UNMIGRATE and not _home(vm, asked):
         raise Conflict(kind="VM", name=vm.name, problem="has not been migrated before")
     if asked.action is Action.MIGRATE and vm.last_node and not asked.force:
         problem = f'has been migrated before, from node "{vm.last_node}"; force does it nevertheless'
@@ -89,7 +98,7 @@ def _check_sense(vm: VM, asked: Asked) -> None:
         raise Conflict(kind="VM", name=vm.name, problem=f'is on node "{vm.node}" already')
 
 
-async def _check_storage(pools: Mapping[str, Pool], vm: VM) -> None:
+async def check_storage(pools: Mapping[str, Pool], vm: VM) -> None:
     """Raises Conflict for a disk that no other node can open."""
     for disk in domain.describe(vm.xml).disks:
         if not disk.volume:
@@ -106,7 +115,9 @@ async def _target(state: State, vm: VM, asked: Asked, default: Selector, *, runn
     memory, vcpus = placing.size(vm) if running else (0, 0)
     wanted = Wanted(memory=memory * MIB, vcpus=vcpus, node_limit=vm.node_limit)
     others = [node for node in await placing.candidates(state) if node.name != vm.node]
-    named = vm.last_node if asked.action is Action.UNMIGRATE else asked.node
+    named = _home(vm, asked) if asked.action is Action.UNMIGRATE else asked.node
+    if named and asked.flush and asked.action is Action.UNMIGRATE:
+        others = [opened(node) if node.name == named else node for node in others]
     if named:
         _check_named(vm, others, named, wanted)
         return named
@@ -117,6 +128,15 @@ async def _target(state: State, vm: VM, asked: Asked, default: Selector, *, runn
     return chosen
 
 
+def _home(vm: VM, asked: Asked) -> str:
+    return vm.flushed_from if asked.flush else vm.last_node
+
+
+def opened(node: Candidate) -> Candidate:
+    """The node as it is for those who come home to it, before it is ready for others."""
+    return dataclasses.replace(node, domain_state=DomainState.READY)
+
+
 def _check_named(vm: VM, others: list[Candidate], name: str, wanted: Wanted) -> None:
     node = next((node for node in others if node.name == name), None)
     if node is None:
@@ -125,10 +145,11 @@ def _check_named(vm: VM, others: list[Candidate], name: str, wanted: Wanted) -> 
         raise NoRoom(kind="VM", name=vm.name, problem=f"cannot go to {name}: {problem}")
 
 
-async def _reassign(state: State, held: Held[VM], target: str, action: Action) -> Outcome:
+async def _reassign(state: State, held: Held[VM], target: str, asked: Asked) -> Outcome:
     """A VM that is off goes without anybody's help, and stays off: one that ended by itself is no longer wanted."""
     vm = held.record
-    moved = migration.arrived(migration.under_way(vm, "", target, action=action, forced_live=False), anew=False)
+    going = migration.under_way(vm, "", target, action=asked.action, forced_live=False, flush=bool(asked.flush))
+    moved = migration.arrived(going, anew=False)
     if moved.desired is Desired.RUNNING:
         moved = replace(moved, desired=Desired.STOPPED)
     await state.write_vm(held, moved)
@@ -147,7 +168,7 @@ async def wait(state: State, outcome: Outcome, timeout_s: float) -> Task | None:
 
 
 async def cancel(state: State, task_id: str) -> Task:
-    """Ask for the end of a migration; the guest stays where it was. Raises Conflict for what cannot be cancelled."""
+    """Ask for the end of a task; guests stay where they are, volumes as they were. Raises Conflict."""
     while True:
         held = await state.task(task_id)
         task = held.record
@@ -165,9 +186,9 @@ async def cancel(state: State, task_id: str) -> Task:
 def _uncancellable(task: Task) -> str:
     if task.status is not TaskStatus.RUNNING:
         return "has ended"
-    if task.kind != MIGRATE:
+    if task.kind not in (MIGRATE, FLUSH, UNFLUSH, *leftovers.LOCKED):
         return f'is of kind "{task.kind}", which cannot be cancelled'
-    if task.phase == Phase.SHUTDOWN:
+    if task.kind == MIGRATE and task.phase == Phase.SHUTDOWN:
         return "cannot be cancelled any more: the guest has been asked to shut down"
     return ""
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from pvc.cluster import tasks
 from pvc.cluster.state import State, View
 from pvc.errors import AlreadyExists, Changed, Conflict, Corrupt, InUse, NotFound
 from pvc.model.noding import Signs
-from pvc.model.records import DaemonState, Node, NodeStatus, Waiting, decode, encode
+from pvc.model.records import DaemonState, Node, NodeStatus, TaskStatus, Waiting, decode, encode
 from pvc.store.base import Create, Delete, Entry, Operation, Put
 
 log = logging.getLogger("pvc.cluster")
@@ -94,7 +95,7 @@ def _obstacle(before: _Before, node: Node, replaces: str) -> str:
 async def _enter(state: State, before: _Before, node: Node) -> bool:
     """Whether it came about: another agent may have been faster."""
     paths, known = state.paths, before.record
-    record = replace(node, domain_state=known.domain_state) if known is not None else node
+    record = replace(node, domain_state=known.domain_state, task=known.task) if known is not None else node
     status = replace(before.last, daemon=DaemonState.INIT)
     try:
         await state.store.commit(
@@ -164,7 +165,9 @@ async def remove(state: State, name: str) -> None:
     found = zip(rest, await state.store.get_many(rest), strict=True)
     below = [Delete(path, entry.version) for path, entry in found if entry is not None]
     try:
-        await state.store.commit(*below, Delete(state.paths.node(name), node.version))
+        await state.store.commit(
+            *below, *await _ended_task(state, node, name), Delete(state.paths.node(name), node.version)
+        )
     except (Conflict, NotFound) as exc:
         raise Changed(kind="node", name=name) from exc
     try:
@@ -172,6 +175,18 @@ async def remove(state: State, name: str) -> None:
     except (InUse, Corrupt):  # a VM came to it meanwhile
         await state.store.commit(Create(state.paths.node(name), node.value))
         raise
+
+
+async def _ended_task(state: State, node: Entry, name: str) -> list[Operation]:
+    """The end of what the node's agent was to see through."""
+    record = _readable(node, name)
+    try:
+        held = await state.task(record.task) if record is not None and record.task else None
+    except NotFound:
+        return []
+    if held is None or held.record.status is not TaskStatus.RUNNING:
+        return []
+    return [tasks.writing(state, held, tasks.failed(held.record, NotFound(kind="node", name=name)))]
 
 
 async def _check_empty(state: State, name: str) -> None:

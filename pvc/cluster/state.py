@@ -13,7 +13,7 @@ import msgspec
 from pvc.errors import Changed, Corrupt, NotFound
 from pvc.model import names
 from pvc.model.noding import doubt
-from pvc.model.records import VM, Network, Node, NodeStatus, Observed, Task, Waiting, decode, encode
+from pvc.model.records import OVA, VM, Network, Node, NodeStatus, Observed, Task, Waiting, decode, encode
 from pvc.store.base import Entry, Put, Reader, Store
 from pvc.store.mirror import Mirror
 from pvc.store.paths import Paths
@@ -56,8 +56,19 @@ class View:
     async def networks(self) -> list[Held[Network] | Unreadable]:
         return await self._all(Network, self.paths.networks)
 
+    async def ova(self, name: str) -> Held[OVA]:
+        if names.problem_with("OVA", name):
+            raise NotFound(kind="OVA", name=name)
+        return await self._get(OVA, self.paths.ova(name), "OVA", name)
+
+    async def ovas(self) -> list[Held[OVA] | Unreadable]:
+        return await self._all(OVA, self.paths.ovas)
+
     async def nodes(self) -> list[Held[Node] | Unreadable]:
         return await self._all(Node, self.paths.nodes)
+
+    async def tasks(self) -> list[Held[Task] | Unreadable]:
+        return await self._all(Task, self.paths.tasks)
 
     async def node(self, name: str) -> Held[Node]:
         return _held(Node, await self.node_entry(name), name)
@@ -175,9 +186,6 @@ class State(View):
         if not task_id.isalnum():
             raise NotFound(kind="task", name=task_id)
         return await self._get(Task, self.paths.task(task_id), "task", task_id)
-
-    async def tasks(self) -> list[Held[Task] | Unreadable]:
-        return await self._all(Task, self.paths.tasks)
 
     def put_vm(self, held: Held[VM], new: VM) -> Put:
         return Put(self.paths.vm(held.record.uuid), encode(new), held.version)

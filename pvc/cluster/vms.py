@@ -123,12 +123,18 @@ async def modify(state: State, pools: Mapping[str, Pool], held: Held[VM], xml: s
     new = replace(held.record, xml=xml)
     if restart:
         new = await power.restarted(state, new)
+    await rewrite(state, pools, held, new)
+    return new
+
+
+async def rewrite(state: State, pools: Mapping[str, Pool], held: Held[VM], new: VM) -> None:
+    """Replace the record. Raises Changed, Busy, and what keeps the VM from a volume or MAC that is new to it."""
+    check_free(held.record)
     added = set(volumes.of_vm(new)) - set(volumes.of_vm(held.record))
     joined = set(networks.of_vm(new)) - set(networks.of_vm(held.record))
     async with volumes.claimed(state, new, added), networks.claimed(state, new, joined):
         await volumes.check_present(pools, new)
         await state.write_vm(held, new)
-    return new
 
 
 async def rename(state: State, pools: Mapping[str, Pool], name: str, new_name: str) -> dict[str, str]:

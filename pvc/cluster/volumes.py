@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from pvc.cluster import arrivals
-from pvc.cluster.state import State
-from pvc.errors import Busy, Conflict, InUse, NotFound, SessionLost, Unavailable
+from pvc.cluster.cutting import cut_off
+from pvc.cluster.state import State, Unreadable
+from pvc.errors import Busy, Conflict, Corrupt, InUse, NotFound, SessionLost, Unavailable
 from pvc.model import domain, names
-from pvc.model.records import VM, Desired
+from pvc.model.records import OVA, VM, Desired
 from pvc.model.states import is_over
 from pvc.storage.base import Pool, Pools
-from pvc.store.base import Store
 
 # Between two questions whether somebody still has a volume open.
 _ASK_AGAIN_S = 0.5
@@ -48,14 +48,35 @@ async def _had(state: State) -> AsyncIterator[tuple[VM, list[str]]]:
         yield vm, of_vm(vm) + [domain.volume_of(node) for node in await arrivals.arriving(state, vm)]
 
 
+async def check_no_ova(state: State, volume: str) -> None:
+    """Raises InUse when an OVA has the volume, is about to get it, or is being removed with it."""
+    for ova in await _ovas(state):
+        if any(disk.volume == volume for disk in ova.disks):
+            raise InUse(kind="volume", name=volume, user=f'OVA "{ova.name}"')
+
+
+async def _ovas(state: State) -> list[OVA]:
+    """Raises Corrupt when one cannot be read: it might have what the caller asks for."""
+    found = []
+    for item in await state.ovas():
+        if isinstance(item, Unreadable):
+            raise Corrupt(kind="OVA", name=item.key, reason=item.reason)
+        found.append(item.record)
+    return found
+
+
 async def check_unused(state: State, volume: str) -> None:
-    """Raises InUse when a VM has the volume, running or not."""
+    """Raises InUse when a VM, running or not, or an OVA has the volume."""
+    await check_no_ova(state, volume)
     for vm in await users(state, volume):
         raise InUse(kind="volume", name=volume, user=f'VM "{vm.name}"')
 
 
 async def check_pool_unused(state: State, pool: Pool, inside: Iterable[str]) -> None:
-    """Raises InUse when a VM has a volume of the pool, running or not, or anybody has one of `inside` open."""
+    """Raises InUse when a VM, running or not, or an OVA has a volume of it, or anybody has one of `inside` open."""
+    for ova in await _ovas(state):
+        if any(disk.volume.startswith(f"{pool.name}/") for disk in ova.disks):
+            raise InUse(kind="pool", name=pool.name, user=f'OVA "{ova.name}"')
     async for vm, has in _had(state):
         if any(volume.startswith(f"{pool.name}/") for volume in has):
             raise InUse(kind="pool", name=pool.name, user=f'VM "{vm.name}"')
@@ -65,8 +86,9 @@ async def check_pool_unused(state: State, pool: Pool, inside: Iterable[str]) -> 
 
 
 async def check_idle(state: State, pool: Pool, name: str) -> None:
-    """Raises InUse when a VM that has the volume runs, or is asked to."""
+    """Raises InUse when a VM that has the volume runs, or is asked to, and when an OVA has it."""
     volume = f"{pool.name}/{name}"
+    await check_no_ova(state, volume)
     for vm in await users(state, volume):
         observed = await state.observed(vm)
         wanted = vm.desired is Desired.RUNNING and not is_over(vm, observed)
@@ -78,12 +100,13 @@ async def check_idle(state: State, pool: Pool, name: str) -> None:
 async def claimed(state: State, vm: VM, added: Iterable[str]) -> AsyncIterator[None]:
     """Hold the volumes that `vm` is about to get: meanwhile no other VM gets one, and none is removed or written.
 
-    Raises Busy, InUse for one that another VM has, Conflict for one that `vm` has already.
+    Raises Busy, InUse for one that another VM or an OVA has, Conflict for one that `vm` has already.
     """
     async with AsyncExitStack() as holding:
         for volume in sorted(set(added)):
             pool, name = names.split_volume(volume)
             await holding.enter_async_context(reserved(state, pool, name, f'a change of VM "{vm.name}"'))
+            await check_no_ova(state, volume)
             for other in await users(state, volume):
                 if other.uuid == vm.uuid:
                     raise Conflict(kind="volume", name=volume, problem=f'is in VM "{vm.name}" already')
@@ -146,26 +169,34 @@ async def _is_open(pool: Pool, name: str) -> bool:
 @asynccontextmanager
 async def reserved(state: State, pool: str, name: str, holder: str) -> AsyncIterator[None]:
     """Hold a volume for an upload or another change of its content. Raises Busy with the present holder."""
-    async with _held(state, lock_name(pool, name), "volume", f"{pool}/{name}", holder):
+    async with held(state, lock_name(pool, name), "volume", f"{pool}/{name}", holder):
+        yield
+
+
+@asynccontextmanager
+async def reserved_new(state: State, pool: str, name: str, holder: str) -> AsyncIterator[None]:
+    """Hold a volume that is about to come into being. Raises Busy, InUse when an OVA is about to get it."""
+    async with reserved(state, pool, name, holder):
+        await check_no_ova(state, f"{pool}/{name}")
         yield
 
 
 @asynccontextmanager
 async def pool_reserved(state: State, name: str, holder: str) -> AsyncIterator[None]:
     """Hold the name of a pool that is made or removed. Raises Busy with the present holder."""
-    async with _held(state, f"pool.{name}", "pool", name, holder):
+    async with held(state, f"pool.{name}", "pool", name, holder):
         yield
 
 
 @asynccontextmanager
-async def _held(state: State, lock: str, kind: str, name: str, holder: str) -> AsyncIterator[None]:
-    """Whoever goes on without the lock is cut off. Raises Busy, SessionLost."""
+async def held(state: State, lock: str, kind: str, name: str, holder: str) -> AsyncIterator[None]:
+    """Hold `lock` of the object that is named; whoever goes on without it is cut off. Raises Busy, SessionLost."""
     async with AsyncExitStack() as holding:
         try:
             await holding.enter_async_context(state.store.lock(lock, holder))
         except Busy as exc:
             raise Busy(kind=kind, name=name, holder=str(exc.fields["holder"])) from exc
-        await holding.enter_async_context(_while_alive(state.store))
+        await holding.enter_async_context(cut_off(state.store.lost.wait, _lost))
         yield
 
 
@@ -173,22 +204,5 @@ def lock_name(pool: str, name: str) -> str:
     return f"volume.{pool}.{name}"
 
 
-@asynccontextmanager
-async def _while_alive(store: Store) -> AsyncIterator[None]:
-    """What is inside is cancelled when the session ends. Raises SessionLost then."""
-    try:
-        async with asyncio.timeout(None) as limit:
-            cutting = asyncio.create_task(_cut_off(store, limit))
-            try:
-                yield
-            finally:
-                cutting.cancel()
-    except TimeoutError as exc:
-        if limit.expired():
-            raise SessionLost(reason="its session was lost, and with it the lock") from exc
-        raise
-
-
-async def _cut_off(store: Store, limit: asyncio.Timeout) -> None:
-    await store.lost.wait()
-    limit.reschedule(0)
+def _lost() -> SessionLost:
+    return SessionLost(reason="its session was lost, and with it the lock")

@@ -10,6 +10,7 @@ import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 from pvc.config import Upload
 from pvc.errors import ConversionFailed, PoolFull, Unavailable
@@ -26,44 +27,67 @@ _INSIDE_NAME = re.compile(rf"(?<![\w/.])(['\"]?)({SOURCE}|{TARGET})\1(?![\w/])")
 _WALL_FACTOR = 4  # a run that takes this many times its CPU limit hangs
 _TAIL_BYTES = 4096
 _REASON_CHARACTERS = 500
+_DIFFERENT = 1  # status of qemu-img compare
 
 
-async def convert(
-    source: Draft,
-    target: Draft,
-    *,
-    image_format: str,
-    pool: str,
-    limits: Upload,
-    report: Callable[[float], None],
-    program: Sequence[str] = ("qemu-img",),
-) -> None:
-    """Write what the image in `source` holds into `target`, which is all zeroes; a killed run leaves no process.
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What qemu-img is to read and to write, and how.
 
-    report: gets the share done, 0 to 1. program: stands in for qemu-img.
+    source: holds an image of the format; target: all zeroes, or what the image holds. report: gets the share done, 0 to
+    1. program: stands in for qemu-img.
+    """
+
+    source: Draft
+    target: Draft
+    image_format: str
+    pool: str
+    limits: Upload
+    report: Callable[[float], None]
+    program: Sequence[str] = ("qemu-img",)
+
+    @property
+    def bounds(self) -> Limits:
+        limits = self.limits
+        return Limits(memory=limits.convert_memory_bytes, cpu_s=limits.convert_cpu_s, target=self.target.size)
+
+
+async def convert(work: Work) -> None:
+    """Write what the image in the source holds into the target; a killed run leaves no process.
+
     Raises ConversionFailed, PoolFull, Unavailable.
     """
+    writing = ("-n", "--target-is-zero", "-O", "raw", "-t", await _cache(work.target), "-W", "-m", "8")
+    status, said = await _run(work, ["convert", "-p", *writing, "-f", work.image_format])
+    if status != 0:
+        raise _failure(status, said, work)
+
+
+async def is_equal(work: Work) -> bool:
+    """Read both, and say whether the target holds what the image holds. Raises as `convert`."""
+    cache = await _cache(work.target)
+    status, said = await _run(work, ["compare", "-p", "-T", cache, "-f", work.image_format, "-F", "raw"])
+    if status not in (0, _DIFFERENT) or said:
+        raise _failure(status, said, work)
+    return status == 0
+
+
+async def _run(work: Work, arguments: Sequence[str]) -> tuple[int, str]:
+    """Return the exit status and what was said on stderr. arguments: without the two files."""
     await in_thread(_check_programs)
-    direct = bool(target.files) or await in_thread(_takes_direct, target.path)
-    arguments = _arguments(
-        image_format, "none" if direct else "writeback", inside(source, SOURCE), inside(target, TARGET)
-    )
-    bounds = Limits(memory=limits.convert_memory_bytes, cpu_s=limits.convert_cpu_s, target=target.size)
-    command = jailed([*program, *arguments], source, target, bounds)
-    deadline_s = limits.convert_cpu_s * _WALL_FACTOR
+    files = (inside(work.source, SOURCE), inside(work.target, TARGET))
+    command = jailed([*work.program, *arguments, *files], work.source, work.target, work.bounds)
+    deadline_s = work.limits.convert_cpu_s * _WALL_FACTOR
     try:
         async with asyncio.timeout(deadline_s), _running(command) as process:
-            status, said = await _follow(process, report)
+            return await _follow(process, work.report)
     except TimeoutError as exc:
         raise ConversionFailed(reason=f"qemu-img did not end within {deadline_s} s") from exc
-    if status != 0:
-        raise _failure(status, said, pool, bounds)
 
 
-def _arguments(image_format: str, cache: str, source: str, target: str) -> list[str]:
-    reading = ("-f", image_format, source)
-    writing = ("-n", "--target-is-zero", "-O", "raw", "-t", cache, "-W", "-m", "8")
-    return ["convert", "-p", *writing, *reading, target]
+async def _cache(target: Draft) -> str:
+    direct = bool(target.files) or await in_thread(_takes_direct, target.path)
+    return "none" if direct else "writeback"
 
 
 def _check_programs() -> None:
@@ -129,13 +153,13 @@ async def _tail(stream: asyncio.StreamReader) -> bytes:
     return tail
 
 
-def _failure(status: int, said: str, pool: str, limits: Limits) -> Exception:
+def _failure(status: int, said: str, work: Work) -> Exception:
     if said.startswith("bwrap: "):
         return Unavailable(what="The jail for qemu-img", reason=_cleaned(said))
     if "No space left on device" in said:
-        return PoolFull(name=pool)
+        return PoolFull(name=work.pool)
     return ConversionFailed(
-        reason=_limit_hit(status, said, limits) or _cleaned(said) or f"qemu-img ended with {status}"
+        reason=_limit_hit(status, said, work.bounds) or _cleaned(said) or f"qemu-img ended with {status}"
     )
 
 

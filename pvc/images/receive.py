@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pvc.config import Upload
-from pvc.errors import InvalidImage, Timeout, TooLarge
-from pvc.images.convert import convert
-from pvc.images.inspect import HEAD_BYTES, check_format, inspect
+from pvc.errors import ImageTooLarge, InvalidImage, NotAsWritten, Timeout, TooLarge
+from pvc.images import vhd, vhdx, vmdk
+from pvc.images.convert import Work, convert, is_equal
+from pvc.images.digest import SHA256, Fingerprint, Summing
+from pvc.images.inspect import HEAD_BYTES, Image, check_format, inspect
 from pvc.images.sparse import Hole
+from pvc.images.unwrap import packing, unwrapped
 from pvc.storage.base import Draft, Pool
-from pvc.storage.threads import in_thread, to_the_end
 from pvc.units import MIB
 
 Report = Callable[[str, int, int], None]
-
-_HASH_BYTES = 2 * MIB  # hashed at a time: enough to make a thread's turn worth it
-_ZEROES = bytes(_HASH_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,49 +43,158 @@ async def receive(
     limits: Upload,
     report: Report,
     checksum: str | None = None,
+    verify: bool = False,
     qemu_img: Sequence[str] = ("qemu-img",),
 ) -> Received:
     """Make the uploaded image the content of a volume; zeroes follow where it is smaller.
 
     Until it returns the volume holds its old content, and nothing stays behind when it raises or is cancelled.
-    length: of the upload where it is known; holes count everywhere, also in the SHA-256. report: gets "receiving" or
-    "converting", bytes done, bytes in all (0 where that is unknown); called for every chunk. checksum: the SHA-256 that
-    the upload must have, "" to be told it, None when it is not worth the processor time.
-    Raises InvalidInput, InvalidImage, ImageTooLarge, TooLarge, Timeout, ConversionFailed, and what Pool.draft raises.
+    length: of the upload where it is known; holes count everywhere, also in the SHA-256. report: gets "receiving",
+    "converting" or "verifying", bytes done, bytes in all (0 where that is unknown); called for every chunk. checksum:
+    the SHA-256 that the upload must have, "" to be told it, None when it is not worth the processor time. verify: read
+    back what was written, and compare.
+    Raises InvalidInput, InvalidImage, ImageTooLarge, TooLarge, Timeout, ConversionFailed, NotAsWritten, and what
+    Pool.draft raises.
     """
     check_format(declared)
     _check_length(length, limits)
     async with pool.draft(volume) as draft:
         upload = _Upload(chunks, length, limits, report, hashed=checksum is not None)
-        head = await upload.head()
-        image = inspect(head, declared, volume=f"{pool.name}/{volume}", capacity=draft.size, length=length)
-        if image.format == "raw":
-            await upload.into(draft)
+        content, length = await _unpacked(upload.chunks(), draft.size, length)
+        full = f"{pool.name}/{volume}"
+        image = inspect(content.head, declared, volume=full, capacity=draft.size, length=length)
+        if image.in_order:
+            size, right = await _put_in_order(image, content, draft, verify=verify)
         else:
-            size = image.virtual_size or 0
-            async with pool.scratch(volume, length or limits.largest_bytes) as scratch:
-                await upload.into(scratch)
-                await scratch.flush()
-                await convert(
-                    scratch,
-                    draft,
-                    image_format=image.format,
-                    pool=pool.name,
-                    limits=limits,
-                    report=lambda share: report("converting", int(share * size), size),
-                    program=qemu_img,
-                )
+            async with pool.scratch(volume, limits.largest_bytes if length is None else length) as scratch:
+                size = await _store(image, content, scratch)
+                if size > draft.size:
+                    raise ImageTooLarge(size=size, volume=full, limit=draft.size)
+                work = partial(Work, scratch, draft, image.format, pool.name, limits, program=qemu_img)
+                await convert(work(report=partial(_report_share, report, "converting", size)))
+                right = not verify or await is_equal(work(report=partial(_report_share, report, "verifying", size)))
         sha256 = await upload.sha256()
         if checksum and sha256 != checksum:
             raise InvalidImage(problem=f"the upload has the SHA-256 {sha256}, which is not the one announced")
+        if not right:
+            raise NotAsWritten(name=full)
         await draft.commit()
-    size = upload.received if image.virtual_size is None else image.virtual_size
     return Received(image.format, upload.received, size, sha256)
+
+
+async def _put_in_order(image: Image, content: _Peeked, draft: Draft, *, verify: bool) -> tuple[int, bool]:
+    """Return the bytes that a guest will see, and whether they were read back right, True when not asked."""
+    decoded = _decoded(image, content)
+    if not verify:
+        return await _pour(decoded, draft), True
+    written = Summing(Fingerprint())
+    size = await _pour(written.passing(decoded), draft)
+    await draft.flush()
+    return size, await written.hexdigest() == await _read_back(draft)
+
+
+async def _read_back(draft: Draft) -> str:
+    """The fingerprint of what is really there."""
+    found, at = Summing(Fingerprint()), 0
+    async with draft.content() as content:
+        for start, end in await content.stretches():
+            await found.add(Hole(start - at))
+            async for data in content.read(start, end):
+                await found.add(data)
+            at = end
+    return await found.hexdigest()
 
 
 def _check_length(length: int | None, limits: Upload) -> None:
     if length is not None and length > limits.largest_bytes:
         raise TooLarge(what="The upload", size=length, limit=limits.largest_bytes)
+
+
+class _Peeked:
+    """A stream whose first bytes are known before it is read. head: HEAD_BYTES of them, or all."""
+
+    def __init__(self, chunks: AsyncIterator[bytes | Hole]) -> None:
+        self._chunks = chunks
+        self._held: list[bytes | Hole] = []
+        self.head = b""
+
+    async def look(self) -> _Peeked:
+        held = 0
+        while held < HEAD_BYTES and (chunk := await anext(self._chunks, None)) is not None:
+            self._held.append(chunk)
+            held += len(chunk)
+        self.head = b"".join(bytes(min(len(one), HEAD_BYTES)) if isinstance(one, Hole) else one for one in self._held)
+        return self
+
+    async def chunks(self) -> AsyncIterator[bytes | Hole]:
+        while self._held:
+            yield self._held.pop(0)
+        async for chunk in self._chunks:
+            yield chunk
+
+    async def data(self) -> AsyncIterator[bytes]:
+        """Raises InvalidImage where there is a hole: only a raw image can have one."""
+        async for chunk in self.chunks():
+            if isinstance(chunk, Hole):
+                raise InvalidImage(problem="only a raw image that is not packed can be sent without its holes")
+            yield chunk
+
+
+async def _unpacked(
+    upload: AsyncIterator[bytes | Hole], capacity: int, length: int | None
+) -> tuple[_Peeked, int | None]:
+    """The image and its length, where that is known. length: of the upload."""
+    content = await _Peeked(upload).look()
+    if (kind := packing(content.head)) is None:
+        return content, length
+    return await _Peeked(unwrapped(content.data(), kind, _most(capacity))).look(), None
+
+
+def _most(capacity: int) -> int:
+    """What an image of a disk of that size can take, tables and rests included; more is a bomb."""
+    return 2 * capacity + 64 * MIB
+
+
+def _decoded(image: Image, content: _Peeked) -> AsyncIterator[bytes | Hole]:
+    match image.format:
+        case "vmdk":
+            return vmdk.decoded(content.data())
+        case "vpc":
+            return vhd.fixed(content.data())
+        case _:
+            return content.chunks()
+
+
+async def _store(image: Image, content: _Peeked, scratch: Draft) -> int:
+    """Keep the image where qemu-img finds it; returns the bytes that a guest will see of it."""
+    size = image.virtual_size or 0
+    match image.format:
+        case "vhdx":
+            watch = vhdx.Watch()
+            await _pour(watch.passing(content.data()), scratch)
+            size = watch.virtual_size
+        case "vpc":
+            await _pour(vhd.by_current_size(content.data()), scratch)
+        case _:
+            await _pour(content.data(), scratch)
+    await scratch.flush()
+    return size
+
+
+async def _pour(content: AsyncIterator[bytes | Hole] | AsyncIterator[bytes], draft: Draft) -> int:
+    """Return the bytes written."""
+    size = 0
+    async for chunk in content:
+        size += len(chunk)
+        if isinstance(chunk, Hole):
+            await draft.skip(len(chunk))
+        else:
+            await draft.write(chunk)
+    return size
+
+
+def _report_share(report: Report, phase: str, size: int, share: float) -> None:
+    report(phase, int(share * size), size)
 
 
 class _Upload:
@@ -96,25 +204,15 @@ class _Upload:
         self, chunks: AsyncIterator[bytes | Hole], length: int | None, limits: Upload, report: Report, *, hashed: bool
     ) -> None:
         self._chunks, self._length, self._limits, self._report = chunks, length, limits, report
-        self._head: list[bytes | Hole] = []
-        self._hash = _Hash() if hashed else None
+        self._sum = Summing(SHA256()) if hashed else None
         self.received = 0
 
-    async def head(self) -> bytes:
-        while self.received < HEAD_BYTES and (chunk := await self._next()) is not None:
-            self._head.append(chunk)
-        return b"".join(bytes(min(len(one), HEAD_BYTES)) if isinstance(one, Hole) else one for one in self._head)
-
-    async def into(self, draft: Draft) -> None:
-        """Write everything, the head first."""
-        for held in self._head:
-            await _put(held, draft)
-        self._head.clear()
+    async def chunks(self) -> AsyncIterator[bytes | Hole]:
         while (chunk := await self._next()) is not None:
-            await _put(chunk, draft)
+            yield chunk
 
     async def sha256(self) -> str:
-        return await self._hash.hexdigest() if self._hash else ""
+        return await self._sum.hexdigest() if self._sum else ""
 
     async def _next(self) -> bytes | Hole | None:
         try:
@@ -125,9 +223,8 @@ class _Upload:
         self.received += 0 if chunk is None else len(chunk)
         self._check(ended=chunk is None)
         if chunk is not None:
-            if self._hash:
-                for data in _contents(chunk):
-                    await self._hash.update(data)
+            if self._sum:
+                await self._sum.add(chunk)
             self._report("receiving", self.received, self._length or 0)
         return chunk
 
@@ -139,52 +236,3 @@ class _Upload:
                 raise InvalidImage(problem=f"the upload ended after {self.received} of {self._length} bytes")
         if self.received > self._limits.largest_bytes:
             raise TooLarge(what="The upload", size=self.received, limit=self._limits.largest_bytes)
-
-
-async def _put(chunk: bytes | Hole, draft: Draft) -> None:
-    if isinstance(chunk, Hole):
-        await draft.skip(len(chunk))
-    else:
-        await draft.write(chunk)
-
-
-def _contents(chunk: bytes | Hole) -> Iterator[bytes]:
-    if not isinstance(chunk, Hole):
-        yield chunk
-        return
-    for start in range(0, len(chunk), len(_ZEROES)):
-        yield _ZEROES[: len(chunk) - start]
-
-
-class _Hash:
-    """SHA-256 in a thread, while the same bytes are written."""
-
-    def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
-        self._waiting: list[bytes] = []
-        self._bytes = 0
-        self._under_way: asyncio.Future[None] | None = None
-
-    async def update(self, chunk: bytes) -> None:
-        self._waiting.append(chunk)
-        self._bytes += len(chunk)
-        if self._bytes >= _HASH_BYTES:
-            await self._start()
-
-    async def hexdigest(self) -> str:
-        await self._start()
-        await self._finish()
-        return self._sha256.hexdigest()
-
-    async def _start(self) -> None:
-        await self._finish()
-        chunks, self._waiting, self._bytes = self._waiting, [], 0
-        self._under_way = asyncio.ensure_future(in_thread(self._digest, chunks))
-
-    async def _finish(self) -> None:
-        if self._under_way is not None:
-            await to_the_end(self._under_way)
-
-    def _digest(self, chunks: list[bytes]) -> None:
-        for chunk in chunks:
-            self._sha256.update(chunk)

@@ -6,6 +6,7 @@ import struct
 from collections.abc import AsyncIterator
 
 from pvc.errors import InvalidImage
+from pvc.images.body import Body
 
 CONTENT_TYPE = "application/vnd.pvc.sparse"
 
@@ -25,9 +26,14 @@ class Hole:
         return self._length
 
 
+def header(start: int, length: int) -> bytes:
+    """Of a frame; of the last one with the length 0, at the end of the image."""
+    return _HEADER.pack(start, length)
+
+
 async def unframed(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes | Hole]:
     """Yield an image of `size` bytes, in order and without a gap. Raises InvalidImage."""
-    body, at = _Body(chunks), 0
+    body, at = Body(chunks, "the upload ended before its last frame"), 0
     while True:
         start, length = _HEADER.unpack(await body.exactly(_HEADER.size))
         _check(start, length, at, size)
@@ -55,34 +61,3 @@ def _check(start: int, length: int, at: int, size: int) -> None:
         raise InvalidImage(problem=f"the last frame is at {end}, the image ends at {size}")
     if length and (start % _GRAIN or (end % _GRAIN and end != size)):
         raise InvalidImage(problem=f"a frame from {start} to {end} is not on boundaries of {_GRAIN} bytes")
-
-
-class _Body:
-    """Cuts chunks where frames begin and end."""
-
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
-        self._chunks, self._rest = chunks, b""
-
-    async def up_to(self, length: int) -> bytes:
-        """At least a byte, at most `length`."""
-        data = self._rest or await self._next()
-        if not data:
-            raise InvalidImage(problem="the upload ended before its last frame")
-        self._rest = data[length:]
-        return data[:length]  # of a whole chunk this is no copy
-
-    async def exactly(self, length: int) -> bytes:
-        data = await self.up_to(length)
-        while len(data) < length:
-            data += await self.up_to(length - len(data))
-        return data
-
-    async def ended(self) -> bool:
-        return not (self._rest or await self._next())
-
-    async def _next(self) -> bytes:
-        """Empty at the end."""
-        async for chunk in self._chunks:
-            if chunk:
-                return chunk
-        return b""

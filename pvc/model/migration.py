@@ -174,18 +174,28 @@ def receiving(vm: VM, task: Task, here: Here) -> Receive:
             return Receive.WAIT
 
 
-def under_way(vm: VM, task: str, target: str, *, action: str, forced_live: bool) -> VM:
-    """The record with the migration that `task` is. action: migrate keeps where it came from, others forget it."""
-    last_node = (vm.last_node or vm.node) if action == "migrate" else ""
-    return replace(vm, task=task, moving=Moving(target=target, last_node=last_node, forced_live=forced_live))
+def under_way(vm: VM, task: str, target: str, *, action: str, forced_live: bool, flush: bool = False) -> VM:
+    """The record with the migration that `task` is. action: migrate keeps where it came from, others forget it.
+
+    flush: a node is emptied, or gets back what left it then; to have come from elsewhere before stays remembered.
+    """
+    leaving = action == "migrate"
+    last_node = (vm.last_node or vm.node) if leaving else vm.last_node if flush else ""
+    flushed_from = (vm.flushed_from or vm.node) if leaving and flush else ""
+    moving = Moving(target=target, last_node=last_node, flushed_from=flushed_from, forced_live=forced_live)
+    if last_node == target:  # it is home
+        moving = replace(moving, last_node="", flushed_from="")
+    return replace(vm, task=task, moving=moving)
 
 
 def arrived(vm: VM, *, anew: bool) -> VM:
     """The record as the target's. anew: the guest is to be started there."""
     if vm.moving is None:
         return vm
-    run = vm.run + 1 if anew else vm.run
-    return replace(vm, node=vm.moving.target, last_node=vm.moving.last_node, task="", moving=None, run=run)
+    to, run = vm.moving, vm.run + 1 if anew else vm.run
+    return replace(
+        vm, node=to.target, last_node=to.last_node, flushed_from=to.flushed_from, task="", moving=None, run=run
+    )
 
 
 def stayed(vm: VM, *, anew: bool) -> VM:

@@ -27,6 +27,7 @@ _RULES["pool"] = _RULES["VM"]
 _RULES["node"] = _RULES["VM"]
 _RULES["network"] = _RULES["VM"]
 _RULES["token"] = _RULES["VM"]
+_RULES["OVA"] = _RULES["VM"]
 
 UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
 MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}", re.IGNORECASE)
@@ -35,7 +36,7 @@ MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}", re.IGNORECASE)
 def problem_with(kind: str, name: str) -> str | None:
     """Say in a phrase why `name` cannot name a `kind`; None when it can.
 
-    kind: "VM", "volume", "snapshot", "pool", "node", "network", "token" or "tag".
+    kind: "VM", "volume", "snapshot", "pool", "node", "network", "token", "OVA" or "tag".
     """
     pattern, rule = _RULES[kind]
     if pattern.fullmatch(name) is None:

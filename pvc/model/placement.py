@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pvc.model.records import DomainState, Selector
 from pvc.units import MIB
@@ -82,6 +82,20 @@ def refusal(node: Candidate, wanted: Wanted) -> str:
 
 
 _NOT_RUNNING = {"init": "is starting", "shutdown": "is ending", "stop": "is stopped"}
+
+
+def with_guest(node: Candidate, memory: int, vcpus: int, *, running: bool) -> Candidate:
+    """The node as it will be with one more VM. A guest may keep all its CPUs busy."""
+    node = replace(node, provisioned=node.provisioned + memory, vms=node.vms + 1)
+    if not running:
+        return node
+    return replace(
+        node,
+        allocated=node.allocated + memory,
+        memory_free=node.memory_free - memory,
+        vcpus=node.vcpus + vcpus,
+        load=node.load + vcpus,
+    )
 
 
 def explained(candidates: Sequence[Candidate], wanted: Wanted) -> str:

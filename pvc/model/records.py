@@ -83,7 +83,7 @@ class DaemonState(StrEnum):
 
 
 class DomainState(StrEnum):
-    """What a node's VMs are to do. Written by the server only."""
+    """What a node's VMs are to do. Asked for by the server; the node's agent writes what came of it."""
 
     READY = "ready"
     FLUSH = "flush"
@@ -115,10 +115,11 @@ class Lifted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Moving(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A VM on its way to node `target`, as long as its task is the migration. last_node: what it has on arrival."""
+    """A VM on its way to node `target`, as long as its task is the migration. The others: what it has on arrival."""
 
     target: str
     last_node: str = ""
+    flushed_from: str = ""
     forced_live: bool = False
 
 
@@ -128,7 +129,7 @@ class VM(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     run: the number of the run that is wanted; start and restart raise it. task: id of the task that holds
     the VM, "" when free. xml: as the user gave it, name and uuid made true; what a node adds is not here.
     lifted: the latest protections of tags that were lifted, oldest first; they outlast the tags.
-    max_downtime_ms: of a live migration, 0 for its node's.
+    max_downtime_ms: of a live migration, 0 for its node's. flushed_from: the node whose flush took it away.
     """
 
     uuid: str
@@ -142,6 +143,7 @@ class VM(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     task: str = ""
     moving: Moving | None = None
     last_node: str = ""
+    flushed_from: str = ""
     node_limit: tuple[str, ...] = ()
     node_selector: Selector = Selector.NONE
     node_autostart: bool = False
@@ -233,7 +235,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """peer: where this node's agent answers other pvc daemons, as unix:PATH or https://HOST:PORT.
 
     fingerprint: SHA-256 of the certificate that it shows at an https peer, in hexadecimal digits. machine:
-    which machine bears the name; "" where there can be no other.
+    which machine bears the name; "" where there can be no other. task: the flush, or the end of one, that is under
+    way, "" for none.
     """
 
     name: str
@@ -242,6 +245,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pvc_version: str = ""
     machine: str = ""
     domain_state: DomainState = DomainState.READY
+    task: str = ""
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -251,11 +255,18 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Stray(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A guest that runs on a node and is no VM of it. run: None where nothing says that it is ours."""
+
+    name: str
+    run: int | None = None
+
+
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One blob per node, written by its agent: facts, every VM it sees and what they use, by UUID. Memory in bytes.
 
-    looked_at: by the node's own clock. problem: why nothing is known of the hypervisor. use_problem: why `use` is
-    empty.
+    guests: those of `strays` that are not off, by UUID. looked_at: by the node's own clock. problem: why nothing is
+    known of the hypervisor. use_problem: why `use` is empty.
     """
 
     daemon: DaemonState | None = None
@@ -274,6 +285,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     qemu_version: str = ""
     problem: str = ""
     strays: tuple[str, ...] = ()
+    guests: dict[str, Stray] = {}
     vms: dict[str, Observed] = {}
     use: dict[str, Use] = {}
     use_problem: str = ""
@@ -289,10 +301,54 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bridge: str = ""
 
 
+class OVADisk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """dev: its name in a VM made of the OVA. volume: POOL/VOLUME. size: bytes. file, format: what it came from, "" for
+    a disk that was empty.
+    """
+
+    dev: str
+    volume: str
+    size: int
+    file: str = ""
+    format: str = ""
+
+
+class OVANic(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """network, model: as the OVA's descriptor calls them."""
+
+    network: str
+    model: str = ""
+
+
+class OVA(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A machine that was uploaded, to make VMs of. title: its own name. memory: MiB. size: bytes of the upload.
+
+    whole: else its volumes are still being made, or on their way out, by the one who holds its lock, and nobody may
+    use them. manifest: it had one, which holds; certificate: it had one, which nobody looked at. passed_over: files of
+    it that are no disks.
+    """
+
+    name: str
+    whole: bool = False
+    title: str = ""
+    vcpus: int
+    memory: int
+    efi: bool = False
+    disks: tuple[OVADisk, ...]
+    nics: tuple[OVANic, ...] = ()
+    size: int = 0
+    manifest: bool = False
+    certificate: bool = False
+    passed_over: tuple[str, ...] = ()
+    created_by: str = ""
+    created_at: float = 0.0
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A recorded long operation.
 
-    target: ("vm", uuid) or ("volume", "pool/name"). done, total: bytes or parts, total 0 when unknown.
+    target: ("vm", uuid), ("volume", "pool/name"), ("node", name) or ("ova", name). done, total: bytes or parts, total 0
+    when unknown.
     args: what the one who runs it needs. problem: {"code", "message"} when it failed. cancel: somebody asked for its
     end. figures: what was measured, each with its unit in its name.
     """
@@ -316,6 +372,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     updated_at: float = 0.0
 
 
+class Maintenance(msgspec.Struct, frozen=True, kw_only=True):
+    """There while the cluster is in maintenance: who began it, and when."""
+
+    who: str
+    since: float
+
+
 class Token(msgspec.Struct, frozen=True, kw_only=True):
     """Who holds it may call the API. digest: "sha256:" and 64 hexadecimal digits; the token itself is kept nowhere."""
 
@@ -326,13 +389,29 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
 
 
-class Cluster(msgspec.Struct, frozen=True, kw_only=True):
-    """What `/pvc/current` holds: which generation is in force."""
+class Made(StrEnum):
+    """What made a generation of the records."""
+
+    FIRST = ""  # an empty store, opened
+    INIT = "init"
+    RESTORE = "restore"
+    ROLLBACK = "rollback"
+
+
+class Cluster(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What `/pvc/current` holds: which generation is in force.
+
+    previous: the generation before it. still: who has it stand still, as long as its lock of that name is held.
+    """
 
     schema: int
     id: str
     generation: str
     created_at: float
+    made: Made = Made.FIRST
+    who: str = ""
+    previous: str = ""
+    still: str = ""
 
 
 _R = TypeVar("_R", bound=msgspec.Struct)

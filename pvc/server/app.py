@@ -14,15 +14,23 @@ from pvc.server import (
     cephpools,
     cephstatus,
     devices,
+    downloads,
+    events,
+    flushes,
+    locks,
     logs,
     meta,
     migrations,
     networks,
     nodes,
     osds,
+    ovas,
+    ovauploads,
     power,
+    recovery,
     sizes,
     snapshots,
+    status,
     tags,
     tasks,
     tokens,
@@ -31,14 +39,17 @@ from pvc.server import (
     vms,
     volumes,
 )
-from pvc.server.auth import BOOK, TokenBook, authenticate
+from pvc.server.auth import BOOK, METRICS_PATH, TokenBook, authenticate
 from pvc.server.endpoints import ENDPOINTS, Endpoints, add_endpoints
 from pvc.server.errors import Handler, speak
+from pvc.server.measures import BEGAN, MEASURES, Measures, note_answer
+from pvc.server.metrics import get_metrics
 from pvc.server.openapi import document
 from pvc.server.parse import MAX_BODY, Nothing
 from pvc.server.parts import CEPH, CONFIG, POOLS, WHO, message
 from pvc.server.revision import name_revision
 from pvc.server.session import SESSION, Session
+from pvc.server.working import AT_WORK, cut_off_work
 from pvc.storage.administration import Administration
 from pvc.storage.base import Pool
 
@@ -66,17 +77,18 @@ async def healthz(request: web.Request) -> web.Response:
 @web.middleware
 async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
     """One line a request, whatever is in it: who, what (as it was sent, without the query), result, time."""
-    began = time.monotonic()
+    request[BEGAN] = time.monotonic()
     response = await handler(request)
-    took_ms = (time.monotonic() - began) * 1000
+    took_ms = (time.monotonic() - request[BEGAN]) * 1000
     who = request.get(WHO, "nobody")
     log.info("%s %s %s %d %.0f ms", who, request.method, request.rel_url.raw_path, response.status, took_ms)
     return response
 
 
-_VMS = (vms, meta, power, migrations, sizes, devices, tags, logs)
-_STORAGE = (volumes, snapshots, uploads, cephstatus, cephpools, osds)
-_PARTS = (*_VMS, *_STORAGE, networks, nodes, tasks, tokens)
+_VMS = (vms, meta, power, migrations, sizes, devices, tags, locks, logs)
+_STORAGE = (volumes, snapshots, uploads, downloads, cephstatus, cephpools, osds)
+_PROVISIONER = (ovas, ovauploads)
+_PARTS = (*_VMS, *_STORAGE, *_PROVISIONER, events, networks, nodes, flushes, status, tasks, tokens, recovery)
 
 
 def build_app(
@@ -89,7 +101,14 @@ def build_app(
     app[CONFIG] = config
     app[BOOK] = book
     app[uploads.UNDER_WAY] = set()
+    app[events.READERS] = set()
+    app[AT_WORK] = set()
+    app[MEASURES] = Measures()
     app.router.add_get("/healthz", healthz)
+    app.router.add_get(METRICS_PATH, get_metrics)
     add_endpoints(app, chain(endpoints, *(part.endpoints for part in _PARTS)))
     unbuilt.add_unbuilt(app)
+    app.on_response_prepare.append(note_answer)
+    app.on_shutdown.append(events.end_all)
+    app.on_cleanup.append(cut_off_work)
     return app

@@ -16,7 +16,7 @@ from pvc.errors import NotPermitted, PVCError, SessionLost, StoreUnavailable, Un
 from pvc.model.records import Role, Token
 from pvc.server.endpoints import role_needed
 from pvc.server.errors import Handler
-from pvc.server.parts import WHO
+from pvc.server.parts import CONFIG, WHO
 from pvc.store.base import Store
 from pvc.store.paths import TOKENS
 
@@ -25,6 +25,7 @@ log = logging.getLogger("pvc.server")
 # Between two tries to read the tokens while the store does not answer.
 _RETRY_S = 2.0
 
+METRICS_PATH = "/metrics"
 _OPEN = frozenset(("/healthz",))
 _UCRED = struct.Struct("3i")
 
@@ -69,12 +70,24 @@ BOOK = web.AppKey("tokens", TokenBook)
 
 @web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if request.path not in _OPEN:
-        request[WHO], role = _who(request)
-        needed = role_needed(request)
-        if not role.includes(needed):
-            raise NotPermitted(problem=f'This takes a token with the role "{needed}", yours has "{role}"')
+    if request.path not in _OPEN and not _is_opened(request):
+        admit(request)
     return await handler(request)
+
+
+def _is_opened(request: web.Request) -> bool:
+    return request.path == METRICS_PATH and request.app[CONFIG].api.open_metrics
+
+
+def admit(request: web.Request) -> None:
+    """Who is answered without end is admitted again and again: a token may be revoked meanwhile.
+
+    Raises Unauthenticated, NotPermitted, StoreUnavailable.
+    """
+    request[WHO], role = _who(request)
+    needed = role_needed(request)
+    if not role.includes(needed):
+        raise NotPermitted(problem=f'This takes a token with the role "{needed}", yours has "{role}"')
 
 
 def _who(request: web.Request) -> tuple[str, Role]:
@@ -82,13 +95,19 @@ def _who(request: web.Request) -> tuple[str, Role]:
     peer = request.transport.get_extra_info("socket") if request.transport is not None else None
     if peer is not None and peer.family == socket.AF_UNIX:
         return _local_user(peer), Role.ADMIN
-    given = request.headers.get("X-Api-Key", "")
+    given = request.headers.get("X-Api-Key", "") or _bearer(request)
     if not given:
         raise Unauthenticated(problem="A token is needed in the header X-Api-Key")
     found = tokens.holder(request.app[BOOK].tokens, given)
     if found is None:
         raise Unauthenticated(problem="The token in the header X-Api-Key is not known")
     return f'token "{found.name}"', found.role
+
+
+def _bearer(request: web.Request) -> str:
+    """The token as Prometheus and others send it."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _local_user(peer: socket.socket) -> str:

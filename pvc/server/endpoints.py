@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 
 from pvc.model.records import Role
-from pvc.server.parse import Nothing, parameters, query
+from pvc.server.parse import MAX_BODY, Nothing, parameters, query
 from pvc.server.parts import BASE
 
 P = TypeVar("P", bound=msgspec.Struct)
@@ -29,6 +29,8 @@ class Answer(StrEnum):
     OBJECT = "object"
     LIST = "list"  # of objects
     TEXT = "text"  # or an object, as the parameters ask
+    EVENTS = "events"  # a list of objects, or an endless stream of them
+    IMAGE = "image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,10 @@ class Endpoints(list[Endpoint]):
         *,
         role: Role = Role.OPERATE,
         image: bool = False,
+        most: int = MAX_BODY,
     ) -> Callable[[Answering[P]], Answering[P]]:
-        return self._declare("POST", path, summary, params, role, Answer.MESSAGE, image=image)
+        """most: bytes of the body."""
+        return self._declare("POST", path, summary, params, role, Answer.MESSAGE, image=image, most=most)
 
     def put(
         self,
@@ -91,11 +95,21 @@ class Endpoints(list[Endpoint]):
         return self._declare("DELETE", path, summary, params, role, Answer.MESSAGE)
 
     def _declare(
-        self, method: str, path: str, summary: str, params: type[P], role: Role, answer: Answer, *, image: bool = False
+        self,
+        method: str,
+        path: str,
+        summary: str,
+        params: type[P],
+        role: Role,
+        answer: Answer,
+        *,
+        image: bool = False,
+        most: int = MAX_BODY,
     ) -> Callable[[Answering[P]], Answering[P]]:
         def declared(answering: Answering[P]) -> Answering[P]:
             async def handler(request: web.Request) -> web.StreamResponse:
-                given = query(request, params) if image else await parameters(request, params)
+                allowed = request if most == MAX_BODY else request.clone(client_max_size=most)
+                given = query(request, params) if image else await parameters(allowed, params)
                 return await answering(request, given)
 
             self.append(Endpoint(method, path, summary, params, role, answer, image, handler))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any, cast
 
 import aiohttp
 import msgspec
@@ -16,6 +15,7 @@ from pvc.errors import InvalidInput
 from pvc.model.records import Node
 from pvc.server import peers
 from pvc.server.endpoints import Answer, Endpoints
+from pvc.server.hangup import when_hung_up
 from pvc.server.session import state_of
 
 endpoints = Endpoints()
@@ -66,7 +66,7 @@ async def _follow(request: web.Request, state: State, node: Node, path: str) -> 
     async with peers.asked(state, node, path) as answer:
         await response.prepare(request)
         copying = asyncio.ensure_future(_copy(_pieces(node.name, answer), response))
-        _when_hung_up(request, copying.cancel)
+        when_hung_up(request, copying.cancel)
         try:
             await copying
         except asyncio.CancelledError:
@@ -87,21 +87,3 @@ async def _pieces(node: str, answer: aiohttp.ClientResponse) -> AsyncIterator[by
         async for piece in answer.content.iter_any():
             yield piece
     yield f'\nNode "{node}" does not answer any more; what follows is not shown.\n'.encode()
-
-
-def _when_hung_up(request: web.Request, act: Callable[[], object]) -> None:
-    """aiohttp tells a handler of a lost connection only when it writes, except through a parser as WebSockets have."""
-    request.protocol.set_parser(cast(Any, _Listener(act)))
-
-
-class _Listener:
-    """What comes on a connection whose request is answered without end: nothing that matters but the end."""
-
-    def __init__(self, act: Callable[[], object]) -> None:
-        self._act = act
-
-    def feed_data(self, _data: bytes) -> tuple[bool, bytes]:
-        return False, b""
-
-    def feed_eof(self) -> None:
-        self._act()

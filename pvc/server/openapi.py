@@ -99,13 +99,19 @@ _SCHEMAS: dict[Answer, dict[str, Any]] = {
     Answer.OBJECT: {"type": "object"},
     Answer.LIST: {"type": "array", "items": {"type": "object"}},
     Answer.TEXT: {"type": "object"},
+    Answer.EVENTS: {"type": "array", "items": {"type": "object"}},
 }
 
 
+_STREAMS = {Answer.TEXT: "text/plain", Answer.EVENTS: "text/event-stream"}
+
+
 def _granted(answer: Answer) -> dict[str, Any]:
+    if answer is Answer.IMAGE:
+        return {"description": "Granted", "content": {kind: {} for kind in _IMAGES}}
     content: dict[str, Any] = {"application/json": {"schema": _SCHEMAS[answer]}}
-    if answer is Answer.TEXT:
-        content["text/plain"] = {"schema": {"type": "string"}}
+    if answer in _STREAMS:
+        content[_STREAMS[answer]] = {"schema": {"type": "string"}}
     return {"description": "Granted", "content": content}
 
 

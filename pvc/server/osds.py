@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from pvc.errors import NotFound, Unavailable
+from pvc.errors import NotFound
 from pvc.model.records import Role
 from pvc.server.cephstatus import ceph_of
 from pvc.server.endpoints import Answer, Endpoints
@@ -80,17 +79,6 @@ async def set_state(request: web.Request, given: State) -> web.Response:
     number = _number_in(request)
     await ceph.mark(number, within=given.state is Place.IN)
     return message(f"Set OSD {number} {'online' if given.state is Place.IN else 'offline'}.")
-
-
-async def counted(request: web.Request) -> tuple[dict[str, int], list[str]]:
-    """How many there are in all and in each state, as "up,in"; and why that is not known."""
-    ceph = request.app[CEPH]
-    try:
-        states = {} if ceph is None else await ceph.osd_states()
-    except Unavailable as exc:
-        return {"total": 0}, [str(exc)]
-    words = (f"{'up' if one.up else 'down'},{'in' if one.within else 'out'}" for one in states.values())
-    return {"total": len(states), **Counter(words)}, []
 
 
 def _number_in(request: web.Request) -> int:

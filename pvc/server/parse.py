@@ -27,6 +27,8 @@ _FALSE = frozenset(("n", "no", "f", "false", "off", "0"))
 
 # A document (XML) and its company; uploads do not pass here.
 MAX_BODY = 1024 * 1024
+# A body that is a document as a whole, and none of parameters: they stand in the query then.
+DOCUMENT = "application/vnd.pvc.backup+json"
 
 
 class Nothing(msgspec.Struct):
@@ -73,6 +75,8 @@ def _from_query(request: web.Request) -> dict[str, list[Any]]:
 
 
 async def _from_body(request: web.Request) -> dict[str, list[Any]]:
+    if request.content_type == DOCUMENT:
+        return {}
     if request.content_type == "application/json":
         return _from_json(await request.read())
     if request.content_type == "application/x-www-form-urlencoded":

@@ -12,13 +12,17 @@ from aiohttp import web
 from pvc.cluster.opening import open_state
 from pvc.cluster.state import MirrorView, State
 from pvc.errors import NotPermitted, SessionLost, StoreUnavailable
+from pvc.server.feed import Feed
 from pvc.server.vmlist import VMList
 from pvc.store.base import Source, Store
 from pvc.store.mirror import mirrored
+from pvc.store.paths import SETTINGS, Paths, generation_root
 
 log = logging.getLogger("pvc.server")
 
 _RETRY_S = 2.0
+# Seconds to read another generation in.
+_OPEN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,9 @@ class Session:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._present: _Present | None = None
+        self.feed = Feed()
         self._reached = False
+        self._opened = asyncio.Event()
         self._reason = "it has not been reached yet"
 
     @property
@@ -53,6 +59,16 @@ class Session:
     def vm_list(self) -> VMList:
         """Of the same view. Raises StoreUnavailable while there is no session."""
         return self._need().vm_list
+
+    async def in_generation(self, name: str) -> None:
+        """Return when requests are answered from that generation. Raises StoreUnavailable when it is not so soon."""
+        wanted = Paths(generation_root(name))
+        try:
+            async with asyncio.timeout(_OPEN_S):
+                while self._present is None or self._present.state.paths != wanted:
+                    await self._opened.wait()
+        except TimeoutError as exc:
+            raise StoreUnavailable(reason=f'generation "{name}" is in force and has not been read yet') from exc
 
     def _need(self) -> _Present:
         if self._present is None:
@@ -85,10 +101,13 @@ class Session:
         """Until the session ends. Raises SessionLost, StoreUnavailable where it did not come to one."""
         state = await open_state(self._source)
         try:
-            async with mirrored(state.store, state.paths.mirrored) as mirror:
+            await state.store.ensure(SETTINGS)  # what is not there is not followed
+            async with mirrored(state.store, state.paths.mirrored, self.feed.heard(state.paths)) as mirror:
                 view = MirrorView(mirror, state.paths)
                 self._present = _Present(state, view, VMList(view))
                 self._reached = True
+                heard, self._opened = self._opened, asyncio.Event()
+                heard.set()
                 opened(state)
                 await mirror.keep()
         finally:

@@ -65,7 +65,7 @@ def _head(vm: VM, observed: Observed, doubt: str = "") -> dict[str, Any]:
         "node": vm.node,
         "last_node": vm.last_node,
         "migrated": f"from {vm.last_node}" if vm.last_node else "no",
-        "failed_reason": _reason(vm, observed),
+        "failed_reason": failed_reason(vm, observed),
         "node_limit": list(vm.node_limit) or None,
         "node_selector": str(vm.node_selector),
         "node_autostart": vm.node_autostart,
@@ -76,7 +76,7 @@ def _head(vm: VM, observed: Observed, doubt: str = "") -> dict[str, Any]:
     }
 
 
-def _reason(vm: VM, observed: Observed) -> str:
+def failed_reason(vm: VM, observed: Observed) -> str:
     """Why a VM that should run does not, or is started again."""
     if vm.desired is not Desired.RUNNING:
         return ""

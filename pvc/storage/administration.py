@@ -46,8 +46,21 @@ class OSD:
     stats: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Something that Ceph finds wrong with itself. name, severity ("HEALTH_WARN", "HEALTH_ERR"): its own words."""
+
+    name: str
+    severity: str
+    text: str
+
+
 class Administration(Protocol):
     """Raises Unavailable when Ceph does not answer in time, NotPermitted without the caps, CephRefused."""
+
+    async def health(self) -> list[Check]:
+        """What Ceph finds wrong, without what somebody muted."""
+        ...
 
     async def status(self) -> str:
         """Ceph's own text."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -94,11 +94,34 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class Lock:
+    """That somebody has a volume for itself, kept by the pool. owner, address: the program's, as the pool has them."""
+
+    volume: str
+    owner: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     volume: str
     name: str
     size: int
     created_at: float = 0.0
+
+
+class Content(Protocol):
+    """What is kept, to be read. Raises PoolUnavailable."""
+
+    async def size(self) -> int: ...
+
+    async def stretches(self) -> Sequence[tuple[int, int]]:
+        """(start, end) of what may be other than zeroes, in order."""
+        ...
+
+    def read(self, start: int, end: int) -> AsyncIterator[bytes]:
+        """Yield the bytes from `start` to `end`, in pieces."""
+        ...
 
 
 class Draft(Protocol):
@@ -133,6 +156,10 @@ class Draft(Protocol):
 
     async def flush(self) -> None:
         """Wait until all that was written is where another program can read it through `path`."""
+        ...
+
+    def content(self) -> AbstractAsyncContextManager[Content]:
+        """What was written when `flush` returned, read back from where it is kept."""
         ...
 
     async def commit(self) -> None:
@@ -265,6 +292,24 @@ class Snapshots(Protocol):
 
     async def remove_snapshot(self, volume: str, name: str) -> None: ...
 
+    def content(self, volume: str, name: str) -> AbstractAsyncContextManager[Content]:
+        """What the snapshot holds. Raises NotFound on entry."""
+        ...
+
     async def roll_back(self, volume: str, name: str) -> None:
         """Set the volume, its size included, back to the snapshot, which stays. Raises InUse, NotFound."""
+        ...
+
+
+class Locks(Protocol):
+    """What a pool offers besides Pool whose locks may outlast those who took them."""
+
+    async def locks(self, volume: str) -> list[Lock]:
+        """Who has the volume for itself, alive or not. Raises NotFound."""
+        ...
+
+    async def break_locks(self, volume: str) -> list[Lock]:
+        """Take them away, and let their owners write nothing any more. Returns them. Raises NotFound, InUse where
+        somebody alive has the volume open.
+        """
         ...

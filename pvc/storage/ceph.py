@@ -224,9 +224,9 @@ class Cluster:
         """Raises rbd.ImageBusy (see `about`) while anybody has it open, this process too."""
         self._rbd.remove(self._pool, name)
 
-    def open(self, name: str, *, writable: bool = False) -> Image:
+    def open(self, name: str, *, writable: bool = False, snapshot: str | None = None) -> Image:
         """Writable, it counts as open for everybody else; otherwise nobody sees it."""
-        return rbd.Image(self._pool, name, read_only=not writable)
+        return rbd.Image(self._pool, name, snapshot=snapshot, read_only=not writable)
 
     def is_watched(self, image: Image) -> bool:
         """Whether anybody else has the image open for writing; who died is gone after half a minute."""
@@ -295,6 +295,12 @@ def lock(image: Image) -> bool:
         image.list_lockers()  # raises if it was silence, which looks the same
         return False
     return True
+
+
+def lockers_of(image: Image) -> list[tuple[str, str, str]]:
+    """(owner, cookie, address) of whoever has the image locked, dead or alive."""
+    found = image.list_lockers()
+    return list(found["lockers"]) if isinstance(found, dict) else []
 
 
 def used_bytes(image: Image) -> int | None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pvc.cephconfig import Ceph
 from pvc.errors import AlreadyExists, CephRefused, NotFound, PVCError, Unavailable
-from pvc.storage.administration import OSD, Administration, Layout, OSDState
+from pvc.storage.administration import OSD, Administration, Check, Layout, OSDState
 from pvc.storage.ceph import Connection
 from pvc.storage.osds import joined
 from pvc.storage.threads import in_thread, to_the_end
@@ -34,6 +34,14 @@ class CephAdministration(Administration):
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._threads = ThreadPoolExecutor(_THREADS, "ceph-admin")
+
+    async def health(self) -> list[Check]:
+        found = (await self._run(self._connection.ask, "health"))["checks"]
+        return [
+            Check(name, one["severity"], one["summary"]["message"])
+            for name, one in sorted(found.items())
+            if not one.get("muted")
+        ]
 
     async def status(self) -> str:
         return await self._run(self._connection.tell, "status")

@@ -31,7 +31,7 @@ async def open_directory(name: str, path: Path) -> DirectoryPool:
 
 
 class DirectoryPool(ThreadedPool):
-    """Pool and Snapshots in one."""
+    """Pool, Snapshots and Locks in one."""
 
     def __init__(self, folder: Folder) -> None:
         super().__init__(folder, _THREADS, pool_errors)

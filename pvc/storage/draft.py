@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from pvc.errors import ImageTooLarge
 from pvc.storage.base import Buffer as Bytes
+from pvc.storage.base import Content
 from pvc.storage.outage import pool_errors
 from pvc.storage.place import Hidden
+from pvc.storage.reading import FileReader, reading
 from pvc.storage.sparse import BLOCK, BUFFER_BYTES, Buffer, set_direct, write_data
 from pvc.storage.threads import to_the_end
+
+T = TypeVar("T")
 
 _WRITES_AT_ONCE = 4
 
@@ -46,8 +53,8 @@ class Writers:
         future.add_done_callback(done)
         return future
 
-    async def run(self, work: Callable[[], None]) -> None:
-        await to_the_end(asyncio.get_running_loop().run_in_executor(self._threads, work))
+    async def run(self, work: Callable[[], T]) -> T:
+        return await to_the_end(asyncio.get_running_loop().run_in_executor(self._threads, work))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,12 @@ class FileDraft:
         with pool_errors(self._target.pool):
             self._check()
             await self._writers.run(self._write_rest)
+
+    @asynccontextmanager
+    async def content(self) -> AsyncIterator[Content]:
+        with pool_errors(self._target.pool):
+            async with reading(partial(FileReader, self._hidden.fd), self._writers.run) as content:
+                yield content
 
     async def commit(self) -> None:
         await self.flush()

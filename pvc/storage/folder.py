@@ -17,10 +17,11 @@ from pathlib import Path
 
 from pvc.errors import AlreadyExists, Changed, InUse, NotFound
 from pvc.model.names import problem_with
-from pvc.storage.base import Snapshot, Statistics, Usage, Volume
+from pvc.storage.base import Lock, Snapshot, Statistics, Usage, Volume
 from pvc.storage.checks import check_name, rounded_size
 from pvc.storage.locks import is_locked, try_lock
 from pvc.storage.place import Hidden, Place, is_abandoned, open_folder, problem_of
+from pvc.storage.reading import FileReader
 from pvc.storage.sparse import copy_file
 
 _SUFFIX = ".raw"
@@ -95,6 +96,13 @@ class Folder:
         place = self.place(name)
         with place.opened(os.O_RDONLY) as fd:
             return is_locked(fd) and place.name not in self._claims
+
+    def locks(self, volume: str) -> list[Lock]:
+        """A lock on a file ends with the process that has it, and the file is on this machine alone."""
+        self.volume(volume)
+        return []
+
+    break_locks = locks
 
     def version(self, name: str) -> Version:
         """Raises NotFound, InUse."""
@@ -181,6 +189,10 @@ class Folder:
         self.version(volume)  # refuses before anything is copied
         with self._copied(self.snapshot_place(volume, name), stop) as hidden:
             self.replace(volume, hidden)
+
+    def reader(self, volume: str, snapshot: str) -> FileReader:
+        with self.snapshot_place(volume, snapshot).opened(os.O_RDONLY) as fd:
+            return FileReader(fd)
 
     def unfinished(self) -> dict[str, str]:
         return dict.fromkeys(os.listdir(self._incoming), "")

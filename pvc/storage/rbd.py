@@ -27,7 +27,7 @@ async def open_rbd(name: str, settings: Settings) -> RBDPool:
 
 
 class RBDPool(ThreadedPool):
-    """Pool and Snapshots in one."""
+    """Pool, Snapshots and Locks in one."""
 
     def __init__(self, images: Images) -> None:
         super().__init__(images, _THREADS, ceph_errors)

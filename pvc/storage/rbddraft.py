@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
 
-from pvc.storage.base import Buffer
+from pvc.storage.base import Buffer, Content
 from pvc.storage.ceph import OBJECT_BYTES, Writer
 from pvc.storage.draft import Target
 from pvc.storage.rbdhidden import Hidden
 from pvc.storage.rbdimages import Images
+from pvc.storage.rbdreading import ImageReader
+from pvc.storage.reading import Run, reading
 from pvc.storage.sparse import BLOCK
 from pvc.storage.threads import to_the_end
 from pvc.units import MIB
 
-T = TypeVar("T")
-
 _FIRST_ROOM = 64 * MIB
 _ZEROES = bytes(OBJECT_BYTES)
-
-
-class Run(Protocol):
-    """Does blocking work in a thread and translates what it raises."""
-
-    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +84,9 @@ class RBDDraft:
     async def flush(self) -> None:
         await self._sent()
         await self._run(self._write_rest)
+
+    def content(self) -> AbstractAsyncContextManager[Content]:
+        return reading(lambda: ImageReader(self._hidden.image), self._run)
 
     async def commit(self) -> None:
         await self.flush()

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 
 from pvc.errors import AlreadyExists, Changed, Conflict, InUse, NotFound, PoolFull, PVCError
 from pvc.model.names import problem_with
-from pvc.storage.base import Snapshot, Statistics, Usage, Volume
+from pvc.storage.base import Lock, Snapshot, Statistics, Usage, Volume
 from pvc.storage.ceph import (
     OBJECT_BYTES,
     USER,
@@ -24,6 +24,7 @@ from pvc.storage.ceph import (
     ceph_errors,
     extents,
     lock,
+    lockers_of,
     note_of,
     snapshots_of,
     times_of,
@@ -31,6 +32,7 @@ from pvc.storage.ceph import (
 )
 from pvc.storage.checks import check_name, rounded_size
 from pvc.storage.rbdhidden import HIDDEN, Hidden, asides, new_name, volume_of
+from pvc.storage.rbdreading import SnapshotReader
 from pvc.units import GIB
 
 _UNDO = HIDDEN + "undo"  # the snapshot that a volume is set back to when new content could not be put in place
@@ -86,6 +88,19 @@ class Images:
     def is_open(self, name: str) -> bool:
         with self._opened(name) as image:
             return self.cluster.is_watched(image)
+
+    def locks(self, volume: str) -> list[Lock]:
+        with self._opened(volume) as image:
+            return [Lock(volume, owner, address) for owner, _, address in lockers_of(image)]
+
+    def break_locks(self, volume: str) -> list[Lock]:
+        with self._opened(volume, writable=True) as image:
+            self._check_unwatched(volume, image)
+            found = lockers_of(image)
+            for owner, cookie, _ in found:
+                with about("lock", self._full(volume)):
+                    image.break_lock(owner, cookie)
+        return [Lock(volume, owner, address) for owner, _, address in found]
 
     def version(self, name: str) -> Version:
         """Raises NotFound, InUse."""
@@ -196,6 +211,12 @@ class Images:
         with self._claimed(volume) as image:
             image.rollback_to_snap(name)
             _stamp(image)
+
+    def reader(self, volume: str, snapshot: str) -> SnapshotReader:
+        with self._with_snapshot(volume, snapshot):
+            pass
+        with about("snapshot", self._full(volume, snapshot)):
+            return SnapshotReader(self.cluster.open(volume, snapshot=snapshot))
 
     def unfinished(self) -> dict[str, str]:
         return {name: volume_of(name) for name in self.cluster.names() if name.startswith(HIDDEN)}

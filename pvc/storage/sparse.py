@@ -85,7 +85,7 @@ def copy_file(source: int, target: int, stop: threading.Event) -> None:
     os.ftruncate(target, size)
     if _reflink(source, target):
         return
-    for start, end in _extents(source, size):
+    for start, end in extents(source, size):
         _copy_range(source, target, start, end, stop)
 
 
@@ -111,7 +111,8 @@ def _reflink(source: int, target: int) -> bool:
     return True
 
 
-def _extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
+def extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of what the file system keeps of the first `size` bytes."""
     end = 0
     while end < size:
         try:

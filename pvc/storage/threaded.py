@@ -6,19 +6,20 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from pvc.storage.base import Draft, Snapshot, Statistics, Usage, Volume
+from pvc.storage.base import Content, Draft, Lock, Snapshot, Statistics, Usage, Volume
+from pvc.storage.reading import Reader, reading
 from pvc.storage.threads import in_thread, nothing, to_the_end
 
 T = TypeVar("T")
 
 
 class Kept(Protocol):
-    """Where the volumes really are: everything of Pool and Snapshots that blocks.
+    """Where the volumes really are: everything of Pool, Snapshots and Locks that blocks.
 
     The caller makes one change of a volume at a time. stop: set to have a copy end early, with an exception.
     """
@@ -56,6 +57,12 @@ class Kept(Protocol):
 
     def roll_back(self, volume: str, name: str, stop: threading.Event) -> None: ...
 
+    def locks(self, volume: str) -> list[Lock]: ...
+
+    def break_locks(self, volume: str) -> list[Lock]: ...
+
+    def reader(self, volume: str, snapshot: str) -> Reader: ...
+
     def unfinished(self) -> dict[str, str]: ...
 
     def remove_orphans(self, among: Collection[str] | None) -> list[str]: ...
@@ -72,7 +79,7 @@ class OpenDraft(Draft, Protocol):
 
 
 class ThreadedPool:
-    """What Pool and Snapshots have in common for all kinds; a kind adds capabilities, source, draft and scratch."""
+    """What Pool, Snapshots and Locks have in common; a kind adds capabilities, source, draft and scratch."""
 
     def __init__(self, kept: Kept, threads: int, errors: Callable[[str], AbstractContextManager[None]]) -> None:
         """errors: given the pool's name, translates what `kept` raises."""
@@ -128,6 +135,15 @@ class ThreadedPool:
 
     async def roll_back(self, volume: str, name: str) -> None:
         await self._copy(partial(self._kept.roll_back, volume, name), volume)
+
+    async def locks(self, volume: str) -> list[Lock]:
+        return await self._run(partial(self._kept.locks, volume))
+
+    async def break_locks(self, volume: str) -> list[Lock]:
+        return await self._change(partial(self._kept.break_locks, volume), volume)
+
+    def content(self, volume: str, name: str) -> AbstractAsyncContextManager[Content]:
+        return reading(partial(self._kept.reader, volume, name), self._run)
 
     async def unfinished(self) -> Mapping[str, str]:
         return await self._run(self._kept.unfinished)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -29,6 +29,26 @@ class Changes:
 
     lists: dict[str, list[str] | None] = field(default_factory=dict)
     entries: dict[str, Entry | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round of reading brought. paths: those whose entries may be others than before.
+
+    since, until: revisions; every change up to the one is in `entries`, and none beyond the other.
+    """
+
+    paths: Collection[str]
+    entries: Mapping[str, Entry]
+    since: int
+    until: int
+
+
+Heard = Callable[[Round], None]
+
+
+def _nobody(_round: Round) -> None:
+    pass
 
 
 class Tree:
@@ -61,37 +81,42 @@ class Tree:
     def _is_listed(self, path: str, changes: Changes) -> bool:
         return not self.is_folder(path) or changes.lists.get(path, self.names.get(path)) is not None
 
-    def apply(self, changes: Changes) -> None:
+    def apply(self, changes: Changes) -> set[str]:
+        """Return the paths whose entries may be others than before."""
+        touched = set(changes.entries)
         for folder, names in changes.lists.items():
-            self._set_names(folder, names)
+            self._set_names(folder, names, touched)
         for path, entry in changes.entries.items():
             folder, _, name = path.rpartition("/")
             if entry is None or name not in self.names.get(folder, ()):
-                self._forget(path)
+                self._forget(path, touched)
             else:
                 self.entries[path] = entry
+        return touched
 
-    def _set_names(self, folder: str, names: Sequence[str] | None) -> None:
+    def _set_names(self, folder: str, names: Sequence[str] | None, touched: set[str]) -> None:
         now = dict.fromkeys(names or ())
         for name in self.names.get(folder, {}).keys() - now.keys():
-            self._forget(f"{folder}/{name}")
+            self._forget(f"{folder}/{name}", touched)
         self.names[folder] = now
         if names is None:
             del self.names[folder]
 
-    def _forget(self, path: str) -> None:
+    def _forget(self, path: str, touched: set[str]) -> None:
+        touched.add(path)
         self.entries.pop(path, None)
         for name in self.names.pop(path, ()):
-            self._forget(f"{path}/{name}")
+            self._forget(f"{path}/{name}", touched)
 
 
 class Mirror:
-    """A Reader of the tree. rounds: grows whenever something in it may have changed."""
+    """A Reader of the tree. rounds: grows whenever something in it may have changed. heard: told of each round."""
 
-    def __init__(self, store: Store, following: Following, tree: Tree) -> None:
+    def __init__(self, store: Store, following: Following, tree: Tree, heard: Heard = _nobody) -> None:
         self._store = store
         self._following = following
         self._tree = tree
+        self._heard = heard
         self._reached = -1
         self._reading = False
         self._over = asyncio.Event()
@@ -152,9 +177,12 @@ class Mirror:
         self._reading = True
         try:
             reached = self._store.revision
-            self._tree.apply(await self._read(due))
+            changes = await self._read(due)
+            until = self._store.revision
+            touched = self._tree.apply(changes)
             self._reached = reached
             self.rounds += 1
+            self._heard(Round(touched, self._tree.entries, reached, until))
         finally:
             self._reading = False
             over, self._over = self._over, asyncio.Event()
@@ -176,9 +204,9 @@ class Mirror:
 
 
 @asynccontextmanager
-async def mirrored(store: Store, folders: Mapping[str, int]) -> AsyncIterator[Mirror]:
-    """A complete mirror, for its owner to `keep`. folders: see Tree. Raises StoreUnavailable."""
+async def mirrored(store: Store, folders: Mapping[str, int], heard: Heard = _nobody) -> AsyncIterator[Mirror]:
+    """A complete mirror, for its owner to `keep`. folders: see Tree; heard: see Mirror. Raises StoreUnavailable."""
     async with store.follow() as following:
-        mirror = Mirror(store, following, Tree(folders))
+        mirror = Mirror(store, following, Tree(folders), heard)
         await mirror.load()
         yield mirror

@@ -10,6 +10,16 @@ LOCKS = f"{BASE}/locks"
 # Beside the generations: restoring a backup changes nobody's right to speak.
 TOKENS = f"{BASE}/tokens"
 PEER_KEY = f"{BASE}/peer-key"
+SETTINGS = f"{BASE}/settings"
+MAINTENANCE = f"{SETTINGS}/maintenance"
+
+# Names of locks: who puts another generation in force, and who has the one in force stand still for a moment.
+RECOVERY = "recovery"
+STANDSTILL = "standstill"
+
+
+def generation_root(name: str) -> str:
+    return f"{BASE}/{name}"
 
 
 def lock_path(name: str) -> str:
@@ -24,13 +34,13 @@ class Paths:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        names = ("vms", "vm-names", "networks", "network-names", "nodes", "tasks")
+        names = ("vms", "vm-names", "networks", "network-names", "nodes", "ovas", "tasks")
         return tuple(f"{self.root}/{name}" for name in names)
 
     @property
     def mirrored(self) -> dict[str, int]:
-        """What lists are made of, each folder with the levels of records below it."""
-        return {self.vms: 1, self.networks: 1, self.nodes: 2}
+        """What lists and events are made of, each folder with the levels of records below it."""
+        return {self.vms: 1, self.networks: 1, self.nodes: 2, self.tasks: 1, SETTINGS: 1}
 
     @property
     def vms(self) -> str:
@@ -43,6 +53,10 @@ class Paths:
     @property
     def nodes(self) -> str:
         return f"{self.root}/nodes"
+
+    @property
+    def ovas(self) -> str:
+        return f"{self.root}/ovas"
 
     @property
     def tasks(self) -> str:
@@ -71,6 +85,9 @@ class Paths:
 
     def node_status(self, name: str) -> str:
         return f"{self.root}/nodes/{name}/status"
+
+    def ova(self, name: str) -> str:
+        return f"{self.root}/ovas/{name}"
 
     def task(self, task_id: str) -> str:
         return f"{self.root}/tasks/{task_id}"

@@ -32,15 +32,15 @@ list_age_s = {list_age_s}
 
 def measure(on: Ground, size: int, volumes: int) -> None:
     with Ceph() as ceph:
-        with _serving(on, ceph) as ground:
+        with serving(on, ceph) as ground:
             _upload(ground, ceph, size, size // 2, "half of it a hole")
             _upload(ground, ceph, size, size, "no hole in it")
-        with _serving(on, ceph) as ground:
+        with serving(on, ceph) as ground:
             _list(ground, ceph, volumes)
 
 
 @contextlib.contextmanager
-def _serving(on: Ground, ceph: Ceph) -> Iterator[Ground]:
+def serving(on: Ground, ceph: Ceph) -> Iterator[Ground]:
     """Another `pvc serve`, in a folder of its own."""
     folder = on.folder / "ceph"
     folder.mkdir(exist_ok=True)
@@ -74,7 +74,7 @@ def _upload(ground: Ground, ceph: Ceph, size: int, data: int, holes: str) -> Non
     ]
     if shutil.which("curl"):
         contenders.append(Contender("pvc, curl -T", lambda: curl(ground, volume, image), afresh))
-    race(contenders, ground.rounds, lambda: _processors_s(ground.serve.pid, ceph.osd.pid))
+    race(contenders, ground.rounds, lambda: processors_s(ground.serve.pid, ceph.osd.pid))
     report(f"Upload of {size >> 20} MiB, {holes}, into RBD; processors of client, server and OSD", contenders, size)
     ground.api.ask("DELETE", f"/storage/ceph/volume/{volume}")
     image.unlink()
@@ -109,7 +109,7 @@ def _rbd(ceph: Ceph, *words: str, stdin: Path | None = None) -> None:
         subprocess.run(line, stdin=source, check=True, capture_output=True)
 
 
-def _processors_s(*daemons: int) -> float:
+def processors_s(*daemons: int) -> float:
     """Theirs, and that of all clients so far."""
     return sum(map(_processor_s, daemons)) + sum(os.times()[:4])
 

@@ -44,9 +44,12 @@ class Watch:
 
     def report(self, name: str, size: int) -> None:
         extra = self._bytes_written() - self._written - size
-        print(f"  {name}: peak memory {self._peak() / MIB:.0f} MiB")
+        self.tell_peak(name)
         print(f"  {name}: {self._elsewhere()} written outside of the pool")
         print(f"  {name}: written in all, beyond the image: {extra / MIB:+.1f} MiB", flush=True)
+
+    def tell_peak(self, name: str) -> None:
+        print(f"  {name}: peak memory {self._peak() / MIB:.0f} MiB", flush=True)
 
     def _elsewhere(self) -> str:
         """Store and log are the server's own."""

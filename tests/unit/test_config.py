@@ -112,6 +112,8 @@ def test_the_keys_of_one_kind_of_pool_are_unknown_to_the_other() -> None:
         ("agent.interval_s = nan", "agent.interval_s must be a number."),
         ("agent.interval_s = inf", "agent.interval_s must be a number."),
         ("agent.interval_s = 0", "agent.interval_s must be more than 0."),
+        ("migration.flush_at_once = 0", "migration.flush_at_once must be more than 0."),
+        ("migration.stall_s = 0", "migration.stall_s must be more than 0."),
         ("upload.most_at_once = 1.5", "upload.most_at_once must be a whole number."),
         ("upload.most_at_once = true", "upload.most_at_once must be a whole number."),
         ("upload.largest_bytes = -1", "upload.largest_bytes must be more than 0."),

@@ -1,26 +1,29 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
-from contextlib import suppress
 from os import SEEK_CUR
 from typing import BinaryIO
 
 from pvc.cli import sparse
 from pvc.cli.body import open_image
 from pvc.cli.client import Client
-from pvc.cli.failure import Failure
 from pvc.cli.output import Output
 from pvc.cli.progress import Progress
+from pvc.cli.watching import watch
 
 HELP = "stream an image into a volume"
 EXAMPLE = "local web1 debian.qcow2 -f qcow2"
 
-# Seconds the server may take to answer before its task is asked how far it is, and between two such questions.
-PATIENCE_S, LONGEST_POLL_S = 0.2, 10
 
-
-QCOW2 = b"QFI\xfb"
+# Offset, bytes there, format; all else is raw.
+BEGINNINGS = (
+    (0, b"QFI\xfb", "qcow2"),
+    (0, b"QED\0", "qed"),
+    (0, b"KDMV", "vmdk"),
+    (0, b"vhdxfile", "vhdx"),
+    (0, b"conectix", "vpc"),
+    (64, b"\x7f\x10\xda\xbe", "vdi"),
+)
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -28,11 +31,16 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("volume", metavar="VOLUME")
     parser.add_argument("file", metavar="FILE", help='the image, "-" for stdin')
     parser.add_argument(
-        "-f", "--format", metavar="FORMAT", help="of the image: raw or qcow2; default: what a file begins like"
+        "-f",
+        "--format",
+        metavar="FORMAT",
+        help="of the image: raw, qcow2, qed, vmdk, vdi, vpc or vhdx, also of one packed with gzip, xz, zstd or bzip2; "
+        "default: what a file begins like, else raw",
     )
     parser.add_argument(
         "--checksum", metavar="SUM", help='"sha256" to be told it, "sha256:HEX" to have another image refused'
     )
+    parser.add_argument("--verify", action="store_true", help="read back what was written and compare")
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:
@@ -48,10 +56,11 @@ def run(args: Namespace, api: Client, out: Output) -> None:
                 size,
                 runs=runs,
                 sent=lambda done: progress.show("receiving", done, size or 0),
-                meanwhile=lambda answered: _watch(answered, f"volume/{args.pool}/{args.volume}", api, progress),
+                meanwhile=lambda answered: watch(answered, f"volume/{args.pool}/{args.volume}", api, progress),
                 image_format=image_format,
                 image_size=None if runs is None else size,
                 checksum=args.checksum,
+                verify=args.verify or None,
             )
     except BaseException:
         progress.finish(whole=False)
@@ -64,17 +73,6 @@ def _format(source: BinaryIO) -> str:
     """What a file begins like; a stream that cannot be read twice is raw."""
     if not source.seekable():
         return "raw"
-    head = source.read(len(QCOW2))
+    head = source.read(max(offset + len(magic) for offset, magic, _ in BEGINNINGS))
     source.seek(-len(head), SEEK_CUR)
-    return "qcow2" if head == QCOW2 else "raw"
-
-
-def _watch(answered: Callable[[float], bool], target: str, api: Client, progress: Progress) -> None:
-    """Show what the server does with the image until it answers. Not knowing does no harm to the upload."""
-    if answered(PATIENCE_S):
-        return
-    with suppress(Failure):
-        for task in api.get("tasks", target=target, status="running")[:1]:
-            while task["status"] == "running" and not answered(0):
-                progress.show(task["phase"], task["done"], task["total"])
-                task = api.get("tasks", task["id"], after=task["version"], wait=LONGEST_POLL_S)
+    return next((name for offset, magic, name in BEGINNINGS if head.startswith(magic, offset)), "raw")

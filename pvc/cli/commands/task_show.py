@@ -5,9 +5,10 @@ from argparse import ArgumentParser, Namespace
 from pvc.cli.client import Client
 from pvc.cli.layout import Row, moment, sheet, size
 from pvc.cli.output import Output
+from pvc.cli.progress import COUNTED
 
 HELP = "show one task"
-EXAMPLE = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+EXAMPLE = "6ba7b8109dad11d180b400c04fd430c8"
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -19,7 +20,9 @@ def run(args: Namespace, api: Client, out: Output) -> None:
 
 
 def _facts(task: Row) -> list[tuple[str, object]]:
-    progress = f"{size(task.get('done', 0))} of {size(task['total'])}" if task.get("total") else ""
+    counts = COUNTED.get(str(task.get("kind")), "")
+    done, total = task.get("done", 0), task.get("total", 0)
+    progress = f"{done} of {total} {counts}" if counts else f"{size(done)} of {size(total)}"
     return [
         ("ID", task["id"]),
         ("Kind", task.get("kind")),
@@ -29,7 +32,7 @@ def _facts(task: Row) -> list[tuple[str, object]]:
         ("Node", task.get("node")),
         ("Status", task.get("status")),
         ("Phase", task.get("phase")),
-        ("Progress", progress),
+        ("Progress", progress if total else ""),
         ("Result", task.get("result")),
         ("Problem", (task.get("problem") or {}).get("message")),
         ("Created", moment(task.get("created_at"))),

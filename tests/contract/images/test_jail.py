@@ -10,7 +10,7 @@ import pytest
 
 from pvc.config import Upload
 from pvc.errors import ConversionFailed
-from pvc.images.convert import convert
+from pvc.images.convert import Work, convert
 from pvc.storage.base import Draft
 from pvc.storage.directory import DirectoryPool
 from pvc.units import MIB
@@ -41,9 +41,7 @@ async def run(
 
 
 async def _convert(source: Draft, target: Draft, program: list[str], limits: Upload, told: list[float]) -> None:
-    await convert(
-        source, target, image_format="qcow2", pool="local", limits=limits, report=told.append, program=program
-    )
+    await convert(Work(source, target, "qcow2", "local", limits, told.append, program))
 
 
 def python(code: str) -> list[str]:
@@ -144,15 +142,7 @@ async def test_cancelling_leaves_no_process(pool: DirectoryPool) -> None:
 
     async def start() -> None:
         async with pool.draft("disk0") as target, pool.scratch("disk0", SIZE) as source:
-            await convert(
-                source,
-                target,
-                image_format="qcow2",
-                pool="local",
-                limits=Upload(),
-                report=lambda _: started.set(),
-                program=python(code),
-            )
+            await convert(Work(source, target, "qcow2", "local", Upload(), lambda _: started.set(), python(code)))
 
     task = asyncio.ensure_future(start())
     await started.wait()

@@ -36,6 +36,7 @@ async def upload(
     limits: Upload | None = None,
     report: Callable[[str, int, int], None] = quiet,
     checksum: str | None = "",
+    verify: bool = False,
     qemu_img: Sequence[str] = ("qemu-img",),
 ) -> Received:
     return await receive(
@@ -47,6 +48,7 @@ async def upload(
         limits=limits or Upload(),
         report=report,
         checksum=checksum,
+        verify=verify,
         qemu_img=qemu_img,
     )
 

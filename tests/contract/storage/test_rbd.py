@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import count
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import rados
 import rbd
 
-from pvc.errors import AlreadyExists, Conflict, NotFound, PoolFull, PoolUnavailable
+from pvc.errors import AlreadyExists, Conflict, InUse, NotFound, PoolFull, PoolUnavailable
 from pvc.storage.base import RBDSource
 from pvc.storage.ceph import Cluster
 from pvc.storage.rbd import RBDPool, open_rbd
@@ -109,6 +110,8 @@ SILENT: dict[str, Callable[[RBDPool], Awaitable[object]]] = {
     "volumes": lambda pool: pool.volumes(),
     "volume": lambda pool: pool.volume("disk0"),
     "is_open": lambda pool: pool.is_open("disk0"),
+    "locks": lambda pool: pool.locks("disk0"),
+    "break_locks": lambda pool: pool.break_locks("disk0"),
     "create": lambda pool: pool.create("disk1", MIB),
     "resize": lambda pool: pool.resize("disk0", 32 * MIB),
     "clone": lambda pool: pool.clone("disk0", "disk1"),
@@ -267,10 +270,10 @@ class Dying(Cluster):
         self._count()
         super().remove(name)
 
-    def open(self, name: str, *, writable: bool = False) -> rbd.Image:
+    def open(self, name: str, *, writable: bool = False, snapshot: str | None = None) -> rbd.Image:
         if self.left == 0:
             raise rados.Error("the process died")
-        return super().open(name, writable=writable)
+        return super().open(name, writable=writable, snapshot=snapshot)
 
 
 @pytest.mark.parametrize("snapshots", [[], ["snap"]])
@@ -344,3 +347,42 @@ async def test_a_pool_opens_through_its_settings(harness: RBDHarness) -> None:
     with pytest.raises(NotFound, match="ceph/gone"):
         await pool.volume("gone")
     await pool.aclose()
+
+
+_HOLDER = """
+import os, rados, rbd, sys
+cluster = rados.Rados(conffile=sys.argv[1], name="client.pvc", conf={"keyring": sys.argv[2]})
+cluster.connect()
+image = rbd.Image(cluster.open_ioctx(sys.argv[3]), "disk0")
+image.lock_acquire(rbd.RBD_LOCK_MODE_EXCLUSIVE)
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_a_lock_is_seen_kept_while_its_owner_lives_and_broken_when_he_is_dead(
+    pool: RBDPool, harness: RBDHarness
+) -> None:
+    await pool.create("disk0", SIZE)
+    assert await pool.locks("disk0") == await pool.break_locks("disk0") == []
+    words = [sys.executable, "-c", _HOLDER, str(harness.ceph.conf), str(harness.ceph.keyring), POOL]
+    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+    holder = await asyncio.create_subprocess_exec(*words, **pipes)  # type: ignore[arg-type]
+    try:
+        assert holder.stdout is not None
+        assert await holder.stdout.readline() == b"locked\n"
+        [lock] = await pool.locks("disk0")
+        assert (lock.volume, lock.owner.startswith("client."), "127.0.0.1" in lock.address) == ("disk0", True, True)
+        with pytest.raises(InUse, match='Volume "local/disk0" is in use by a running guest or another program'):
+            await pool.break_locks("disk0")
+        assert await pool.locks("disk0") == [lock]
+    finally:
+        holder.kill()
+        await holder.wait()
+    async with asyncio.timeout(40):  # Ceph gives up who died after `osd_client_watch_timeout`
+        while await pool.is_open("disk0"):
+            await asyncio.sleep(0.2)
+    assert await pool.break_locks("disk0") == [lock]
+    assert await pool.locks("disk0") == []
+    with pytest.raises(NotFound):
+        await pool.break_locks("disk1")

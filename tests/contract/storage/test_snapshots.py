@@ -25,6 +25,23 @@ async def test_snapshots_are_listed_by_name_and_counted(disk: AnyPool) -> None:
     assert [volume.name for volume in await disk.volumes()] == ["disk0"]
 
 
+async def test_a_snapshot_is_read_as_it_was(disk: AnyPool, harness: Harness) -> None:
+    before = harness.content("disk0")
+    harness.fill("disk0", b"new", 8 * MIB)
+    read = bytearray(16 * MIB)
+    async with disk.content("disk0", "snap") as content:
+        assert await content.size() == 16 * MIB
+        stretches = await content.stretches()
+        for start, end in stretches:
+            read[start:end] = b"".join([data async for data in content.read(start, end)])
+    assert read == before
+    assert sum(end - start for start, end in stretches) <= 2 * harness.grain
+    for volume, name in (("disk0", "absent"), ("absent", "snap")):
+        with pytest.raises(NotFound):
+            async with disk.content(volume, name):
+                pass
+
+
 async def test_rolling_back_restores_content_and_size_any_number_of_times(disk: AnyPool, harness: Harness) -> None:
     before = harness.content("disk0")
     for _ in range(2):

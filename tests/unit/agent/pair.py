@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from pvc.agent import flushing
 from pvc.agent.reconcile import Reconciler
 from pvc.agent.settings import Settings
 from pvc.agent.steps import Hands
@@ -47,14 +48,16 @@ class Pair:
         (self.links / "vmbr100").mkdir(parents=True)
         self.settings = {name: self._settings(name, folder) for name in self.hypervisors}
         for one in self.hypervisors.values():
-            one.others = {f"fake://{name}": other for name, other in self.hypervisors.items() if other is not one}
+            one.others = {
+                f"qemu+tcp://{name}/system": other for name, other in self.hypervisors.items() if other is not one
+            }
 
     def _settings(self, name: str, folder: Path) -> Settings:
         return Settings(
             node=name,
             console_path=str(folder / name),
             interval_s=3600,
-            migration_uri=f"fake://{name}",
+            migration_uri=f"qemu+tcp://{name}/system",
             links_path=str(self.links),
         )
 
@@ -71,13 +74,15 @@ class Pair:
         ready = asyncio.Event()
         reconciler = Reconciler(self.hypervisors[name], self.pools, self.settings[name], self.clock)
         running = asyncio.create_task(reconciler.run(state, ready.set))
+        emptying = asyncio.create_task(flushing.keep(state, self.pools, self.settings[name]))
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 await ready.wait()
             yield
         finally:
             running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            emptying.cancel()
+            await asyncio.gather(running, emptying, return_exceptions=True)
             await state.store.aclose()
 
     @asynccontextmanager
@@ -110,8 +115,16 @@ class Pair:
         await power.wait(self.state, await power.ask(self.state, name, "start"), TIMEOUT_S)
         return uuid
 
-    async def ask(self, name: str = "web1", action: Action = Action.MIGRATE, node: str = "", **more: bool) -> Outcome:
-        asked = Asked(action=action, node=node, **more)
+    async def ask(
+        self,
+        name: str = "web1",
+        action: Action = Action.MIGRATE,
+        node: str = "",
+        *,
+        force: bool = False,
+        force_live: bool = False,
+    ) -> Outcome:
+        asked = Asked(action=action, node=node, force=force, force_live=force_live)
         return await migrations.ask(self.state, self.pools, name, asked, default=Selector.MEM, who="me")
 
     async def move(self, name: str = "web1", action: Action = Action.MIGRATE, node: str = "", **more: bool) -> Task:

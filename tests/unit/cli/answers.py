@@ -23,6 +23,12 @@ TAGS = [
     {"name": "keep", "type": "user", "protected": True},
 ]
 TOKEN_OF_OPS = {"name": "ops", "role": "operate", "created_by": "root", "created_at": 1736078400.5, "problem": ""}
+GENERATIONS = [
+    {"generation": "1", "in_force": False, "made": "first", "who": "", "previous": "", "cluster": "c"}
+    | {"created_at": "2025-01-05T12:00:00+00:00"},
+    {"generation": "2", "in_force": True, "made": "restore", "who": 'token "ops"', "previous": "1", "cluster": "c"}
+    | {"created_at": "2025-01-05T13:00:00+00:00"},
+]
 LIFTED = [{"tag": "old", "who": 'token "ops"', "at": 1736078400.5}]
 WEB1: dict[str, Any] = {
     "name": "web1",
@@ -116,11 +122,16 @@ DEAD: dict[str, Any] = {
     "memory": {},
     "load": 0.0,
 }
-STATUS = {
-    "cluster_health": {"health": 90, "messages": ["hv1: load is high"]},
-    "node_health": {"hv1": {"health": 90, "messages": ["load is high"]}},
+STRAY = "Domains run here that pvc does not know: old."
+STATUS: dict[str, Any] = {
+    "cluster_health": {"health": 90, "messages": [f'Node "hv1": {STRAY}']},
+    "node_health": {"hv1": {"health": 90, "messages": [STRAY]}},
+    "reasons": [{"kind": "node", "name": "hv1", "points": 10, "text": f'Node "hv1": {STRAY}'}],
+    "alarm": "warning",
     "mode": "standalone",
     "maintenance": "false",
+    "maintenance_by": "",
+    "maintenance_since": None,
     "pvc_version": "0.1.0",
     "nodes": {"total": 1, "run,ready": 1},
     "vms": {"total": 5, "start": 1, "stop": 4, "fail": 0},
@@ -183,7 +194,75 @@ TASK: dict[str, Any] = {
 }
 DONE = {**TASK, "status": "done", "done": 4 << 30, "version": 4, "result": 'Uploaded an image to "local/web1".'}
 
+_EVENT = {"event": "9-00000000-1", "at": 1736078400.0, "kind": "vm", "name": "web1", "id": WEB1["uuid"]}
+_OFF = {"state": "stop", "power": "off", "node": "hv1", "task": "", "failed_reason": "", "doubt": ""}
+STARTED = {
+    **_EVENT,
+    "change": "changed",
+    "changed": {"state": ["stop", "start"], "task": ["", "6ba7"]},
+    "now": {**_OFF, "state": "start", "task": "6ba7"},
+}
+EVENTS: list[dict[str, Any]] = [
+    {**_EVENT, "change": "created", "changed": {}, "now": _OFF},
+    {**_EVENT, "change": "changed", "changed": {}, "now": _OFF},
+    STARTED,
+    {**_EVENT, "kind": "network", "name": "lan", "change": "deleted", "changed": {}, "now": {"mtu": None}},
+]
+FLUSH_PLAN = {
+    "name": "hv1",
+    "moves": [
+        {"vm": "web1", "running": True, "memory": 1536, "node": "hv2", "way": "live, else shutdown"}
+        | {"uuid": UUID1, "vcpus": 2, "shutdown": "if live fails"},
+        {"vm": "old", "running": False, "memory": 512, "node": "hv3", "way": "off"}
+        | {"uuid": UUID1, "vcpus": 1, "shutdown": "no"},
+    ],
+    "stays": [
+        {"vm": "db", "running": True, "memory": 4096, "way": "live", "uuid": UUID1, "vcpus": 16, "shutdown": "no"}
+        | {"reason": "hv2: needs 4096 MiB, 1200 MiB free; hv3: is not ready but flushed"},
+    ],
+}
+OVA = {
+    "id": "app",
+    "name": "app",
+    "title": "An appliance",
+    "vcpus": 2,
+    "memory": 512,
+    "firmware": "bios",
+    "volumes": [
+        {
+            "disk_id": "vda",
+            "disk_size_gb": 20,
+            "pool": "local",
+            "volume_name": "ova_app_vda",
+            "volume_format": "raw",
+            "size": 20 << 30,
+            "file": "app-disk1.vmdk",
+            "file_format": "vmdk",
+        },
+        {
+            "disk_id": "vdb",
+            "disk_size_gb": 1,
+            "pool": "local",
+            "volume_name": "ova_app_vdb",
+            "volume_format": "raw",
+            "size": 1 << 30,
+            "file": "",
+            "file_format": "",
+        },
+    ],
+    "networks": [{"network": "VM Network", "model": "E1000"}, {"network": "dmz", "model": ""}],
+    "size": 734003200,
+    "manifest": True,
+    "certificate": True,
+    "passed_over": ["cd.iso"],
+    "created_by": "root",
+    "created_at": 1700000000.0,
+    "problem": "",
+}
+LOST_OVA = {"id": "lost", "name": "lost", "volumes": [], "problem": "The record cannot be read: it is damaged"}
+
 READS: dict[str, Any] = {
+    "/events": EVENTS,
     "/status": STATUS,
     "/node": [NODE, DEAD],
     "/node/hv1": [NODE],
@@ -191,8 +270,10 @@ READS: dict[str, Any] = {
     "/vm": [WEB1, BROKEN],
     "/vm/web1": [WEB1],
     "/vm/db": [BROKEN],
+    "/node/hv1/flush-plan": FLUSH_PLAN,
     "/node/hv1/log": {"name": "hv1", "data": "one\ntwo\n"},
     "/vm/web1/console": {"name": "web1", "data": "tick 1\ntick 2\n"},
+    "/vm/web1/locks": [{"volume": "vms/web1", "owner": "client.4123", "address": "10.99.0.1:0/1234"}],
     "/vm/web1/tags": {"name": "web1", "tags": TAGS, "unprotected": LIFTED},
     "/vm/web1/vcpu": {"name": "web1", "vcpu": 2, "vcpu_topology": "1/2/1"},
     "/vm/web1/memory": {"name": "web1", "memory": 1536},
@@ -207,8 +288,12 @@ READS: dict[str, Any] = {
     "/storage/ceph/volume": [VOLUME],
     "/storage/ceph/volume/local/web1": [VOLUME],
     "/storage/ceph/snapshot": [SNAPSHOT],
+    "/provisioner/ova": [OVA, LOST_OVA],
+    "/provisioner/ova/app": [OVA],
+    "/provisioner/ova/lost": [LOST_OVA],
     "/tasks": [TASK],
     "/tokens": [TOKEN_OF_OPS],
+    "/generations": GENERATIONS,
     f"/tasks/{TASK_ID}": DONE,
 }
 

@@ -32,7 +32,7 @@ class Request:
 class Answer:
     """body: JSON, or bytes to be sent as they are. early: sent before the request's body is read, which it never is.
 
-    endless: after the body the connection stays open.
+    endless: after the body the connection stays open. short: the last byte that was promised never comes.
     """
 
     body: Any = field(default_factory=lambda: {"message": "Done."})
@@ -40,6 +40,7 @@ class Answer:
     early: bool = False
     endless: bool = False
     breaks: bool = False
+    short: bool = False
 
 
 class FakeAPI:
@@ -118,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(answer.status)
         self.send_header("Content-Type", "text/plain" if raw else "application/json")
         if not answer.endless:
-            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Content-Length", str(len(data) + answer.short))
         self.end_headers()
         self.wfile.write(data)
         if answer.endless:

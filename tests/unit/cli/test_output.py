@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cli.answers import BROKEN, NODE, READS, TASK, TASK_ID, TOKEN_OF_OPS, WEB1
+from tests.unit.cli.answers import BROKEN, NODE, READS, STATUS, TASK, TASK_ID, TOKEN_OF_OPS, WEB1
 from tests.unit.cli.calling import PVC
 from tests.unit.cli.fake_api import Answer, FakeAPI
 
@@ -16,6 +16,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "cli"
 
 SHOWN = [
     "status",
+    "events",
     "node list",
     "node info hv1",
     "node info hv2",
@@ -38,18 +39,27 @@ SHOWN = [
     "storage volume list",
     "storage volume info local web1",
     "storage snapshot list",
+    "node flush hv1 --plan",
+    "vm flush-locks web1 --list",
+    "provisioner ova list",
+    "provisioner ova info app",
+    "provisioner ova info lost",
     "task list",
     "token list",
+    "task generation list",
     f"task show {TASK_ID}",
 ]
 HELP = [
     "--help",
     "vm --help",
     "storage volume --help",
+    "events --help",
     "vm start --help",
     "vm volume add --help",
     "vm vcpu set --help",
     "storage volume upload --help",
+    "provisioner ova --help",
+    "provisioner ova define --help",
 ]
 
 
@@ -84,6 +94,27 @@ def test_machines_get_the_answer_of_the_api(pvc: PVC, line: str, answer: Any) ->
     result = pvc(*line.split(), "--output", "json")
     assert (result.returncode, result.stderr) == (0, "")
     assert json.loads(result.stdout) == answer
+
+
+def test_a_check_fails_where_something_is_wrong_and_shows_it(pvc: PVC) -> None:
+    result = pvc("status", "--check")
+    assert (result.returncode, result.stdout) == (9, (GOLDEN / "status.txt").read_text())
+    assert result.stderr == "One thing is wrong: the cluster's health is 90%.\n"
+
+
+@pytest.mark.parametrize("alarm", ["none", "silenced"])
+def test_a_check_is_content_where_nothing_is_wrong_or_people_work_on_it(pvc: PVC, api: FakeAPI, alarm: str) -> None:
+    working = {"maintenance": "true", "maintenance_by": "root", "maintenance_since": 1736078400.0}
+    api.tell("GET /status", Answer({**STATUS, "alarm": alarm, **working}))
+    result = pvc("status", "--check")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "Maintenance  on since 2025-01-05 12:00:00, by root\n" in result.stdout
+
+
+@pytest.mark.parametrize(("word", "state"), [("on", True), ("off", False)])
+def test_maintenance_is_a_switch(pvc: PVC, api: FakeAPI, word: str, state: bool) -> None:
+    assert pvc("maintenance", word).stdout == "Done.\n"
+    assert (api.request.method, api.request.path, api.request.json) == ("POST", "/status", {"state": state})
 
 
 def test_an_empty_list_is_a_header_or_an_empty_list(pvc: PVC, api: FakeAPI) -> None:

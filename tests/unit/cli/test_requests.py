@@ -20,6 +20,7 @@ READS: list[tuple[str, str, dict[str, str]]] = [
     ("node list hv.", "/node", {"limit": "hv."}),
     ("node info hv1", "/node/hv1", {}),
     ("node log hv1", "/node/hv1/log", {}),
+    ("node flush hv1 --plan", "/node/hv1/flush-plan", {}),
     ("node log hv1 -l 20 -f", "/node/hv1/log", {"lines": "20", "follow": "true"}),
     ("vm list", "/vm", {}),
     (
@@ -32,6 +33,7 @@ READS: list[tuple[str, str, dict[str, str]]] = [
     ("vm log web1", "/vm/web1/console", {}),
     ("vm log web1 -l 20", "/vm/web1/console", {"lines": "20"}),
     ("vm log web1 -l 20 -f", "/vm/web1/console", {"lines": "20", "follow": "true"}),
+    ("vm flush-locks web1 --list", "/vm/web1/locks", {}),
     ("vm tag get web1", "/vm/web1/tags", {}),
     ("vm vcpu get web1", "/vm/web1/vcpu", {}),
     ("vm memory get web1", "/vm/web1/memory", {}),
@@ -48,11 +50,17 @@ READS: list[tuple[str, str, dict[str, str]]] = [
     ("storage volume info local web1", VOLUME, {}),
     ("storage snapshot list", "/storage/ceph/snapshot", {}),
     ("storage snapshot list local web1", "/storage/ceph/snapshot", {"pool": "local", "volume": "web1"}),
+    ("provisioner ova list", "/provisioner/ova", {}),
+    ("provisioner ova list a", "/provisioner/ova", {"limit": "a"}),
+    ("provisioner ova info app", "/provisioner/ova/app", {}),
     ("task list", "/tasks", {}),
     ("token list", "/tokens", {}),
+    ("task backup", "/backup", {}),
+    ("task generation list", "/generations", {}),
     ("task list --kind upload --status done", "/tasks", {"kind": "upload", "status": "done"}),
     (f"task show {TASK_ID}", f"/tasks/{TASK_ID}", {}),
     (f"task wait {TASK_ID}", f"/tasks/{TASK_ID}", {}),
+    ("task list web", "/tasks", {"limit": "web"}),
 ]
 
 
@@ -75,6 +83,9 @@ def test_filters_by_tag_may_be_repeated(pvc: PVC, api: FakeAPI) -> None:
 
 
 CHANGES: list[tuple[str, str, str, Any]] = [
+    ("vm flush-locks web1", "POST", "/vm/web1/locks", None),
+    ("node flush hv1", "POST", "/node/hv1/domain-state", {"state": "flush"}),
+    ("node ready hv1 --no-wait", "POST", "/node/hv1/domain-state", {"state": "ready"}),
     ("vm rename web1 www1", "POST", "/vm/web1/rename", {"new_name": "www1"}),
     ("vm start web1", "POST", "/vm/web1/state", {"state": "start", "wait": True}),
     ("vm start web1 --no-wait", "POST", "/vm/web1/state", {"state": "start", "wait": False}),
@@ -160,6 +171,13 @@ CHANGES: list[tuple[str, str, str, Any]] = [
         {"limit": ["hv1", "hv2"], "selector": "mem", "autostart": False, "profile": "web"},
     ),
     ("network remove 100 -y", "DELETE", "/network/100", {}),
+    ("provisioner ova remove app -y", "DELETE", "/provisioner/ova/app", {}),
+    (
+        "provisioner ova define web1 app --network lan=100 --network dmz=200 -t hv1",
+        "POST",
+        "/provisioner/ova/app/define",
+        {"name": "web1", "network": ["lan=100", "dmz=200"], "node": "hv1"},
+    ),
     ("token remove ops -y", "DELETE", "/tokens/ops", {}),
     ("node remove hv3 -y", "DELETE", "/node/hv3", {}),
     (
@@ -190,7 +208,7 @@ CHANGES: list[tuple[str, str, str, Any]] = [
     ("storage volume resize local web1 20G", "PUT", VOLUME, {"new_size": "20G", "force": False}),
     ("storage volume resize local web1 1G --force", "PUT", VOLUME, {"new_size": "1G", "force": True}),
     ("storage volume rename local web1 www1", "PUT", VOLUME, {"new_name": "www1"}),
-    ("storage volume clone local web1 web2", "POST", f"{VOLUME}/clone", {"new_volume": "web2"}),
+    ("storage volume clone local web1 web2", "POST", f"{VOLUME}/clone", {"new_volume": "web2", "wait": False}),
     ("storage volume remove local web1 -y", "DELETE", VOLUME, {}),
     ("storage snapshot add local web1 s1", "POST", SNAPSHOT, None),
     ("storage snapshot rename local web1 s1 s2", "PUT", SNAPSHOT, {"new_name": "s2"}),

@@ -30,7 +30,16 @@ NEVER = {
     "inspect",
     "rich",
 }
-LINES = ["vm list", "vm start web1", "vm --help", f"task wait {TASK_ID}", "storage volume upload local web1 /dev/null"]
+LINES = [
+    "vm list",
+    "status --check",
+    "events",
+    "events -f",
+    "vm start web1",
+    "vm --help",
+    f"task wait {TASK_ID}",
+    "storage volume upload local web1 /dev/null",
+]
 
 
 def loaded(pvc: PVC, *args: str) -> set[str]:
@@ -41,6 +50,27 @@ def loaded(pvc: PVC, *args: str) -> set[str]:
 @pytest.mark.parametrize("line", LINES)
 def test_a_command_loads_nothing_heavy(pvc: PVC, line: str) -> None:
     assert loaded(pvc, *line.split()) & NEVER == set()
+
+
+# What `vm list` costs before it does anything. One more is a few tenths of a millisecond at each start: think twice.
+OF_VM_LIST = {
+    *(
+        "pvc",
+        "pvc.__main__",
+        "pvc.cli",
+        "pvc.cli.main",
+        "pvc.errors",
+        "pvc.outcomes",
+        "pvc.cli.words",
+        "pvc.cli.failure",
+    ),
+    *("pvc.cli.registry", "pvc.cli.arguments", "pvc.cli.connection", "pvc.cli.output", "pvc.cli.layout", "pvc.units"),
+    *("pvc.cli.client", "pvc.cli.sparse", "pvc.cli.body", "pvc.cli.commands", "pvc.cli.commands.vm_list"),
+}
+
+
+def test_a_list_loads_no_more_of_pvc_than_it_did(pvc: PVC) -> None:
+    assert {name for name in loaded(pvc, "vm", "list") if name.partition(".")[0] == "pvc"} <= OF_VM_LIST
 
 
 def test_plain_http_does_not_load_ssl(pvc: PVC, tcp_api: FakeAPI) -> None:

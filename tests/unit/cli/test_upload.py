@@ -112,6 +112,28 @@ def test_a_format_of_its_own_is_sent_as_it_is(pvc: PVC, api: FakeAPI, sparse: Pa
     assert api.request.body == sparse.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("begins", "image_format"),
+    [
+        (b"QFI\xfb", "qcow2"),
+        (b"QED\0", "qed"),
+        (b"KDMV", "vmdk"),
+        (b"vhdxfile", "vhdx"),
+        (b"conectix", "vpc"),
+        (b"<<<".ljust(64, b" ") + b"\x7f\x10\xda\xbe", "vdi"),
+        (b"\x1f\x8b\x08", "raw"),
+        (b"\xeb\x63", "raw"),
+    ],
+)
+def test_a_file_is_declared_as_what_it_begins_like(
+    pvc: PVC, api: FakeAPI, tmp_path: Path, begins: bytes, image_format: str
+) -> None:
+    (tmp_path / "image").write_bytes(begins.ljust(1000, b"x"))
+    assert pvc(*LINE, str(tmp_path / "image"), "--verify").returncode == 0
+    assert api.request.query == {"image_format": [image_format], "verify": ["true"]}
+    assert api.request.body == begins.ljust(1000, b"x")
+
+
 def test_an_empty_file_is_the_servers_to_judge(pvc: PVC, api: FakeAPI, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     api.tell(WHAT, Answer({"message": "The image is empty.", "code": "invalid_image"}, 400))
@@ -182,3 +204,11 @@ def test_interrupted_while_sending_leaves_no_trace_of_python(pvc: PVC, api: Fake
     os.close(writer)
     assert process.returncode == 130
     assert b"Traceback" not in rest
+
+
+def test_an_ova_is_sent_as_it_is(pvc: PVC, api: FakeAPI, image: Path) -> None:
+    result = pvc("provisioner", "ova", "upload", "app", str(image), "-p", "local", "--checksum", "sha256")
+    assert (result.returncode, result.stdout) == (0, "Done.\n")
+    assert (api.request.method, api.request.path) == ("POST", "/provisioner/ova/app")
+    assert api.request.query == {"pool": ["local"], "ova_size": [str(9 << 20)], "checksum": ["sha256"]}
+    assert api.request.body == image.read_bytes()

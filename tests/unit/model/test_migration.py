@@ -223,6 +223,29 @@ def test_a_guest_never_runs_twice() -> None:
         assert not (world.source is RUN and world.target is RUN), way(world)
 
 
+@pytest.mark.parametrize(
+    ("action", "target", "last_node", "flushed_from"),
+    [
+        ("migrate", "hv3", ("", SOURCE), ("", SOURCE)),
+        ("migrate", "hv3", ("hv4", "hv4"), ("", SOURCE)),
+        ("migrate", "hv3", ("hv4", "hv4"), ("hv4", "hv4")),
+        ("migrate", "hv4", ("hv4", ""), ("", "")),
+        ("unmigrate", "hv3", ("hv3", ""), ("hv3", "")),
+        ("unmigrate", "hv3", ("hv4", "hv4"), ("hv3", "")),
+    ],
+)
+def test_a_flush_remembers_its_node_beside_the_one_that_it_had_come_from(
+    action: str, target: str, last_node: tuple[str, str], flushed_from: tuple[str, str]
+) -> None:
+    vm = VM(uuid="u", name="a", xml="<x/>", node=SOURCE, last_node=last_node[0], flushed_from=flushed_from[0])
+    there = migration.arrived(
+        migration.under_way(vm, "t", target, action=action, forced_live=False, flush=True), anew=False
+    )
+    assert (there.node, there.last_node, there.flushed_from) == (target, last_node[1], flushed_from[1])
+    by_people = migration.under_way(vm, "t", target, action=action, forced_live=False)
+    assert migration.arrived(by_people, anew=False).flushed_from == ""
+
+
 def test_nobody_starts_a_guest_that_is_elsewhere() -> None:
     """Once the task has ended, its owner starts what is off."""
     for world in reachable():

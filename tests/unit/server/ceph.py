@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pvc.errors import AlreadyExists, NotFound
-from pvc.storage.administration import OSD, Administration, Layout, OSDState
+from pvc.storage.administration import OSD, Administration, Check, Layout, OSDState
 from pvc.storage.base import Pools
 from pvc.storage.directory import open_directory
 
@@ -16,6 +16,10 @@ class FakeCeph(Administration):
     def __init__(self, folder: Path, pools: Pools) -> None:
         self._folder, self._pools = folder, pools
         self.acts: list[tuple[object, ...]] = []
+        self.checks: list[Check] = []
+
+    async def health(self) -> list[Check]:
+        return self.checks
 
     async def status(self) -> str:
         return "health: HEALTH_OK\n"

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from pvc.model import backup
+from pvc.model.backup import Taken
+from pvc.model.content import Content
+from pvc.units import MIB
 from tests.parts import documents
+from tests.parts.ova import RAW, archive, described, member
 
 MAC = "52:54:00:00:00:01"
 STORAGE = "/storage/ceph"
@@ -16,7 +21,8 @@ VOLUME, SNAPSHOT = f"{STORAGE}/volume/{{pool}}/{{volume}}", f"{STORAGE}/snapshot
 class Case:
     """good: parameters of a request that is granted where `there` names what exists.
 
-    wrong: values that are not what the parameter takes. body: the request takes parameters in its body too.
+    wrong: values that are not what the parameter takes. data: what is uploaded; then parameters stand in the query
+    alone.
     """
 
     method: str
@@ -24,10 +30,15 @@ class Case:
     good: dict[str, Any] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
     there: dict[str, str] = field(default_factory=dict)
-    body: bool = True
+    data: bytes = b""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
+
+    @property
+    def body(self) -> bool:
+        """Whether the request takes parameters in its body too."""
+        return not self.data
 
     @property
     def real(self) -> str:
@@ -36,7 +47,7 @@ class Case:
     @property
     def parts(self) -> list[str]:
         """What the path names; a definition by path ignores the name there."""
-        names = ("vm", "pool", "volume", "snapshot", "vni", "node", "task", "token", "osd")
+        names = ("vm", "pool", "volume", "snapshot", "vni", "node", "task", "token", "osd", "generation", "ova")
         return [part for part in names if f"{{{part}}}" in self.path and part not in self.there.get("new", "")]
 
 
@@ -51,26 +62,52 @@ THERE = {
     "task": "t1",
     "token": "read",
     "osd": "0",
+    "generation": "0",
+    "ova": "app",
 }
+OVA = archive(member("x.ovf", described(("a.img", RAW), capacity=MIB)), member("a.img", b"new"))
+NO_OVA = {"ova_size": "big", "checksum": "md5:0"}
 POOL, CONFIRMED = f"{STORAGE}/pool/{{pool}}", "yes-i-really-mean-it"
 LAYOUT = {"pgs": 8, "replcfg": "copies=3,mincopies=2"}
 NO_LAYOUT = {"pgs": "0", "replcfg": "copies=2,mincopies=3", "tier": "tape"}
 YES_NO = {"live": "perhaps", "restart": "2"}
 NO_TAGS = {"tag": "a b", "any_tag": "-a", "without_tag": "a/b"}
 
+BACKUP = backup.document(Content(), "c", Taken(at="", revision=0, generation="")).decode()
+
 CASES = [
+    Case("POST", "/initialize", {CONFIRMED: "yes", "overwrite": "true"}, {CONFIRMED: "no", "overwrite": "2"}),
+    Case("GET", "/backup"),
+    Case(
+        "POST",
+        "/restore",
+        {CONFIRMED: "yes", "cluster_data": BACKUP, "force": "true"},
+        {CONFIRMED: "YES", "cluster_data": "{}", "force": "2", "dry_run": "2"},
+    ),
+    Case(
+        "POST",
+        "/rollback",
+        {CONFIRMED: "yes", "generation": "1", "force": "true"},
+        {CONFIRMED: "", "force": "2", "dry_run": "2"},
+    ),
+    Case("GET", "/generations"),
+    Case("DELETE", "/generations/{generation}"),
     Case("GET", "/openapi.json"),
     Case("GET", "/tokens"),
     Case("POST", "/tokens", {"name": "ops", "role": "read"}, {"name": "a/b", "role": "root"}),
     Case("DELETE", "/tokens/{token}"),
     Case("GET", "/"),
     Case("GET", "/status"),
+    Case("POST", "/status", {"state": "true"}, {"state": "perhaps"}),
+    Case("GET", "/events", wrong={"kind": "cat", "follow": "2", "after": "yesterday"}),
     Case("GET", "/node", wrong={"limit": "("}),
     Case("GET", "/node/{node}"),
     Case("GET", "/node/{node}/log", wrong={"lines": "-1", "follow": "2"}),
     Case("GET", "/node/{node}/daemon-state"),
     Case("GET", "/node/{node}/coordinator-state"),
     Case("GET", "/node/{node}/domain-state"),
+    Case("POST", "/node/{node}/domain-state", {"state": "ready"}, {"state": "empty", "wait": "perhaps"}),
+    Case("GET", "/node/{node}/flush-plan"),
     Case("DELETE", "/node/{node}", there={"node": "left"}),
     Case("GET", "/vm", wrong={"limit": "(", "node": "absent", "state": "asleep", "negate": "perhaps", **NO_TAGS}),
     Case("POST", "/vm", {"xml": documents.vm("new1")}, {"selector": "best", "migration_method": "x", "autostart": "2"}),
@@ -94,6 +131,8 @@ CASES = [
         | {"migration_max_downtime": "-1"},
     ),
     Case("GET", "/vm/{vm}/node"),
+    Case("GET", "/vm/{vm}/locks"),
+    Case("POST", "/vm/{vm}/locks"),
     Case("GET", "/vm/{vm}/state"),
     Case(
         "POST",
@@ -157,10 +196,15 @@ CASES = [
     Case("POST", VOLUME, {"size": "1M"}, {"size": "0"}, there={"volume": "new", "new": "volume"}),
     Case("PUT", VOLUME, {"new_size": "2M"}, {"new_size": "-1", "force": "2"}),
     Case("DELETE", VOLUME, there={"volume": "bare"}),
-    Case("POST", f"{VOLUME}/clone", {"new_volume": "copy"}, {"new_volume": "../copy"}),
+    Case("POST", f"{VOLUME}/clone", {"new_volume": "copy"}, {"new_volume": "../copy", "wait": "long"}),
     Case(
-        "POST", f"{VOLUME}/upload", {"image_format": "raw"}, {"image_format": "floppy", "checksum": "md5:0"}, body=False
+        "POST",
+        f"{VOLUME}/upload",
+        {"image_format": "raw"},
+        {"image_format": "floppy", "checksum": "md5:0"},
+        data=b"new",
     ),
+    Case("GET", f"{VOLUME}/download", wrong={"image_format": "floppy", "sparse": "2"}),
     Case("GET", f"{STORAGE}/snapshot", wrong={"limit": "("}),
     Case(
         "POST",
@@ -173,7 +217,18 @@ CASES = [
     Case("PUT", SNAPSHOT, {"new_name": "other"}, {"new_name": "a/b"}),
     Case("DELETE", SNAPSHOT),
     Case("POST", f"{SNAPSHOT}/rollback"),
-    Case("GET", "/tasks", wrong={"status": "lost"}),
+    Case("GET", "/provisioner/ova", wrong={"limit": "("}),
+    Case("POST", "/provisioner/ova", {"pool": "local", "name": "new1"}, {"name": "a/b", **NO_OVA}, data=OVA),
+    Case("GET", "/provisioner/ova/{ova}"),
+    Case("POST", "/provisioner/ova/{ova}", {"pool": "local"}, NO_OVA, there={"ova": "new2", "new": "ova"}, data=OVA),
+    Case("DELETE", "/provisioner/ova/{ova}"),
+    Case(
+        "POST",
+        "/provisioner/ova/{ova}/define",
+        {"name": "made"},
+        {"name": "a/b", "network": "lan", "limit": "absent", "node": "absent", "selector": "best"},
+    ),
+    Case("GET", "/tasks", wrong={"status": "lost", "limit": "("}),
     Case("GET", "/tasks/{task}", wrong={"after": "x", "wait": "3600"}),
     Case("POST", "/tasks/{task}", {"action": "cancel"}, {"action": "hasten"}, there={"task": "t2"}),
     Case(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import io
 import json
 import socket
 import struct
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
@@ -21,6 +23,7 @@ from tests.unit.server.site import BASE, Answer, Site, lively
 
 SIZE = 4 * MIB
 OLD, NEW = b"o" * SIZE, bytes(range(256)) * (SIZE // 256)
+PACKED = gzip.compress(NEW, mtime=0)
 PATH = "/storage/ceph/volume/local/disk0/upload"
 
 
@@ -106,6 +109,14 @@ async def test_a_body_of_unknown_length_becomes_the_volume(site: Site) -> None:
     assert site.content("disk0") == NEW
 
 
+async def test_a_packed_image_is_unpacked_and_verified(site: Site) -> None:
+    answer = await upload(site, PACKED, verify="true", checksum="sha256")
+    assert (answer.status, answer.body["verified"]) == (200, True)
+    assert answer.body["sha256"] == hashlib.sha256(PACKED).hexdigest()
+    assert answer.body["virtual_size"] == SIZE
+    assert site.content("disk0") == NEW
+
+
 async def test_a_smaller_image_is_followed_by_zeroes(site: Site) -> None:
     assert (await upload(site, b"n" * 5000)).status == 200
     assert site.content("disk0") == (b"n" * 5000).ljust(SIZE, b"\0")
@@ -117,9 +128,10 @@ async def test_a_smaller_image_is_followed_by_zeroes(site: Site) -> None:
         (b"", "raw", 400, "invalid_image", "the upload is empty"),
         (b"", "qcow2", 400, "invalid_image", "the upload is empty"),
         (NEW + b"x", "raw", 400, "image_too_large", 'does not fit the volume "local/disk0" of 4194304 bytes'),
-        (NEW, "floppy", 400, "invalid_input", 'Argument "image_format" must be "raw" or "qcow2"'),
+        (NEW, "floppy", 400, "invalid_input", 'Argument "image_format" must be "raw", "qcow2", "qed",'),
         (NEW, "", 400, "invalid_input", 'Argument "image_format" must be'),
-        (NEW, "vmdk", 400, "invalid_image", 'format "vmdk" is not part of this version'),
+        (NEW, "ova", 400, "invalid_image", 'format "ova" is not accepted'),
+        (NEW, "vmdk", 400, "invalid_image", 'it was declared "vmdk", but does not begin like one'),
         (NEW, "qcow2", 400, "invalid_image", 'it was declared "qcow2", but does not begin like one'),
         (b"QFI\xfb", "qcow2", 400, "invalid_image", "it ends within its qcow2 header"),
         (qcow2(backing=0x200), "qcow2", 400, "invalid_image", "it has a backing file"),
@@ -395,3 +407,38 @@ async def test_an_image_whose_holes_do_not_fit_is_refused(site: Site, size: int,
 
 def hashed(image: bytes) -> str:
     return f"sha256:{hashlib.sha256(image).hexdigest()}"
+
+
+async def test_a_cancelled_upload_leaves_the_volume_as_it_was(bare: Site) -> None:
+    await bare.pool.create("disk0", MIB)
+    bare.fill("disk0", b"old")
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"new"
+        await asyncio.Event().wait()
+
+    path, raw = "/storage/ceph/volume/local/disk0/upload", {"image_format": "raw"}
+    uploading = asyncio.create_task(bare.ask("POST", path, raw, data=endless()))
+    while not (found := await bare.tasks()):
+        pass
+    assert (await bare.ask("POST", f"/tasks/{found[0].id}", {"action": "cancel"})).status == 200
+    answer = await uploading
+    assert (answer.status, answer.code) == (409, "cancelled")
+    [task] = await bare.tasks()
+    assert (task.status, bare.content("disk0")[:3], bare.hidden()) == ("cancelled", b"old", [])
+
+
+async def test_a_clone_that_nobody_waits_for_is_a_task_that_ends(bare: Site) -> None:
+    await bare.pool.create("disk0", MIB)
+    path = "/storage/ceph/volume/local/disk0/clone"
+    answer = await bare.ask("POST", path, {"new_volume": "copy", "wait": "false"})
+    assert answer.status == 200
+    shown = await bare.ask("GET", f"/tasks/{answer.body['task']}")
+    while shown.body["status"] == "running":
+        after = {"after": shown.body["version"], "wait": 10}
+        shown = await bare.ask("GET", f"/tasks/{answer.body['task']}", after)
+    assert (shown.body["status"], shown.body["kind"], shown.body["who"]) == ("done", "clone", "root")
+    assert shown.body["result"] == 'Cloned volume "disk0" to "copy" in pool "local".'
+    assert [volume.name for volume in await bare.pool.volumes()] == ["copy", "disk0"]
+    answer = await bare.ask("POST", path, {"new_volume": "copy"})
+    assert (answer.status, answer.code) == (409, "already_exists")

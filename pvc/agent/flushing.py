@@ -1,0 +1,167 @@
+"""A node's flush, or its end, as the node's own agent sees it through: look at everything, decide, ask, wait.
+
+It keeps nothing that it could not find again: a fresh agent goes on from the records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from enum import StrEnum
+
+from pvc.agent.settings import Settings
+from pvc.cluster import flushes, migrations
+from pvc.cluster.flushes import Concerned
+from pvc.cluster.migrations import Action, Asked
+from pvc.cluster.state import Held, State
+from pvc.errors import Busy, Changed, Conflict, NotFound, PVCError, SessionLost, StoreUnavailable
+from pvc.model.flushing import FLUSH, Move, Plan, next_moves
+from pvc.model.records import VM, Task, TaskStatus
+from pvc.storage.base import Pool
+
+log = logging.getLogger("pvc.agent")
+
+# Between two tries to go on when something that all depends on does not answer.
+_AGAIN_S = 2.0
+# A VM that was refused so often, although the plan had room for it, stays.
+_REFUSALS = 3
+
+
+async def keep(state: State, pools: Mapping[str, Pool], settings: Settings) -> None:
+    """Until cancelled, or the session of `state` is lost."""
+    while True:
+        try:
+            await _see_to_all(state, pools, settings)
+        except SessionLost:
+            return
+        except PVCError as exc:
+            log.warning('The flush of node "%s" waits: %s', settings.node, exc)
+            await asyncio.sleep(_AGAIN_S)
+
+
+async def _see_to_all(state: State, pools: Mapping[str, Pool], settings: Settings) -> None:
+    async with state.store.watch(state.paths.node(settings.node)) as watch:
+        while True:
+            if task_id := (await state.node(settings.node)).record.task:
+                await Flush(state, pools, settings, task_id).run()
+            await watch.wait()
+
+
+class Next(StrEnum):
+    """After a turn."""
+
+    WAIT = "wait"
+    AGAIN = "again"
+    OVER = "over"
+
+
+class Flush:
+    """One of them, whichever its kind."""
+
+    def __init__(self, state: State, pools: Mapping[str, Pool], settings: Settings, task_id: str) -> None:
+        self._state, self._pools, self._settings, self._id = state, pools, settings, task_id
+        self._refused: dict[str, str] = {}
+        self._refusals: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Until the task has ended, or another one has taken its place."""
+        watched: set[str] = set()
+        while True:
+            paths = [self._state.paths.vm(uuid) for uuid in sorted(watched)]
+            async with self._state.store.watch(*self._always(), *paths, children=[self._state.paths.vms]) as watch:
+                task = await self._task()
+                if task is None:
+                    return
+                about = await flushes.concerned(self._state, self._settings.node, task.kind)
+                now = {held.record.uuid for held in about.vms}
+                if now <= watched:
+                    match await self._turn(task, about):
+                        case Next.OVER:
+                            return
+                        case Next.WAIT:
+                            await watch.wait()
+                watched = now
+
+    def _always(self) -> tuple[str, ...]:
+        paths, name = self._state.paths, self._settings.node
+        return paths.node(name), paths.node_status(name), paths.task(self._id)
+
+    async def _task(self) -> Task | None:
+        """None when it is no longer the node's."""
+        if (await self._state.node(self._settings.node)).record.task != self._id:
+            return None
+        try:
+            task = (await self._state.task(self._id)).record
+        except NotFound:
+            return None
+        return task if task.status is TaskStatus.RUNNING else None
+
+    async def _turn(self, task: Task, about: Concerned) -> Next:
+        await flushes.report(self._state, task.id, len(about.vms))
+        if task.cancel:
+            await self._call_off(task, about)
+            return Next.OVER
+        busy = [held for held in about.vms if await flushes.is_busy(self._state, held.record)]
+        idle = [held for held in about.vms if held not in busy]
+        plan = await self._plan(task, idle)
+        under_way = [held.record.moving.target for held in busy if held.record.moving is not None]
+        moves = next_moves(plan.moves, under_way, self._settings.flush_limits)
+        asked = [await self._ask(task, move) for move in moves]
+        if moves or busy:
+            return Next.WAIT if all(asked) else Next.AGAIN
+        await flushes.end(self._state, task.name, task.id, self._left(about, plan))
+        return Next.OVER
+
+    async def _plan(self, task: Task, idle: list[Held[VM]]) -> Plan:
+        tried = await flushes.tried(self._state, task.id)
+        kept = [held for held in idle if held.record.uuid not in self._refused]
+        node, default = self._settings.node, self._settings.selector
+        return await flushes.planned(self._state, self._pools, node, task.kind, kept, default, tried)
+
+    async def _ask(self, task: Task, move: Move) -> bool:
+        """False when it was refused. What somebody else did meanwhile rings for the next turn."""
+        if task.kind == FLUSH:
+            asked = Asked(action=Action.MIGRATE, node=move.target, force=True, flush=task.id)
+        else:
+            asked = Asked(action=Action.UNMIGRATE, flush=task.id)
+        try:
+            await migrations.ask(
+                self._state, self._pools, move.vm.uuid, asked, default=self._settings.selector, who=task.who
+            )
+        except (Busy, Changed, NotFound):
+            return True
+        except StoreUnavailable:
+            raise
+        except PVCError as exc:
+            self._note(move, exc)
+            return False
+        return True
+
+    def _note(self, move: Move, exc: PVCError) -> None:
+        log.warning('VM "%s" does not leave for node "%s": %s', move.vm.name, move.target, exc)
+        self._refusals[move.vm.uuid] += 1
+        if self._refusals[move.vm.uuid] >= _REFUSALS:
+            self._refused[move.vm.uuid] = str(exc).removesuffix(".")
+
+    def _left(self, about: Concerned, plan: Plan) -> dict[str, str]:
+        left = {stay.vm.name: stay.reason for stay in plan.stays}
+        left |= {item.key: f"its record cannot be read: {item.reason}" for item in about.unreadable}
+        refused = (held.record for held in about.vms if held.record.uuid in self._refused)
+        return left | {vm.name: self._refused[vm.uuid] for vm in refused}
+
+    async def _call_off(self, task: Task, about: Concerned) -> None:
+        """Nobody waits for those under way: each is asked to stay, and may yet arrive."""
+        for held in about.vms:
+            if held.record.moving is not None:
+                await self._cancel(held.record.task, task.id)
+        left = {held.record.name: "the flush was cancelled" for held in about.vms}
+        await flushes.end(self._state, task.name, task.id, left)
+
+    async def _cancel(self, migration_id: str, flush_id: str) -> None:
+        try:
+            if (await self._state.task(migration_id)).record.args.get("flush") == flush_id:
+                await migrations.cancel(self._state, migration_id)
+        except (NotFound, Conflict) as exc:
+            log.warning("Migration %s goes on: %s", migration_id, exc)

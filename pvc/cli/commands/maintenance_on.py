@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from pvc.cli.client import Client
+from pvc.cli.output import Output
+
+HELP = "begin maintenance: faults are shown, and are no alarm"
+EXAMPLE = ""
+
+
+def arguments(parser: ArgumentParser) -> None:
+    pass
+
+
+def run(args: Namespace, api: Client, out: Output) -> None:
+    out.changed(api.post("status", state=True))

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from pvc.cli.client import Client
+from pvc.cli.output import Output, confirm
+
+HELP = "remove an OVA with its volumes; VMs made of it stay"
+EXAMPLE = "appliance -y"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("ova", metavar="OVA")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+
+
+def run(args: Namespace, api: Client, out: Output) -> None:
+    confirm(f'Remove OVA "{args.ova}" with its volumes?', agreed=args.yes)
+    out.changed(api.delete("provisioner", "ova", args.ova))

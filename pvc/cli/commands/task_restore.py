@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from pvc.cli import replacing
+from pvc.cli.client import Client
+from pvc.cli.document import read
+from pvc.cli.output import Output, confirm
+
+HELP = "make a backup the cluster's configuration, whole and at once; guests that run go on"
+EXAMPLE = "-f /root/cluster.json --dry-run"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("-f", "--file", metavar="FILE", required=True, help='the backup, "-" for stdin')
+    parser.add_argument("--only", nargs=2, metavar=("vm", "NAME"), help="nothing but this VM")
+    replacing.arguments(parser)
+
+
+def run(args: Namespace, api: Client, out: Output) -> None:
+    document = read(args.file).encode()
+    if args.only is not None:
+        _one_vm(args, document, api, out)
+        return
+    replacing.replace(
+        args, out, lambda **more: api.document("restore", data=document, **more), f'Restore "{args.file}"?'
+    )
+
+
+def _one_vm(args: Namespace, document: bytes, api: Client, out: Output) -> None:
+    kind, name = args.only
+    if kind != "vm" or args.dry_run:
+        from pvc.cli.failure import Failure
+
+        raise Failure("usage", 'Only "--only vm NAME" is known, and it has no dry run.')
+    confirm(f'Restore VM "{name}" from "{args.file}"?', agreed=args.yes)
+    confirmed = {"yes-i-really-mean-it": "yes"}
+    out.changed(api.document("restore", data=document, vm=name, force=args.force, **confirmed))

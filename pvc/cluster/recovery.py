@@ -1,0 +1,236 @@
+"""Restore, rollback and initialising: all records are replaced in one moment, or none.
+
+What is to be in force is written into a new generation beside the present one, and then put in force by one change
+of one record (docs/design/017). Who is cut off before leaves nothing but a generation that nobody sees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from pvc.cluster import backing, scenery, vms
+from pvc.cluster.backing import Ground, Raw
+from pvc.cluster.state import State
+from pvc.errors import Busy, Conflict, NotFound, PVCError
+from pvc.model import recovery
+from pvc.model.backup import Backup, Unread
+from pvc.model.content import Content, Plan, plan
+from pvc.model.records import SCHEMA, Cluster, Made, encode
+from pvc.model.recovery import Obstacles, Scene
+from pvc.store import generation
+from pvc.store.base import Create, Operation, Put, Store
+from pvc.store.generation import read_current
+from pvc.store.inforce import Standstill
+from pvc.store.paths import RECOVERY, Paths, generation_root
+
+log = logging.getLogger("pvc.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What a restore would do. content: as it would be in force. notes: sentences."""
+
+    content: Content
+    plan: Plan
+    notes: tuple[str, ...]
+    obstacles: Obstacles
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """previous: the generation that was in force until now, and is kept."""
+
+    generation: str
+    previous: str
+    prospect: Prospect
+
+
+async def prospect(ground: Ground, backup: Backup) -> Prospect:
+    await ground.caught_up()
+    scene = await scenery.scene(ground.view, ground.state)
+    made = recovery.kept_running(backup.content, scene.guests, foreign=backup.foreign)
+    raw = await backing.present(ground)
+    planned, unread = await asyncio.to_thread(_planned, raw, made)
+    notes = [*backup.notes, *recovery.notes(backup.content, made, scene)]
+    notes += [f'The record of {one.kind} "{one.name}" cannot be read and stays behind: {one.problem}' for one in unread]
+    notes += await scenery.absent(ground.pools, made)
+    return Prospect(made, planned, tuple(notes), recovery.obstacles(backup.content, scene))
+
+
+def _planned(raw: list[Raw], made: Content) -> tuple[Plan, tuple[Unread, ...]]:
+    now, unread = backing.readable(raw)
+    return plan(now, made), unread
+
+
+async def restore(
+    ground: Ground, backup: Backup, *, who: str, force: bool = False, made: Made = Made.RESTORE
+) -> Outcome:
+    """Make `backup` the cluster's configuration. No guest is stopped, moved or restarted by it.
+
+    Raises Conflict for what stands in the way; then, as after every other failure, all is as it was.
+    """
+    store = ground.store
+    async with store.lock(RECOVERY, f"{made} by {who}"):
+        await generation.clear(store)
+        expected = await prospect(ground, backup)
+        refuse(expected.obstacles, force=force)
+        name = await generation.begin(store)
+        try:
+            await generation.fill(store, _creations(expected.content, name))
+            async with store.standing_still(f'{made} "{ground.state.new_uuid()}"') as still:
+                content = await _last_look(ground, backup, force=force)
+                await generation.fill(still.store, _corrections(expected.content, content, name))
+                await still.flip(_cluster(ground.state, still, backup, name, made, who))
+        except BaseException:
+            await asyncio.shield(_undo(store, name))
+            raise
+    log.info('Generation "%s" is in force, made by %s of %s', name, made, who)
+    return Outcome(name, still.cluster.generation, expected)
+
+
+async def _last_look(ground: Ground, backup: Backup, *, force: bool) -> Content:
+    """While nothing changes: guests may have been started or moved since the first look."""
+    await ground.caught_up()
+    scene: Scene = await scenery.scene(ground.view, ground.state)
+    refuse(recovery.obstacles(backup.content, scene), force=force)
+    return recovery.kept_running(backup.content, scene.guests, foreign=backup.foreign)
+
+
+def refuse(obstacles: Obstacles, *, force: bool) -> None:
+    """Raises Conflict."""
+    found = [*obstacles.firm, *(() if force else obstacles.others)]
+    if found:
+        raise Conflict(
+            kind="cluster", name="pvc", problem=f"cannot be restored now: {'; '.join(found)}", obstacles=found
+        )
+
+
+def _cluster(state: State, still: Standstill, backup: Backup, name: str, made: Made, who: str) -> Cluster:
+    return Cluster(
+        schema=SCHEMA,
+        id=backup.cluster or still.cluster.id,
+        generation=name,
+        created_at=state.now(),
+        made=made,
+        who=who,
+        previous=still.cluster.generation,
+    )
+
+
+def _creations(content: Content, name: str) -> Iterator[Operation]:
+    paths = Paths(generation_root(name))
+    yield from (Create(folder) for folder in paths.folders)
+    yield from (Create(paths.node(node.name), encode(node)) for node in content.nodes)
+    for network in content.networks:
+        yield Create(paths.network(network.vni), encode(network))
+        yield Create(paths.network_name(network.description), str(network.vni).encode())
+    yield from (Create(paths.ova(ova.name), encode(ova)) for ova in content.ovas)
+    for vm in content.vms:
+        yield Create(paths.vm(vm.uuid), encode(vm))
+        yield Create(paths.vm_name(vm.name), vm.uuid.encode())
+
+
+def _corrections(written: Content, wanted: Content, name: str) -> Iterator[Operation]:
+    """Both are of the same backup: they differ in where VMs are, and whether they run."""
+    paths = Paths(generation_root(name))
+    known = set(written.nodes)
+    yield from (Create(paths.node(node.name), encode(node)) for node in wanted.nodes if node not in known)
+    for before, vm in zip(written.vms, wanted.vms, strict=True):
+        if before != vm:
+            yield Put(paths.vm(vm.uuid), encode(vm), 0)
+
+
+async def _undo(store: Store, name: str) -> None:
+    try:
+        _, current = await read_current(store)
+        if current.generation != name:
+            await generation.remove(store, name)
+    except PVCError as exc:
+        log.warning('Generation "%s" is left half-written and removed later: %s', name, exc)
+
+
+async def clear(state: State) -> None:
+    """Remove what interrupted restores left, unless one is under way."""
+    try:
+        async with state.store.lock(RECOVERY, "a look for what restores left"):
+            for name in await generation.clear(state.store):
+                log.info('Removed generation "%s", left half-written by a restore that was cut off', name)
+    except Busy:
+        return
+    except PVCError as exc:
+        log.warning("What restores left is not looked for now: %s", exc)
+
+
+async def initialise(ground: Ground, *, who: str, overwrite: bool) -> Outcome:
+    """Begin anew, with no records. Raises Conflict for an initialised cluster unless `overwrite`: that is then kept."""
+    await ground.caught_up()
+    _, cluster = await read_current(ground.store)
+    view = ground.view
+    has_records = await view.vms() or await view.networks() or await ground.state.ovas()
+    if not overwrite and (cluster.made is not Made.FIRST or has_records):
+        problem = "is initialised already; overwrite begins anew and keeps its records as a generation to come back to"
+        raise Conflict(kind="cluster", name=cluster.id, problem=problem)
+    empty = Backup(Content(), cluster=ground.state.new_uuid())
+    return await restore(ground, empty, who=who, force=True, made=Made.INIT)
+
+
+async def kept(ground: Ground, name: str) -> Backup:
+    """A kept generation, to be restored; "" for the one before that in force. Raises NotFound."""
+    _, current = await read_current(ground.store)
+    wanted = name or current.previous
+    for cluster in await generation.kept(ground.store):
+        if cluster.generation == wanted:
+            raw = await backing.of_generation(ground.store, Paths(generation_root(wanted)))
+            content, unread = await asyncio.to_thread(backing.readable, raw)
+            left = [f'The record of {one.kind} "{one.name}" cannot be read: {one.problem}' for one in unread]
+            return Backup(content, cluster=cluster.id, notes=tuple(left))
+    raise NotFound(kind="generation", name=wanted or "before this one")
+
+
+async def forget(ground: Ground, name: str) -> None:
+    """Remove a kept generation for good. Raises NotFound, Conflict for the one in force."""
+    if name not in [cluster.generation for cluster in await generation.kept(ground.store)]:
+        raise NotFound(kind="generation", name=name)
+    async with ground.store.lock(RECOVERY, f'the removal of generation "{name}"'):
+        await generation.remove(ground.store, name)
+
+
+async def restore_vm(ground: Ground, backup: Backup, name: str, *, force: bool) -> str:
+    """Only this VM, in the generation in force: its configuration, or the VM when it is gone. Returns which, in words.
+
+    Whether it runs, and where, stays as it is. Raises NotFound, Busy, InUse, AlreadyExists, NodeUnavailable.
+    """
+    for vm in backup.content.vms:
+        if vm.name == name:
+            break
+    else:
+        raise NotFound(kind="VM in the backup", name=name)
+    try:
+        held = await ground.state.vm(vm.uuid)
+    except NotFound:
+        await ground.caught_up()
+        scene, only = await scenery.scene(ground.view, ground.state), Content(vms=(vm,))
+        unsure = Scene(silent=scene.silent, answering=scene.answering)
+        refuse(recovery.obstacles(only, unsure), force=force)
+        [vm] = recovery.kept_running(only, scene.guests, foreign=backup.foreign).vms
+        await vms.define(ground.state, ground.pools, vm)
+        return f'Restored VM "{name}", which was gone.'
+    if held.record.name != name:
+        raise Conflict(kind="VM", name=name, problem=f'is called "{held.record.name}" now: rename it first')
+    old = held.record
+    wanted = replace(
+        vm,
+        node=old.node,
+        last_node=old.last_node,
+        desired=old.desired,
+        how=old.how,
+        deadline_s=old.deadline_s,
+        run=old.run,
+    )
+    await vms.rewrite(ground.state, ground.pools, held, wanted)
+    return f'Restored the configuration of VM "{name}"; a running guest has it from its next start on.'

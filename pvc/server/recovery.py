@@ -1,0 +1,185 @@
+"""/initialize, /backup, /restore, /rollback, /generations: the records as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from pvc.cluster import backing, recovery
+from pvc.cluster.backing import Ground
+from pvc.cluster.recovery import Outcome, Prospect
+from pvc.errors import InvalidInput, NotPermitted
+from pvc.model import backup, domain
+from pvc.model.backup import Backup
+from pvc.model.content import Plan
+from pvc.model.foreign import foreign_parts
+from pvc.model.records import Made, Role
+from pvc.server.endpoints import Answer, Endpoints
+from pvc.server.parse import DOCUMENT, Nothing
+from pvc.server.parts import CONFIG, POOLS, message, who
+from pvc.server.session import SESSION, state_of, view_of
+from pvc.store import generation
+
+endpoints = Endpoints()
+
+# Some 200,000 VMs.
+MOST_BYTES = 512 << 20
+
+
+class Confirmed(msgspec.Struct, kw_only=True):
+    confirmed: str = msgspec.field(default="", name="yes-i-really-mean-it")
+
+    def check(self) -> None:
+        if self.confirmed != "yes":
+            raise InvalidInput({"yes-i-really-mean-it": 'must be "yes"'})
+
+
+class Initialize(Confirmed, kw_only=True):
+    overwrite: bool = False
+
+
+class Replace(Confirmed, kw_only=True):
+    dry_run: bool = False
+    force: bool = False
+
+
+class Restore(Replace, kw_only=True):
+    """cluster_data: the backup, where it is not the body. vm: only this one."""
+
+    cluster_data: str = ""
+    vm: str = ""
+
+
+class Rollback(Replace, kw_only=True):
+    generation: str = ""
+
+
+async def _ground(request: web.Request) -> Ground:
+    return Ground(state_of(request), await view_of(request), request.app[POOLS])
+
+
+@endpoints.post("/initialize", "Begin anew, without any records.", Initialize, role=Role.ADMIN)
+async def initialize(request: web.Request, given: Initialize) -> web.Response:
+    given.check()
+    done = await recovery.initialise(await _ground(request), who=who(request), overwrite=given.overwrite)
+    return await _done(request, "Initialized the cluster", done)
+
+
+@endpoints.get("/backup", "Everything that is configuration, as one document.", role=Role.ADMIN)
+async def take_backup(request: web.Request, _given: Nothing) -> web.Response:
+    data = await backing.take(await _ground(request))
+    return web.Response(body=data, content_type="application/json", charset="utf-8")
+
+
+@endpoints.post("/restore", "Restore a backup.", Restore, role=Role.ADMIN, most=MOST_BYTES)
+async def restore(request: web.Request, given: Restore) -> web.Response:
+    """The backup is the body, of the type DOCUMENT, or the parameter `cluster_data`."""
+    if not given.dry_run:
+        given.check()
+    found = await _given(request, given.cluster_data)
+    ground = await _ground(request)
+    if given.vm:
+        return await _restore_vm(ground, found, given)
+    if given.dry_run:
+        return _told(await recovery.prospect(ground, found))
+    done = await recovery.restore(ground, found, who=who(request), force=given.force)
+    return await _done(request, f"Restored {_count(done.prospect)}", done)
+
+
+async def _given(request: web.Request, text: str) -> Backup:
+    data = await request.clone(client_max_size=MOST_BYTES).read() if request.content_type == DOCUMENT else text.encode()
+    if not data:
+        raise InvalidInput({"cluster_data": "is missing"})
+    return await asyncio.to_thread(_checked, data, request.app[CONFIG].hypervisor.allow_host_devices)
+
+
+def _checked(data: bytes, allow_host_devices: bool) -> Backup:
+    found = backup.read(data)
+    for vm in found.content.vms if not allow_host_devices else ():
+        if parts := foreign_parts(domain.parse(vm.xml)):
+            problem = f'The XML of VM "{vm.name}" uses {", ".join(parts)}: allow it by hypervisor.allow_host_devices'
+            raise NotPermitted(problem=problem)
+    return found
+
+
+async def _restore_vm(ground: Ground, found: Backup, given: Restore) -> web.Response:
+    if given.dry_run:
+        raise InvalidInput({"dry_run": "is not for a single VM"})
+    return message(await recovery.restore_vm(ground, found, given.vm, force=given.force))
+
+
+@endpoints.post("/rollback", "Return to the generation before.", Rollback, role=Role.ADMIN)
+async def rollback(request: web.Request, given: Rollback) -> web.Response:
+    if not given.dry_run:
+        given.check()
+    ground = await _ground(request)
+    found = await recovery.kept(ground, given.generation)
+    if given.dry_run:
+        return _told(await recovery.prospect(ground, found))
+    done = await recovery.restore(ground, found, who=who(request), force=given.force, made=Made.ROLLBACK)
+    return await _done(request, f"Returned to {_count(done.prospect)}", done)
+
+
+@endpoints.get("/generations", "Generations of the records that are kept.", answer=Answer.LIST, role=Role.ADMIN)
+async def list_generations(request: web.Request, _given: Nothing) -> web.Response:
+    store = state_of(request).store
+    _, current = await generation.read_current(store)
+    return web.json_response(
+        [
+            {
+                "generation": one.generation,
+                "in_force": one.generation == current.generation,
+                "made": one.made or "first",
+                "who": one.who,
+                "previous": one.previous,
+                "cluster": one.id,
+                "created_at": datetime.fromtimestamp(one.created_at, UTC).isoformat(timespec="seconds"),
+            }
+            for one in await generation.kept(store)
+        ]
+    )
+
+
+@endpoints.delete("/generations/{generation}", "Remove a kept generation for good.", role=Role.ADMIN)
+async def remove_generation(request: web.Request, _given: Nothing) -> web.Response:
+    name = request.match_info["generation"]
+    await recovery.forget(await _ground(request), name)
+    return message(f'Removed generation "{name}".')
+
+
+async def _done(request: web.Request, what: str, done: Outcome) -> web.Response:
+    """Once this server answers from the new generation."""
+    await request.app[SESSION].in_generation(done.generation)
+    return message(
+        f'{what} as generation "{done.generation}"; generation "{done.previous}" is kept.',
+        generation=done.generation,
+        previous=done.previous,
+        **_shown(done.prospect),
+    )
+
+
+def _told(expected: Prospect) -> web.Response:
+    plan = expected.plan
+    counts = f"{len(plan.creates)} made, {len(plan.changes)} changed and {len(plan.deletes)} deleted"
+    return message(f"Nothing was changed; there would be {counts}.", **_shown(expected))
+
+
+def _count(expected: Prospect) -> str:
+    content = expected.content
+    return f"{len(content.vms)} VMs, {len(content.networks)} networks and {len(content.nodes)} nodes"
+
+
+def _shown(expected: Prospect) -> dict[str, Any]:
+    plan: Plan = expected.plan
+    return {
+        "plan": msgspec.to_builtins(plan),
+        "notes": list(expected.notes),
+        "obstacles": [
+            *({"problem": one, "force": False} for one in expected.obstacles.firm),
+            *({"problem": one, "force": True} for one in expected.obstacles.others),
+        ],
+    }

@@ -1,0 +1,102 @@
+"""What was written is read back when that is asked for; what comes back otherwise never becomes the volume."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from pvc.config import Upload
+from pvc.errors import NotAsWritten
+from pvc.images.receive import receive
+from pvc.images.sparse import Hole
+from pvc.storage.directory import DirectoryPool
+from pvc.units import MIB
+from tests.contract.images.conftest import SIZE
+from tests.contract.images.uploads import pieces, quiet, run, upload
+from tests.contract.storage.harness import AnyPool, Harness
+
+DATA = (random.Random(3).randbytes(5 * MIB - 7) + bytes(MIB) + b"end").ljust(7 * MIB, b"\0")
+
+
+async def with_holes() -> AsyncIterator[bytes | Hole]:
+    yield Hole(MIB)
+    yield b"data" * 1000
+    yield Hole(SIZE - MIB - 4000)
+
+
+async def test_what_was_written_right_is_taken(pool: AnyPool, harness: Harness) -> None:
+    await upload(pool, pieces(DATA, 100_000), verify=True)
+    assert harness.content("disk0") == DATA.ljust(SIZE, b"\0")
+    await receive(
+        with_holes(),
+        declared="raw",
+        pool=pool,
+        volume="disk0",
+        length=SIZE,
+        limits=Upload(),
+        report=quiet,
+        verify=True,
+    )
+    assert harness.content("disk0") == (bytes(MIB) + b"data" * 1000).ljust(SIZE, b"\0")
+
+
+@pytest.fixture
+def qcow2(tmp_path: Path) -> bytes:
+    raw, image = tmp_path / "made.raw", tmp_path / "made.qcow2"
+    raw.write_bytes(DATA)
+    run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, image)
+    return image.read_bytes()
+
+
+@pytest.mark.real
+async def test_what_was_converted_right_is_taken(pool: AnyPool, harness: Harness, qcow2: bytes) -> None:
+    told: list[str] = []
+    await upload(pool, [qcow2], "qcow2", verify=True, report=lambda phase, _done, _all: told.append(phase))
+    assert harness.content("disk0") == DATA.ljust(SIZE, b"\0")
+    assert list(dict.fromkeys(told)) == ["receiving", "converting", "verifying"]
+
+
+async def damaging(pool: DirectoryPool, chunks: list[bytes]) -> AsyncIterator[bytes]:
+    """All of `chunks`, and a byte that nobody sent where they have a hole."""
+    for chunk in chunks:
+        yield chunk
+    (draft,) = await pool.unfinished()
+    await asyncio.to_thread(_overwrite, Path(pool.source("disk0").path).parent / ".incoming" / draft)
+
+
+def _overwrite(file: Path) -> None:
+    with file.open("r+b") as writing:
+        writing.seek(SIZE - 1)
+        writing.write(b"x")
+
+
+async def test_what_was_written_wrong_never_becomes_the_volume(directory: DirectoryPool) -> None:
+    with pytest.raises(NotAsWritten) as exc:
+        await receive(
+            damaging(directory, pieces(DATA, 100_000)),
+            declared="raw",
+            pool=directory,
+            volume="disk0",
+            length=None,
+            limits=Upload(),
+            report=quiet,
+            verify=True,
+        )
+    assert str(exc.value) == (
+        'What was written for volume "local/disk0" reads back otherwise; the volume keeps its old content.'
+    )
+    assert Path(directory.source("disk0").path).read_bytes().rstrip(b"\0") == b"old"
+    assert await directory.unfinished() == {}
+
+
+@pytest.mark.real
+async def test_what_was_converted_wrong_never_becomes_the_volume(directory: DirectoryPool, qcow2: bytes) -> None:
+    damage = "printf x | dd of=/out bs=1 seek=6291456 conv=notrunc status=none"
+    script = f'qemu-img "$@" && if [ "$1" = convert ]; then {damage}; fi'
+    with pytest.raises(NotAsWritten):
+        await upload(directory, [qcow2], "qcow2", verify=True, qemu_img=("sh", "-c", script, "sh"))
+    assert Path(directory.source("disk0").path).read_bytes().rstrip(b"\0") == b"old"

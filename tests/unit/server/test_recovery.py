@@ -1,0 +1,141 @@
+"""/backup, /restore, /rollback and /initialize, as clients meet them."""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from pvc.cluster.tokens import digest
+from pvc.model import backup
+from pvc.model.backup import Taken
+from pvc.model.content import Content
+from pvc.model.records import Role
+from pvc.server.parse import DOCUMENT, MAX_BODY
+from tests.parts import documents
+from tests.parts.recovery import content
+from tests.unit.server.site import BASE, TOKENS, Answer, Site
+
+YES = {"yes-i-really-mean-it": "yes"}
+
+
+def written(given: Content, cluster: str = "other") -> bytes:
+    return backup.document(given, cluster, Taken(at="", revision=0, generation=""))
+
+
+async def send(site: Site, data: bytes | BytesIO, **params: str) -> Answer:
+    return await site.ask("POST", "/restore", params, data=data, headers={"Content-Type": DOCUMENT})
+
+
+async def names(site: Site) -> list[str]:
+    return [one["name"] for one in (await site.ask("GET", "/vm")).body]
+
+
+async def taken(site: Site) -> dict[str, Any]:
+    answer = await site.ask("GET", "/backup")
+    assert answer.status == 200
+    return {name: value for name, value in answer.body.items() if name != "taken"}
+
+
+async def test_what_was_backed_up_is_restored_whole_and_the_server_answers_from_it_at_once(site: Site) -> None:
+    await site.define("web1")
+    await site.define("web2")
+    saved = await taken(site)
+    assert saved["counts"] == {"networks": 0, "nodes": 1, "ovas": 0, "vms": 2}
+    await site.ask("DELETE", "/vm/web1")
+    await site.define("web3")
+    data = json.dumps({**saved, "taken": {}}).encode()
+    answer = await send(site, data, force="true", **YES)
+    assert answer.status == 200, answer.body
+    assert [[one["name"] for one in answer.body["plan"][what]] for what in ("creates", "deletes")] == [
+        ["web1"],
+        ["web3"],
+    ]
+    assert await names(site) == ["web1", "web2"]
+    assert await taken(site) == saved
+
+
+async def test_a_dry_run_tells_all_and_changes_nothing(site: Site) -> None:
+    await site.running("web1")
+    before = await site.everything()
+    answer = await send(site, written(content(2)), dry_run="true")
+    assert answer.status == 200
+    assert [one["name"] for one in answer.body["plan"]["creates"]] == ["100", "vm1", "vm2"]
+    assert [one["problem"] for one in answer.body["obstacles"]] == ['VMs run that the backup does not know: "web1"']
+    assert await site.everything() == before
+
+
+async def test_a_guest_that_the_backup_does_not_know_is_a_refusal_and_runs_on_when_forced(site: Site) -> None:
+    uuid = await site.running("web1")
+    answer = await send(site, written(content(1)), **YES)
+    assert (answer.status, answer.code) == (409, "conflict")
+    assert (await send(site, written(content(1)), force="true", **YES)).status == 200
+    assert await names(site) == ["vm1"]
+    assert "stop" not in [act for act, about in site.hypervisor.acts if about == uuid]
+
+
+@pytest.mark.parametrize("word", ["", "no", "Yes", "true"])
+@pytest.mark.parametrize("path", ["initialize", "restore", "rollback"])
+async def test_nothing_but_yes_is_a_yes(bare: Site, path: str, word: str) -> None:
+    params = {"yes-i-really-mean-it": word}
+    answer = await bare.ask("POST", f"/{path}", params, data=written(content(1)), headers={"Content-Type": DOCUMENT})
+    assert (answer.status, answer.fields) == (400, {"yes-i-really-mean-it": 'must be "yes"'})
+
+
+async def test_an_established_client_sends_its_backup_as_a_form(bare: Site) -> None:
+    form = {**YES, "cluster_data": written(content(1)).decode(), "force": "true"}
+    answer = await bare.ask("POST", "/restore", data=form)
+    assert answer.status == 200, answer.body
+    assert await names(bare) == ["vm1"]
+
+
+async def test_a_backup_larger_than_other_bodies_is_taken(bare: Site) -> None:
+    data = BytesIO(written(content(1)) + b" " * MAX_BODY)
+    assert (await send(bare, data, force="true", **YES)).status == 200
+
+
+async def test_a_rollback_returns_to_what_was_before(bare: Site) -> None:
+    await send(bare, written(content(1)), force="true", **YES)
+    await send(bare, written(content(2)), force="true", **YES)
+    answer = await bare.ask("POST", "/rollback", {**YES, "force": "true"})
+    assert answer.status == 200, answer.body
+    assert await names(bare) == ["vm1"]
+    shown = (await bare.ask("GET", "/generations")).body
+    assert [(one["generation"], one["made"], one["in_force"]) for one in shown][-1] == ("4", "rollback", True)
+    assert (await bare.ask("DELETE", "/generations/2")).status == 200
+
+
+async def test_an_initialised_cluster_is_initialised_again_only_to_be_overwritten(bare: Site) -> None:
+    assert (await bare.ask("POST", "/initialize", YES)).status == 200
+    answer = await bare.ask("POST", "/initialize", YES)
+    assert (answer.status, answer.code) == (409, "conflict")
+    answer = await bare.ask("POST", "/initialize", {**YES, "overwrite": "true"})
+    assert (answer.body["generation"], answer.body["previous"]) == ("3", "2")
+
+
+async def test_parts_of_the_host_are_restored_only_where_they_are_allowed(bare: Site) -> None:
+    disk = "<disk type='file'><source file='/etc/shadow'/><target dev='vda'/></disk>"
+    [vm] = content(1).vms
+    xml = documents.vm("vm1", uuid=vm.uuid, devices=[disk])
+    evil = Content.ordered([], content(1).nodes, [replace(vm, xml=xml)])
+    answer = await send(bare, written(evil), force="true", **YES)
+    assert (answer.status, answer.code) == (403, "not_permitted")
+
+
+async def test_neither_tokens_nor_their_digests_are_in_a_backup(bare: Site) -> None:
+    answer = await bare.ask("GET", "/backup")
+    assert not any(
+        secret in json.dumps(answer.body) for role in Role for secret in (TOKENS[role], digest(TOKENS[role]))
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "backup"), ("POST", "restore"), ("POST", "initialize"), ("POST", "rollback")]
+)
+async def test_it_takes_an_administrator(bare: Site, method: str, path: str) -> None:
+    url = f"http://127.0.0.1:{bare.port}{BASE}/{path}"
+    async with bare.network.request(method, url, headers={"X-Api-Key": TOKENS[Role.OPERATE]}) as answer:
+        assert answer.status == 403
