@@ -17,35 +17,36 @@ from tests.unit.cli.answers import NODE
 from tests.unit.cli.calling import PVC
 from tests.unit.cli.fake_api import Answer, FakeAPI
 
-TOKENS = [
+_LISTED = [
     {"name": "ops", "role": "admin", "created_by": 'a "b", c', "created_at": 0, "problem": ""},
     {"name": "no", "role": "read", "created_by": "local", "created_at": 0, "problem": None},
 ]
 
 
-@pytest.fixture(autouse=True)
-def tokens(api: FakeAPI) -> None:
-    api.tell("GET /tokens", Answer(TOKENS))
+@pytest.fixture
+def listing(pvc: PVC, api: FakeAPI) -> PVC:
+    api.tell("GET /tokens", Answer(_LISTED))
+    return pvc
 
 
-def test_csv_has_what_the_table_has(pvc: PVC) -> None:
-    rows = list(csv.reader(io.StringIO(pvc("token", "list", "-f", "csv").stdout)))
+def test_csv_has_what_the_table_has(listing: PVC) -> None:
+    rows = list(csv.reader(io.StringIO(listing("token", "list", "-f", "csv").stdout)))
     assert rows[0] == ["NAME", "ROLE", "MADE BY", "MADE", "PROBLEM"]
     assert rows[1] == ["ops", "admin", 'a "b", c', "", ""]
 
 
-def test_raw_is_names_alone_or_what_is_asked_for(pvc: PVC) -> None:
-    assert pvc("token", "list", "-f", "raw").stdout == "ops\nno\n"
-    assert pvc("token", "list", "-f", "raw", "--columns", "role,name").stdout == "admin\tops\nread\tno\n"
+def test_raw_is_names_alone_or_what_is_asked_for(listing: PVC) -> None:
+    assert listing("token", "list", "-f", "raw").stdout == "ops\nno\n"
+    assert listing("token", "list", "-f", "raw", "--columns", "role,name").stdout == "admin\tops\nread\tno\n"
 
 
-def test_columns_are_chosen_and_ordered_by_name(pvc: PVC) -> None:
-    assert pvc("token", "list", "--columns", "Role, name").stdout == "ROLE   NAME\nadmin  ops\nread   no\n"
-    assert pvc("token", "list", "--columns", "role", "--no-headers").stdout == "admin\nread\n"
+def test_columns_are_chosen_and_ordered_by_name(listing: PVC) -> None:
+    assert listing("token", "list", "--columns", "Role, name").stdout == "ROLE   NAME\nadmin  ops\nread   no\n"
+    assert listing("token", "list", "--columns", "role", "--no-headers").stdout == "admin\nread\n"
 
 
-def test_a_column_that_does_not_exist_is_told_with_those_that_do(pvc: PVC) -> None:
-    result = pvc("token", "list", "--columns", "age")
+def test_a_column_that_does_not_exist_is_told_with_those_that_do(listing: PVC) -> None:
+    result = listing("token", "list", "--columns", "age")
     assert result.returncode == 2
     assert result.stderr == 'No column "age": there are name, role, made by, made, problem.\n'
 
@@ -55,8 +56,8 @@ def test_csv_is_for_lists(pvc: PVC) -> None:
 
 
 @pytest.mark.parametrize("line", ["token list", "node info hv1"])
-def test_yaml_says_what_json_says(pvc: PVC, line: str) -> None:
-    of_yaml, of_json = (pvc(*line.split(), "-f", form).stdout for form in ("yaml", "json"))
+def test_yaml_says_what_json_says(listing: PVC, line: str) -> None:
+    of_yaml, of_json = (listing(*line.split(), "-f", form).stdout for form in ("yaml", "json"))
     assert reader.safe_load(of_yaml) == json.loads(of_json)
 
 
@@ -81,8 +82,8 @@ def test_quiet_says_nothing_of_what_was_done(pvc: PVC) -> None:
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_a_watched_list_is_shown_again(pvc: PVC) -> None:
-    process = pvc.start("token", "list", "--watch", "-f", "raw", stdout=subprocess.PIPE)
+def test_a_watched_list_is_shown_again(listing: PVC) -> None:
+    process = listing.start("token", "list", "--watch", "-f", "raw", stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert [process.stdout.readline() for _ in range(4)] == [b"ops\n", b"no\n", b"\n", b"ops\n"]
     process.terminate()
