@@ -8,7 +8,7 @@ FROZEN := $(filter dist/pvc,$(PVC))
 # What the one file is made of.
 SOURCES := $(shell find pvc packaging -type f -not -path '*/__pycache__/*')
 
-.PHONY: run demo lab lab-down test test-lab check lint real bench dist deb fmt lock clean
+.PHONY: run demo lab lab-down test test-lab check lint real bench dist deb reference fmt lock clean
 
 # This machine, standalone, with /etc/pvc/pvc.toml where there is one.
 run: $(VENV)/ready
@@ -59,6 +59,10 @@ dist/pvc: $(VENV)/ready $(SOURCES)
 # The Debian package, from what "make dist" made.
 deb: dist
 	packaging/deb
+
+# docs/commands.md, from the commands' own declarations.
+reference: $(VENV)/ready
+	$(PY) packaging/reference.py markdown >docs/commands.md
 
 fmt: $(VENV)/ready
 	$(VENV)/bin/ruff format .

@@ -12,6 +12,8 @@ from pvc.cli.failure import Failure
 from pvc.cli.output import columns
 from pvc.cli.registry import Command
 
+_FORMS = "default: table; csv and raw, values with tabs between them and without --columns the first, are for lists"
+
 
 class _Help(RawDescriptionHelpFormatter):
     """As its base, which would load `shutil` for the width, even when no help is asked for."""
@@ -36,13 +38,17 @@ def command_parser(name: str, command: Command) -> ArgumentParser:
         conflict_handler="resolve",
     )
     everywhere = parser.add_argument_group("with every command")
-    everywhere.add_argument("-f", "--output", choices=("table", "json"), default="table", help="default: table")
+    columns = getattr(command, "COLUMNS", None)
+    forms = ("table", "json", "yaml", *(("csv", "raw") if columns else ()))
+    everywhere.add_argument("-f", "--format", "--output", dest="output", choices=forms, default="table", help=_FORMS)
+    everywhere.add_argument("-q", "--quiet", action="store_true", help="print nothing but what was asked for")
     everywhere.add_argument(
         "-c",
         "--cluster",
-        metavar="URL",
-        default=os.environ.get("PVC_URL") or DEFAULT_URL,
-        help=f"unix:/PATH, http://HOST:PORT or https://HOST:PORT; default: $PVC_URL or {DEFAULT_URL}",
+        metavar="CLUSTER",
+        default=os.environ.get("PVC_CLUSTER") or os.environ.get("PVC_URL") or DEFAULT_URL,
+        help='a name of "pvc cluster list", unix:/PATH, http://HOST:PORT or https://HOST:PORT; '
+        f"default: $PVC_CLUSTER, $PVC_URL or {DEFAULT_URL}",
     )
     everywhere.add_argument(
         "--token-file",
@@ -51,8 +57,17 @@ def command_parser(name: str, command: Command) -> ArgumentParser:
         help="file of the API token; default: $PVC_TOKEN_FILE, or $PVC_TOKEN is the token",
     )
     everywhere.add_argument("--ca", metavar="FILE", default="", help="certificates (PEM) that https trusts")
+    if columns:
+        _of_lists(parser, [title.lstrip(">").lower() for title, _ in columns])
     command.arguments(parser)
     return parser
+
+
+def _of_lists(parser: ArgumentParser, columns: list[str]) -> None:
+    lists = parser.add_argument_group("with every list")
+    lists.add_argument("--columns", metavar="COLUMNS", default="", help=f"with commas, of: {', '.join(columns)}")
+    lists.add_argument("--no-headers", dest="headers", action="store_false", help="leave the titles out")
+    lists.add_argument("--watch", action="store_true", help="show it again every two seconds, until interrupted")
 
 
 def token(file: str) -> str:

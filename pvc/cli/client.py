@@ -65,7 +65,7 @@ class Client:
         """Return the element that the API answers as a list of one."""
         found: list[dict[str, Any]] = self.get(*path)
         if not found:
-            raise Failure("not_found", f'No {path[-2]} "{path[-1]}".')
+            raise Failure("not_found", f'No {path[-2]} "{path[-1]}".', {"kind": path[-2], "name": path[-1]})
         return found[0]
 
     def stream(

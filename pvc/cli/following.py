@@ -41,7 +41,7 @@ def show(followed: Followed, answer: dict[str, Any], args: Namespace, api: Clien
 
 def follow(followed: Followed, task: dict[str, Any], api: Client, out: Output) -> dict[str, Any]:
     """Return the task once it has ended well. task: as it was last seen."""
-    progress = Progress(counts=followed.counts)
+    progress = Progress(counts=followed.counts, quiet=out.quiet)
     while task["status"] == "running":
         try:
             if "phase" in task:

@@ -13,10 +13,10 @@ Row = Mapping[str, Any]
 Column = tuple[str, str | Callable[[Row], object]]
 
 
-def table(rows: Iterable[Row], columns: Sequence[Column]) -> Iterator[str]:
+def table(rows: Iterable[Row], columns: Sequence[Column], *, headers: bool = True) -> Iterator[str]:
     """Yield a header and one line per row; "-" where there is nothing to show."""
-    cells = [[title.lstrip(">") for title, _ in columns]]
-    cells += [[cell(_value(row, source)) for _, source in columns] for row in rows]
+    cells = [[title.lstrip(">") for title, _ in columns]] if headers else []
+    cells += [[cell(value_of(row, source)) for _, source in columns] for row in rows]
     widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
     for line in cells:
         padded = (
@@ -96,5 +96,5 @@ def coloured(diff: Iterable[str]) -> Iterator[str]:
         yield f"\x1b[{colour}m{line}\x1b[0m" if colour else line
 
 
-def _value(row: Row, source: str | Callable[[Row], object]) -> object:
+def value_of(row: Row, source: str | Callable[[Row], object]) -> object:
     return row.get(source) if isinstance(source, str) else source(row)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from contextlib import suppress
 
 from pvc import __version__
 from pvc.errors import PVCError
@@ -12,6 +14,7 @@ from pvc.outcomes import EXIT
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+WATCH_S = 2.0
 
 
 def main(argv: list[str]) -> int:
@@ -54,6 +57,8 @@ def _run(argv: list[str]) -> int:
     if argv[:1] in (["--version"], ["-V"]):
         print(f"pvc {__version__}")
         return 0
+    if argv[:1] == ["--complete"]:
+        return _complete(argv[1:])
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     from pvc.cli.words import HELP, split
@@ -68,13 +73,37 @@ def _run(argv: list[str]) -> int:
     return 0 if asked else EXIT["usage"]
 
 
+def _complete(words: list[str]) -> int:
+    """What cannot be found out is not offered; the user has not asked for anything yet."""
+    from pvc.cli.completion import complete
+
+    with suppress(PVCError):
+        print("\n".join(complete(words)))
+    return 0
+
+
 def _command(name: str, argv: list[str]) -> int:
-    from pvc.cli.arguments import command_parser, token
-    from pvc.cli.client import Client
+    from pvc.cli.arguments import command_parser
+    from pvc.cli.clusters import client
+    from pvc.cli.failure import Failure
     from pvc.cli.output import Output
     from pvc.cli.registry import load
 
     command = load(name)
     args = command_parser(name, command).parse_args(argv)
-    command.run(args, Client(args.cluster, token=token(args.token_file), ca=args.ca), Output(args.output))
+    api = client(args)
+    shown = {"wanted": args.columns, "headers": args.headers} if "columns" in args else {}
+    out = Output(args.output, columns=getattr(command, "COLUMNS", None), quiet=args.quiet, **shown)
+    try:
+        command.run(args, api, out)
+        while "watch" in args and args.watch:
+            time.sleep(WATCH_S)
+            out.again()
+            command.run(args, api, out)
+    except Failure as exc:
+        if exc.code != "not_found":
+            raise
+        from pvc.cli.hints import hinted
+
+        raise hinted(exc, api) from exc
     return 0

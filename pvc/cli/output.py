@@ -5,32 +5,72 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TextIO
 
 from pvc.cli.failure import Failure
-from pvc.cli.layout import coloured, printable
+from pvc.cli.layout import Column, coloured, printable, table
 
 
 class Output:
-    def __init__(self, form: str) -> None:
-        """form: "table" or "json"."""
-        self.machine = form == "json"
+    """How results are shown.
+
+    form: "table", "json", "yaml", and of lists "csv" or "raw". columns: what a list may show; None for all else.
+    wanted: names of the columns that are asked for, with commas. quiet: nothing but results of questions.
+    """
+
+    def __init__(
+        self,
+        form: str,
+        *,
+        columns: Sequence[Column] | None = None,
+        wanted: str = "",
+        headers: bool = True,
+        quiet: bool = False,
+    ) -> None:
+        self.machine = form in ("json", "yaml")
+        self._form, self._columns, self._wanted, self._headers = form, columns, wanted, headers
+        self.quiet = quiet
 
     def show(self, answer: Any, lay_out: Callable[[Any], Iterable[str]]) -> None:
-        """Print `answer` as JSON, or the lines that `lay_out` makes of it."""
-        if self.machine:
-            print(json.dumps(answer, indent=2))
-        else:
-            for line in lay_out(answer):
-                print(line)
+        """Print `answer` in the form that was asked for: for people a list by its columns, all else by `lay_out`."""
+        for line in self._lines(answer, lay_out):
+            print(line)
+
+    def _lines(self, answer: Any, lay_out: Callable[[Any], Iterable[str]]) -> Iterable[str]:
+        if self._form == "json":
+            return [json.dumps(answer, indent=2)]
+        if self._form == "yaml":
+            from pvc.cli.forms import yaml
+
+            return yaml(answer)
+        if self._columns is not None and isinstance(answer, list):
+            return self._listed(answer, self._columns)
+        return lay_out(answer)
+
+    def _listed(self, rows: list[Any], columns: Sequence[Column]) -> Iterable[str]:
+        if self._form == "table" and not self._wanted:
+            return table(rows, columns, headers=self._headers)
+        from pvc.cli.forms import chosen, csv, raw
+
+        picked = chosen(columns, self._wanted)
+        if self._form == "csv":
+            return csv(rows, picked, headers=self._headers)
+        if self._form == "raw":
+            return raw(rows, picked if self._wanted else picked[:1])
+        return table(rows, picked, headers=self._headers)
 
     def raw(self, data: bytes) -> None:
         sys.stdout.buffer.write(data)
 
     def changed(self, answer: Any) -> None:
         """Print what the API says it did."""
-        self.show(answer, lambda answer: [printable(answer["message"])])
+        if self.machine or not self.quiet:
+            self.show(answer, lambda answer: [printable(answer["message"])])
+
+    def again(self) -> None:
+        """Before a list is shown once more: a terminal is cleared."""
+        print("\x1b[H\x1b[2J" if sys.stdout.isatty() else "", end="" if sys.stdout.isatty() else "\n")
 
     def diff(self, text: str) -> None:
         lines = text.splitlines()
@@ -38,7 +78,8 @@ class Output:
             print(line)
 
     def note(self, text: str) -> None:
-        print(text, file=sys.stderr)
+        if not self.quiet:
+            print(text, file=sys.stderr)
 
 
 def confirm(question: str, *, agreed: bool) -> None:

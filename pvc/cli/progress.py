@@ -21,9 +21,15 @@ class Progress:
     """`show` as often as you like; `finish` once, at the end of the last phase, whether it went well or not."""
 
     def __init__(
-        self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic, counts: str = ""
+        self,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        counts: str = "",
+        *,
+        quiet: bool = False,
     ) -> None:
-        """counts: what is counted, when it is not bytes."""
+        """counts: what is counted, when it is not bytes. quiet: nothing is shown."""
+        self._quiet = quiet
         self._counts = counts
         self._stream = stream or sys.stderr
         self._clock = clock
@@ -34,6 +40,8 @@ class Progress:
 
     def show(self, phase: str, done: int, total: int) -> None:
         """total: 0 when nobody knows."""
+        if self._quiet:
+            return
         now = self._clock()
         if phase != self._phase:
             self.finish()

@@ -23,6 +23,7 @@ class Command(Protocol):
 
 
 GROUPS = {
+    "cluster": "clusters that have names here, on this machine",
     "maintenance": "times at which nothing is an alarm",
     "node": "the machines that run VMs",
     "vm": "virtual machines",
@@ -70,7 +71,9 @@ COMMANDS = (
     *("task backup", "task restore", "task rollback", "task init"),
     *("task generation list", "task generation remove"),
     *("token list", "token add", "token remove"),
+    *("cluster list", "cluster add", "cluster remove"),
     "doctor",
+    "completion",
 )
 
 
@@ -85,6 +88,14 @@ def _other(name: str) -> ModuleType:
     match name:
         case "status":
             import pvc.cli.commands.status as module
+        case "completion":
+            import pvc.cli.commands.completion as module
+        case "cluster list":
+            import pvc.cli.commands.cluster_list as module
+        case "cluster add":
+            import pvc.cli.commands.cluster_add as module
+        case "cluster remove":
+            import pvc.cli.commands.cluster_remove as module
         case "events":
             import pvc.cli.commands.events as module
         case "maintenance on":

@@ -14,7 +14,9 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("-d", "--description", required=True, metavar="DESCRIPTION", help="its name for people")
     parser.add_argument("-p", "--type", default="bridged", metavar="TYPE", help="default: bridged")
     parser.add_argument("-b", "--bridge", metavar="BRIDGE", help="the bridge on every node; default: vmbrVNI")
-    parser.add_argument("-m", "--mtu", type=int, metavar="MTU")
+    parser.add_argument(
+        "-m", "--mtu", type=int, metavar="MTU", help="largest packet, bytes; default: what the bridge has"
+    )
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:

@@ -12,7 +12,7 @@ EXAMPLE = "100 -d servers"
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("vni", metavar="VNI")
     parser.add_argument("-d", "--description", metavar="DESCRIPTION", help="its name for people")
-    parser.add_argument("-m", "--mtu", type=int, metavar="MTU")
+    parser.add_argument("-m", "--mtu", type=int, metavar="MTU", help="largest packet, bytes")
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:

@@ -23,7 +23,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, api: Client, out: Output) -> None:
     source, size = open_image(args.file)
-    progress = Progress()
+    progress = Progress(quiet=out.quiet)
     try:
         with source:
             answer = api.upload(

@@ -29,7 +29,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, api: Client, out: Output) -> None:
     framed = args.format == "raw" and args.file != "-"
-    progress, totals = Progress(), [0]
+    progress, totals = Progress(quiet=out.quiet), [0]
     try:
         with _target(args.file) as target:
             pieces = api.stream(

@@ -14,7 +14,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("limit", nargs="?", metavar="LIMIT", help="regular expression that the name matches")
     parser.add_argument("--kind", metavar="KIND", help="as upload, clone or migrate")
     parser.add_argument("--target", metavar="TARGET", help="as vm/UUID or volume/POOL/NAME")
-    parser.add_argument("--status", choices=("running", "done", "failed", "cancelled"))
+    parser.add_argument("--status", choices=("running", "done", "failed", "cancelled"), help="those that are so")
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:

@@ -14,7 +14,9 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help='libvirt domain XML, "-" for stdin')
     parser.add_argument("-t", "--node", metavar="NODE", help="where it runs; default: chosen by the selector")
     parser.add_argument("-l", "--limit", action="append", metavar="NODE", help="it runs only there; may be repeated")
-    parser.add_argument("--selector", choices=("mem", "memprov", "vcpus", "load", "vms", "none"))
+    parser.add_argument(
+        "--selector", choices=("mem", "memprov", "vcpus", "load", "vms", "none"), help="how its node is chosen"
+    )
     parser.add_argument("--autostart", action=BooleanOptionalAction, help="start it when its node comes up")
     parser.add_argument("-m", "--method", choices=("live", "shutdown", "none"), help="how it may migrate")
     parser.add_argument("-g", "--tag", action="append", metavar="TAG", help="may be repeated")

@@ -14,7 +14,9 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-l", "--limit", action="append", metavar="NODE", help='it runs only there; may be repeated, "" is anywhere'
     )
-    parser.add_argument("-s", "--selector", choices=("mem", "memprov", "vcpus", "load", "vms", "none"))
+    parser.add_argument(
+        "-s", "--selector", choices=("mem", "memprov", "vcpus", "load", "vms", "none"), help="how its node is chosen"
+    )
     parser.add_argument("--autostart", action=BooleanOptionalAction, help="start it when its node comes up")
     parser.add_argument("-p", "--profile", metavar="PROFILE", help='"" is none')
     parser.add_argument("-m", "--method", choices=("live", "shutdown", "none"), help="how it may migrate")

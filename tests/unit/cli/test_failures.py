@@ -62,7 +62,7 @@ def test_control_characters_of_a_message_do_not_reach_the_terminal(pvc: PVC, api
 def test_an_unknown_vm_answered_as_an_empty_list_is_not_found(pvc: PVC, api: FakeAPI) -> None:
     api.tell("GET /vm/web9", Answer([]))
     result = pvc("vm", "info", "web9")
-    assert (result.returncode, result.stderr) == (3, 'No vm "web9".\n')
+    assert (result.returncode, result.stderr) == (3, 'No vm "web9". Similar: "web1".\n')
 
 
 def test_no_server_is_one_sentence_that_says_what_to_do(pvc: PVC, tmp_path: Path) -> None:
@@ -86,9 +86,7 @@ def test_a_host_that_does_not_exist_is_told(pvc: PVC) -> None:
     assert result.stderr.startswith('"http://no-such-host.invalid" cannot be reached: ')
 
 
-@pytest.mark.parametrize(
-    "url", ["hv1", "ftp://hv1", "http://", "http://hv1:x", "unix:pvc.sock", "http://hv1/x", "http://["]
-)
+@pytest.mark.parametrize("url", ["ftp://hv1", "http://", "http://hv1:x", "unix:pvc.sock", "http://hv1/x", "http://["])
 def test_a_wrong_address_is_told_with_the_right_forms(pvc: PVC, url: str) -> None:
     result = pvc("-c", url, "vm", "list")
     assert result.returncode == 2

@@ -1,0 +1,105 @@
+"""Lists in the forms that programs read, with the columns that are asked for."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+
+import pytest
+import yaml as reader  # type: ignore[import-untyped]
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pvc.cli.forms import yaml
+from tests.unit.cli.answers import NODE
+from tests.unit.cli.calling import PVC
+from tests.unit.cli.fake_api import Answer, FakeAPI
+
+_LISTED = [
+    {"name": "ops", "role": "admin", "created_by": 'a "b", c', "created_at": 0, "problem": ""},
+    {"name": "no", "role": "read", "created_by": "local", "created_at": 0, "problem": None},
+]
+
+
+@pytest.fixture
+def listing(pvc: PVC, api: FakeAPI) -> PVC:
+    api.tell("GET /tokens", Answer(_LISTED))
+    return pvc
+
+
+def test_csv_has_what_the_table_has(listing: PVC) -> None:
+    rows = list(csv.reader(io.StringIO(listing("token", "list", "-f", "csv").stdout)))
+    assert rows[0] == ["NAME", "ROLE", "MADE BY", "MADE", "PROBLEM"]
+    assert rows[1] == ["ops", "admin", 'a "b", c', "", ""]
+
+
+def test_raw_is_names_alone_or_what_is_asked_for(listing: PVC) -> None:
+    assert listing("token", "list", "-f", "raw").stdout == "ops\nno\n"
+    assert listing("token", "list", "-f", "raw", "--columns", "role,name").stdout == "admin\tops\nread\tno\n"
+
+
+def test_columns_are_chosen_and_ordered_by_name(listing: PVC) -> None:
+    assert listing("token", "list", "--columns", "Role, name").stdout == "ROLE   NAME\nadmin  ops\nread   no\n"
+    assert listing("token", "list", "--columns", "role", "--no-headers").stdout == "admin\nread\n"
+
+
+def test_a_column_that_does_not_exist_is_told_with_those_that_do(listing: PVC) -> None:
+    result = listing("token", "list", "--columns", "age")
+    assert result.returncode == 2
+    assert result.stderr == 'No column "age": there are name, role, made by, made, problem.\n'
+
+
+def test_csv_is_for_lists(pvc: PVC) -> None:
+    assert pvc("status", "-f", "csv").returncode == 2
+
+
+@pytest.mark.parametrize("line", ["token list", "node info hv1"])
+def test_yaml_says_what_json_says(listing: PVC, line: str) -> None:
+    of_yaml, of_json = (listing(*line.split(), "-f", form).stdout for form in ("yaml", "json"))
+    assert reader.safe_load(of_yaml) == json.loads(of_json)
+
+
+def test_the_node_of_the_tests_has_something_nested() -> None:
+    assert any(isinstance(value, dict) for value in NODE.values())
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(codec="utf-8", exclude_categories=["C"])),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["a", "no", "on", "a b", "1"]), inner),
+    max_leaves=8,
+)
+
+
+@given(values)
+def test_whatever_is_written_as_yaml_is_read_back(value: object) -> None:
+    assert reader.safe_load("\n".join(yaml(value))) == value
+
+
+def test_quiet_says_nothing_of_what_was_done(pvc: PVC) -> None:
+    result = pvc("vm", "tag", "add", "web1", "a", "-q")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_a_watched_list_is_shown_again(listing: PVC) -> None:
+    process = listing.start("token", "list", "--watch", "-f", "raw", stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(4)] == [b"ops\n", b"no\n", b"\n", b"ops\n"]
+    process.terminate()
+    process.communicate()
+
+
+def test_an_unknown_vm_is_told_with_those_like_it(pvc: PVC, api: FakeAPI) -> None:
+    refusal = {"message": 'No VM "web1".', "code": "not_found", "fields": {"kind": "VM", "name": "web1"}}
+    api.tell("POST /vm/web1/state", Answer(refusal, 404))
+    api.tell("GET /vm", Answer([{"name": name} for name in ("web01", "db", "WEB1")]))
+    result = pvc("vm", "start", "web1")
+    assert (result.returncode, result.stderr) == (3, 'No VM "web1". Similar: "WEB1", "web01".\n')
+
+
+def test_where_nothing_is_like_it_nothing_is_added(pvc: PVC, api: FakeAPI) -> None:
+    refusal = {"message": 'No node "x".', "code": "not_found", "fields": {"kind": "node", "name": "x"}}
+    api.tell("DELETE /node/x", Answer(refusal, 404))
+    api.tell("GET /node", Answer({"message": "Away.", "code": "store_unavailable"}, 503))
+    assert pvc("node", "remove", "x", "-y").stderr == 'No node "x".\n'
