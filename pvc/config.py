@@ -124,9 +124,12 @@ class Hypervisor:
     # Folder of the guests' console logs, one file each.
     console_path: str = "/var/log/pvc/consoles"
     # Where other nodes' libvirt reaches this one's to move guests here, as "qemu+tls://10.0.0.1/system". Empty: no
-    # guest comes here live. "qemu+tcp://..." sends passwords and guests' memory in the clear, and libvirt lets in
-    # whoever reaches the port: for a network of the nodes alone.
+    # guest comes here live. Guests' memory is then encrypted too, by QEMU's own TLS. "qemu+tcp://..." alone sends
+    # passwords and memory in the clear, and libvirt lets in whoever reaches the port: for a network of the nodes alone.
     migration_uri: str = ""
+    # Folder of QEMU's certificates for migrations, as qemu.conf has it (`migrate_tls_x509_cert_dir`): ca-cert.pem,
+    # server-cert.pem, server-key.pem, client-cert.pem, client-key.pem. The agent says what is missing there.
+    migration_certificates: str = "/etc/pki/qemu"
     # Let a VM's XML name host files, host block devices and host PCI or USB devices: whoever may define VMs is then
     # as good as root on the nodes.
     allow_host_devices: bool = False
@@ -208,8 +211,6 @@ class Migration:
     # Let a guest that still outruns the copy go on at the target before its memory is all there: it then waits for what
     # is missing, and is lost if either node fails meanwhile.
     post_copy: bool = False
-    # Encrypt guests' memory on its way, with the certificates that the nodes' QEMU has.
-    tls: bool = False
     # Seconds without progress before more downtime is allowed.
     stall_s: float = 10.0
     # Seconds without progress, with all downtime allowed, before a live migration is given up.
@@ -257,6 +258,17 @@ class Placement:
             yield 'placement.selector must be "mem", "memprov", "vcpus", "load" or "vms".'
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tasks:
+    # Seconds that a long operation that has ended is shown, a week unless changed; counted by each server from when it
+    # saw the end. The thousand latest are kept at most.
+    kept_s: float = 604800.0
+
+    def problems(self) -> Iterator[str]:
+        if self.kept_s <= 0:
+            yield "tasks.kept_s must be more than 0."
+
+
 def _default_pools() -> dict[str, AnyPool]:
     return {"local": DirectoryPool(path="/var/lib/pvc/pools/local")}
 
@@ -275,6 +287,7 @@ class Config:
     placement: Placement = field(default_factory=Placement)
     upload: Upload = field(default_factory=Upload)
     migration: Migration = field(default_factory=Migration)
+    tasks: Tasks = field(default_factory=Tasks)
 
     @property
     def standalone(self) -> bool:
@@ -283,7 +296,7 @@ class Config:
     def problems(self) -> Iterator[str]:
         if self.log_level not in ("debug", "info", "warning"):
             yield 'log_level must be "debug", "info" or "warning".'
-        for name in ("api", "store", "ceph", "hypervisor", "agent", "placement", "upload", "migration"):
+        for name in ("api", "store", "ceph", "hypervisor", "agent", "placement", "upload", "migration", "tasks"):
             yield from getattr(self, name).problems()
         if self.agent.listen and self.standalone:
             yield 'agent.listen is for a cluster (store.kind = "zookeeper").'

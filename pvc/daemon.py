@@ -22,7 +22,7 @@ from typing import Any
 from pvc import config
 from pvc.config import Config, ConfigProblems
 from pvc.errors import NotBuilt, NotPermitted, PVCError, Unavailable
-from pvc.exits import EXIT
+from pvc.outcomes import EXIT
 
 log = logging.getLogger("pvc")
 

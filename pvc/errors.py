@@ -1,4 +1,4 @@
-"""Every way pvc says no. Errors know no HTTP status, exit code or logger: two tables at the edges do.
+"""Every way pvc says no. Errors know no HTTP status, exit code or logger: `pvc.outcomes` does.
 
 PVCError
     InvalidInput         what was asked makes no sense; `problems` names each argument

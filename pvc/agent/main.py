@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from pvc import __version__
-from pvc.agent import flushing, peer
+from pvc.agent import flushing, peer, transport
 from pvc.agent.peer import Answering
 from pvc.agent.reconcile import FAREWELL_S, Reconciler
 from pvc.agent.settings import Door, Settings
@@ -46,12 +46,13 @@ async def run(
             machine=settings.machine,
         )
         reconciler = Reconciler(hypervisor, pools, settings)
-        while True:
-            try:
-                await _one_session(source, reconciler, node, here, pools, settings, ready)
-            except StoreUnavailable as exc:
-                log.warning("%s; VMs stay as they are", exc)
-            await asyncio.sleep(_RETRY_S)
+        async with _beside("The look at the transport of migrations", transport.tell(hypervisor, settings)):
+            while True:
+                try:
+                    await _one_session(source, reconciler, node, here, pools, settings, ready)
+                except StoreUnavailable as exc:
+                    log.warning("%s; VMs stay as they are", exc)
+                await asyncio.sleep(_RETRY_S)
 
 
 async def _one_session(
@@ -69,15 +70,15 @@ async def _one_session(
             here.key = await peers.key_of(state.store)
         await nodes.join(state, node, settings.replaces)
         log.info('Node "%s" joined', node.name)
-        async with _beside(flushing.keep(state, pools, settings)):
+        async with _beside("Seeing to flushes of this node", flushing.keep(state, pools, settings)):
             await _until_told(state, reconciler, node.name, ready)
     finally:
         await state.store.aclose()
 
 
 @asynccontextmanager
-async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    task = asyncio.create_task(work)
+async def _beside(what: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work, name=what)
     task.add_done_callback(_tell_failure)
     try:
         yield
@@ -88,7 +89,7 @@ async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 def _tell_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (exc := task.exception()):
-        log.error("Flushes of this node are no longer seen to", exc_info=exc)
+        log.error("%s has failed", task.get_name(), exc_info=exc)
 
 
 async def _until_told(state: State, reconciler: Reconciler, name: str, ready: Callable[[], None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from pvc.agent import words
+from pvc.agent import transport, words
 from pvc.agent.steps import Hands, stop
 from pvc.cluster import migrations, volumes
 from pvc.cluster.state import Held
@@ -50,7 +50,7 @@ async def _prepare(hands: Hands, vm: VM, task: Task, seen: Seen | None) -> None:
     log = hands.console_log(vm.uuid)
     try:
         _check_absent(hands, vm, seen)
-        _check_reachable(hands, task)
+        await _check_reachable(hands, task)
         await _check_bridges(hands, vm)
         await _open_volumes(hands, vm)
         await asyncio.to_thread(log.parent.mkdir, mode=0o711, parents=True, exist_ok=True)
@@ -69,8 +69,11 @@ def _check_absent(hands: Hands, vm: VM, seen: Seen | None) -> None:
         raise Conflict(kind="VM", name=vm.name, problem=problem)
 
 
-def _check_reachable(hands: Hands, task: Task) -> None:
-    if migration.may_live(task) and not hands.settings.migration_uri:
+async def _check_reachable(hands: Hands, task: Task) -> None:
+    if not migration.may_live(task):
+        return
+    await transport.check(hands.settings)
+    if not hands.settings.migration_uri:
         problem = 'takes no live migrations: its agent has no "hypervisor.migration_uri"'
         raise Conflict(kind="node", name=hands.settings.node, problem=problem)
 

@@ -33,6 +33,8 @@ class Settings:
     use_patience_s: float = 2.0
     # Where another node's libvirt reaches this one's; "" takes no live migrations.
     migration_uri: str = ""
+    # Of QEMU's TLS; nothing is asked of it where `migration_uri` sends all in the clear.
+    migration_certificates: str = ""
     tuning: Tuning = field(default_factory=Tuning)
     # How long a live copy may make no progress before more downtime is allowed, and then before it is given up.
     stall_s: float = 10.0
@@ -78,12 +80,12 @@ def settings_from(config: Config, machine: str) -> Settings:
         shutdown_timeout_s=config.agent.shutdown_timeout_s,
         detach_timeout_s=config.agent.detach_timeout_s,
         migration_uri=config.hypervisor.migration_uri,
+        migration_certificates=config.hypervisor.migration_certificates,
         tuning=Tuning(
             max_downtime_ms=config.migration.max_downtime_ms,
             bandwidth=config.migration.bandwidth_mib * MIB,
             auto_converge=config.migration.auto_converge,
             post_copy=config.migration.post_copy,
-            tls=config.migration.tls,
         ),
         stall_s=config.migration.stall_s,
         patience_s=config.migration.patience_s,

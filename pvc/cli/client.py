@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -70,7 +70,7 @@ class Client:
 
     def stream(
         self, *path: str, began: Callable[[int | None], None] = lambda _: None, **parameters: Parameter
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes, None, None]:
         """Yield an answer piece by piece as it comes, perhaps without end.
 
         began: told how many bytes there will be, None when only the end will tell.
@@ -79,13 +79,17 @@ class Client:
             connection = self._request("GET", _target(path, parameters))
             connection.endheaders()
             response = connection.getresponse()
-            if response.status != 200:
-                _read(response)
-            began(response.length)
-            while piece := response.read1(_PIECE):
-                yield piece
-            if response.length:
-                raise Failure("unreachable", "The server broke off before the end; its log says why.")
+            try:
+                if response.status != 200:
+                    _read(response)
+                began(response.length)
+                while piece := response.read1(_PIECE):
+                    yield piece
+                if response.length:
+                    raise Failure("unreachable", "The server broke off before the end; its log says why.")
+            finally:
+                response.close()
+                connection.close()
 
     def upload(
         self,

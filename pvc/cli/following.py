@@ -15,10 +15,12 @@ _LONGEST_POLL_S = 30
 
 
 class Followed(NamedTuple):
-    """what: the noun. outlook: what comes of it when it is cancelled, one sentence. counts: of what, if not bytes."""
+    """what: the noun. outlook: what comes of it when it is cancelled, one sentence; where there is none, an
+    interruption ends the following alone. counts: of what, if not bytes.
+    """
 
     what: str
-    outlook: str
+    outlook: str = ""
     counts: str = ""
 
 
@@ -32,34 +34,39 @@ def show(followed: Followed, answer: dict[str, Any], args: Namespace, api: Clien
     """Print the answer to the request, or with `wait` what came of its task."""
     if answer.get("task") and args.wait:
         out.note(answer["message"])
-        task = _follow(followed, answer["task"], api, out)
+        task = follow(followed, {"id": answer["task"], "status": "running", "version": -1}, api, out)
         answer = {**answer, "message": task["result"], **task["figures"]}
     out.show(answer, lambda answer: [answer["message"]])
 
 
-def _follow(followed: Followed, task_id: str, api: Client, out: Output) -> dict[str, Any]:
-    """Return the task once it has ended well."""
+def follow(followed: Followed, task: dict[str, Any], api: Client, out: Output) -> dict[str, Any]:
+    """Return the task once it has ended well. task: as it was last seen."""
     progress = Progress(counts=followed.counts)
-    task: dict[str, Any] = {"status": "running", "version": -1}
     while task["status"] == "running":
         try:
-            task = api.get("tasks", task_id, after=task["version"], wait=_LONGEST_POLL_S)
-            if task["status"] == "running":
-                progress.show(task["phase"], task["done"], task["total"])
+            if "phase" in task:
+                progress.show(task["phase"] or task["kind"], task["done"], task["total"])
+            task = api.get("tasks", task["id"], after=task["version"], wait=_LONGEST_POLL_S)
         except KeyboardInterrupt:
             progress.finish(whole=False)
-            _interrupted(followed, task_id, api, out)
+            _interrupted(followed, task["id"], api, out)
     progress.finish(whole=task["status"] == "done")
     if task["status"] != "done":
-        code = "cancelled" if task["status"] == "cancelled" else task["problem"].get("code", "internal")
-        raise Failure(code, task["problem"].get("message", f"The {followed.what} failed."))
+        raise _failure(followed, task)
     return task
+
+
+def _failure(followed: Followed, task: dict[str, Any]) -> Failure:
+    cancelled = task["status"] == "cancelled"
+    code = "cancelled" if cancelled else task["problem"].get("code", "internal")
+    text = f"The {followed.what} {'was cancelled' if cancelled else 'failed'}."
+    return Failure(code, task["problem"].get("message", text))
 
 
 def _interrupted(followed: Followed, task_id: str, api: Client, out: Output) -> None:
     """Ask what the interruption means; a second one, or nobody to ask, leaves the task to itself."""
     goes_on = f'The {followed.what} goes on as task "{task_id}".'
-    if not sys.stdin.isatty():
+    if not (followed.outlook and sys.stdin.isatty()):
         out.note(goes_on)
         raise KeyboardInterrupt
     out.note(f"Cancel the {followed.what}? {followed.outlook} [y/N]")

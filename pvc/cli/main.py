@@ -8,7 +8,7 @@ import sys
 
 from pvc import __version__
 from pvc.errors import PVCError
-from pvc.exits import EXIT
+from pvc.outcomes import EXIT
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pvc.cluster.state import MirrorView, State
-from pvc.errors import Conflict, Corrupt
+from pvc.errors import Conflict, Corrupt, NotFound
 from pvc.model import backup
 from pvc.model.backup import Taken, Unread, bare
 from pvc.model.content import Content
-from pvc.model.records import VM, Network, Node, decode
+from pvc.model.records import OVA, VM, Network, Node, decode
 from pvc.storage.base import Pool
-from pvc.store.base import Reader
+from pvc.store.base import Reader, Store
 from pvc.store.inforce import InForce
 from pvc.store.paths import Paths
 
@@ -58,7 +59,7 @@ async def take(ground: Ground) -> bytes:
             revision=ground.store.revision,
             generation=still.cluster.generation,
         )
-        found = await raw(ground.view.reader, ground.state.paths)
+        found = await present(ground)
     return await asyncio.to_thread(_written, found, still.cluster.id, taken)
 
 
@@ -67,30 +68,51 @@ def _written(found: list[Raw], cluster: str, taken: Taken) -> bytes:
     return backup.document(content, cluster, taken, unread)
 
 
-async def raw(reader: Reader, paths: Paths) -> list[Raw]:
+async def present(ground: Ground) -> list[Raw]:
+    """Of the generation in force: from memory, but for what the view does not have."""
+    paths = ground.state.paths
+    return [*await _raw(ground.view.reader, _viewed(paths)), *await _raw(ground.store, {"ova": paths.ovas})]
+
+
+async def of_generation(store: Store, paths: Paths) -> list[Raw]:
+    return await _raw(store, {**_viewed(paths), "ova": paths.ovas})
+
+
+def _viewed(paths: Paths) -> dict[str, str]:
+    return {"network": paths.networks, "node": paths.nodes, "vm": paths.vms}
+
+
+async def _raw(reader: Reader, folders: Mapping[str, str]) -> list[Raw]:
+    """A folder that is not there is of a pvc that did not have it."""
     found = []
-    for kind, folder in (("network", paths.networks), ("node", paths.nodes), ("vm", paths.vms)):
-        keys = await reader.children(folder)
-        entries = await reader.get_many([f"{folder}/{key}" for key in keys])
-        found += [Raw(kind, key, entry.value) for key, entry in zip(keys, entries, strict=True) if entry is not None]
+    for kind, folder in folders.items():
+        with suppress(NotFound):
+            keys = await reader.children(folder)
+            entries = await reader.get_many([f"{folder}/{key}" for key in keys])
+            pairs = zip(keys, entries, strict=True)
+            found += [Raw(kind, key, entry.value) for key, entry in pairs if entry is not None]
     return found
 
 
 def readable(found: list[Raw]) -> tuple[Content, tuple[Unread, ...]]:
-    """What can be read as configuration, and what cannot be read."""
+    """What can be read as configuration, and what cannot be read. An OVA that is not whole is none."""
     networks: list[Network] = []
     nodes: list[Node] = []
     vms: list[VM] = []
+    ovas: list[OVA] = []
     unread = []
     for one in found:
         try:
-            if one.kind == "network":
-                networks.append(decode(Network, one.value, one.key))
-            elif one.kind == "node":
-                nodes.append(bare(decode(Node, one.value, one.key)))
-            else:
-                vms.append(bare(decode(VM, one.value, one.key)))
+            match one.kind:
+                case "network":
+                    networks.append(decode(Network, one.value, one.key))
+                case "node":
+                    nodes.append(bare(decode(Node, one.value, one.key)))
+                case "vm":
+                    vms.append(bare(decode(VM, one.value, one.key)))
+                case _:
+                    ovas.append(decode(OVA, one.value, one.key))
         except Corrupt as exc:
             text = one.value.decode(errors="replace")
             unread.append(Unread(kind=one.kind, name=one.key, problem=str(exc.fields["reason"]), value=text))
-    return Content.ordered(networks, nodes, vms), tuple(unread)
+    return Content.ordered(networks, nodes, vms, [ova for ova in ovas if ova.whole]), tuple(unread)

@@ -1,4 +1,4 @@
-"""What servers that died left: uploads that nobody runs any more, and what they had not finished in pools.
+"""What servers that died left: tasks that nobody runs any more, and what they had not finished in pools.
 
 Who changes a volume's content holds its lock. The lock ends with its holder's session, and every other server hears
 of that; Ceph believes for a while longer that the dead one has its images open (docs/design/014).
@@ -23,7 +23,9 @@ from pvc.store.paths import lock_path
 
 log = logging.getLogger("pvc.server")
 
-UPLOAD = "upload"
+UPLOAD, CLONE = "upload", "clone"
+# What goes on under the lock of the volume that it concerns, and ends with it.
+LOCKED = frozenset((UPLOAD, CLONE))
 
 # Between two looks at the pools, and while something is left of somebody whom Ceph believes alive.
 _LOOK_S = 60.0
@@ -31,8 +33,8 @@ _AGAIN_S = 3.0
 
 
 def holder(task: Task) -> str:
-    """What the lock of its volume, or of its OVA, says while an upload goes on."""
-    return f'upload "{task.id}"'
+    """What the lock of its volume, or of its OVA, says while it goes on."""
+    return f'{task.kind} "{task.id}"'
 
 
 async def keep_clear(state: State, pools: Mapping[str, Pool], clock: Callable[[], float] = time.monotonic) -> None:
@@ -68,11 +70,11 @@ async def _until_due(state: State, due: float, clock: Callable[[], float]) -> fl
 
 
 async def end_abandoned(state: State) -> tuple[set[str], int]:
-    """Say of uploads that nobody runs that they have failed. Returns the locks of those that go on, and how many ended.
+    """Say of tasks that nobody runs that they have failed. Returns the locks of those that go on, and how many ended.
 
     The tasks are read before the locks, because one is taken before its task begins and released after its end.
     """
-    running = await _uploads(state)
+    running = await _running(state)
     held = await state.store.locks() if running else {}
     alive, ended = set[str](), 0
     for task in running:
@@ -89,23 +91,23 @@ def _lock_of(task: Task) -> str:
     return ovas.lock_name(name) if kind == "ova" else lock_name(*names.split_volume(name))
 
 
-async def _uploads(state: State) -> list[Held[Task]]:
+async def _running(state: State) -> list[Held[Task]]:
     return [
         held
         for held in await state.tasks()
-        if isinstance(held, Held) and held.record.status is TaskStatus.RUNNING and held.record.kind == UPLOAD
+        if isinstance(held, Held) and held.record.status is TaskStatus.RUNNING and held.record.kind in LOCKED
     ]
 
 
 async def _end(state: State, held: Held[Task]) -> bool:
     """Whether it was us: its own server or another one may have been faster."""
     what = f'The server on "{held.record.node}"'
-    reason = Unavailable(what=what, reason="it ended, or lost the cluster store, during the upload")
+    reason = Unavailable(what=what, reason=f"it ended, or lost the cluster store, during the {held.record.kind}")
     try:
         await state.store.commit(tasks.writing(state, held, tasks.failed(held.record, reason)))
     except (Changed, NotFound):
         return False
-    log.info('Upload "%s" was abandoned by the server on "%s"', held.record.id, held.record.node)
+    log.info('The %s "%s" was abandoned by the server on "%s"', held.record.kind, held.record.id, held.record.node)
     return True
 
 

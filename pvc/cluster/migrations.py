@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from msgspec.structs import replace
 
-from pvc.cluster import devices, placing, power, tasks, volumes
+from pvc.cluster import devices, leftovers, placing, power, tasks, volumes
 from pvc.cluster.state import Held, State
 from pvc.cluster.vms import check_free
 from pvc.errors import Changed, Conflict, InvalidInput, NodeUnavailable, NoRoom, NotFound, PVCError
@@ -168,7 +168,7 @@ async def wait(state: State, outcome: Outcome, timeout_s: float) -> Task | None:
 
 
 async def cancel(state: State, task_id: str) -> Task:
-    """Ask for the end of a migration or a flush; guests stay where they are. Raises Conflict for what has no end."""
+    """Ask for the end of a task; guests stay where they are, volumes as they were. Raises Conflict."""
     while True:
         held = await state.task(task_id)
         task = held.record
@@ -186,9 +186,9 @@ async def cancel(state: State, task_id: str) -> Task:
 def _uncancellable(task: Task) -> str:
     if task.status is not TaskStatus.RUNNING:
         return "has ended"
-    if task.kind not in (MIGRATE, FLUSH, UNFLUSH):
+    if task.kind not in (MIGRATE, FLUSH, UNFLUSH, *leftovers.LOCKED):
         return f'is of kind "{task.kind}", which cannot be cancelled'
-    if task.phase == Phase.SHUTDOWN:
+    if task.kind == MIGRATE and task.phase == Phase.SHUTDOWN:
         return "cannot be cancelled any more: the guest has been asked to shut down"
     return ""
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from pvc.cluster import backing, scenery, vms
-from pvc.cluster.backing import Ground
+from pvc.cluster.backing import Ground, Raw
 from pvc.cluster.state import State
 from pvc.errors import Busy, Conflict, NotFound, PVCError
 from pvc.model import recovery
-from pvc.model.backup import Backup
+from pvc.model.backup import Backup, Unread
 from pvc.model.content import Content, Plan, plan
 from pvc.model.records import SCHEMA, Cluster, Made, encode
 from pvc.model.recovery import Obstacles, Scene
@@ -54,12 +54,17 @@ async def prospect(ground: Ground, backup: Backup) -> Prospect:
     await ground.caught_up()
     scene = await scenery.scene(ground.view, ground.state)
     made = recovery.kept_running(backup.content, scene.guests, foreign=backup.foreign)
-    raw = await backing.raw(ground.view.reader, ground.state.paths)
-    now, unread = await asyncio.to_thread(backing.readable, raw)
+    raw = await backing.present(ground)
+    planned, unread = await asyncio.to_thread(_planned, raw, made)
     notes = [*backup.notes, *recovery.notes(backup.content, made, scene)]
     notes += [f'The record of {one.kind} "{one.name}" cannot be read and stays behind: {one.problem}' for one in unread]
-    notes += await scenery.absent(ground.pools, made.vms)
-    return Prospect(made, plan(now, made), tuple(notes), recovery.obstacles(backup.content, scene))
+    notes += await scenery.absent(ground.pools, made)
+    return Prospect(made, planned, tuple(notes), recovery.obstacles(backup.content, scene))
+
+
+def _planned(raw: list[Raw], made: Content) -> tuple[Plan, tuple[Unread, ...]]:
+    now, unread = backing.readable(raw)
+    return plan(now, made), unread
 
 
 async def restore(
@@ -124,6 +129,7 @@ def _creations(content: Content, name: str) -> Iterator[Operation]:
     for network in content.networks:
         yield Create(paths.network(network.vni), encode(network))
         yield Create(paths.network_name(network.description), str(network.vni).encode())
+    yield from (Create(paths.ova(ova.name), encode(ova)) for ova in content.ovas)
     for vm in content.vms:
         yield Create(paths.vm(vm.uuid), encode(vm))
         yield Create(paths.vm_name(vm.name), vm.uuid.encode())
@@ -165,7 +171,8 @@ async def initialise(ground: Ground, *, who: str, overwrite: bool) -> Outcome:
     await ground.caught_up()
     _, cluster = await read_current(ground.store)
     view = ground.view
-    if not overwrite and (cluster.made is not Made.FIRST or await view.vms() or await view.networks()):
+    has_records = await view.vms() or await view.networks() or await ground.state.ovas()
+    if not overwrite and (cluster.made is not Made.FIRST or has_records):
         problem = "is initialised already; overwrite begins anew and keeps its records as a generation to come back to"
         raise Conflict(kind="cluster", name=cluster.id, problem=problem)
     empty = Backup(Content(), cluster=ground.state.new_uuid())
@@ -178,7 +185,7 @@ async def kept(ground: Ground, name: str) -> Backup:
     wanted = name or current.previous
     for cluster in await generation.kept(ground.store):
         if cluster.generation == wanted:
-            raw = await backing.raw(ground.store, Paths(generation_root(wanted)))
+            raw = await backing.of_generation(ground.store, Paths(generation_root(wanted)))
             content, unread = await asyncio.to_thread(backing.readable, raw)
             left = [f'The record of {one.kind} "{one.name}" cannot be read: {one.problem}' for one in unread]
             return Backup(content, cluster=cluster.id, notes=tuple(left))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from pvc.cluster import volumes
 from pvc.cluster.state import Held, State, View
 from pvc.errors import InvalidXML, NotFound, PVCError
+from pvc.model.content import Content
 from pvc.model.records import VM, DaemonState, TaskStatus
 from pvc.model.recovery import Guest, Scene, guests_of, is_wanted
 from pvc.storage.base import Pool
@@ -57,29 +58,29 @@ async def _own(view: View, vm: VM, seen: Guest | None) -> dict[str, Guest]:
     return {}
 
 
-async def absent(pools: Mapping[str, Pool], vms: Iterable[VM]) -> list[str]:
+async def absent(pools: Mapping[str, Pool], content: Content) -> list[str]:
     """What the pools say of the disks, a sentence each."""
-    used = await asyncio.to_thread(_used, list(vms))
+    used = await asyncio.to_thread(_used, content)
     said = []
     for name in sorted({volume.partition("/")[0] for volume in used}):
         try:
             there = {f"{name}/{volume.name}" for volume in await (await volumes.pool_of(pools, name)).volumes()}
         except NotFound:
-            said.append(f'There is no pool "{name}" here, which volumes of VMs are in.')
+            said.append(f'There is no pool "{name}" here, which volumes should be in.')
         except PVCError as exc:
             said.append(f'Whether the volumes in pool "{name}" are there is not known: {exc}')
         else:
             mine = {volume for volume in used if volume.startswith(f"{name}/")}
-            said += [f'Volume "{volume}" of VM "{used[volume]}" is missing.' for volume in sorted(mine - there)]
+            said += [f'Volume "{volume}" of {used[volume]} is missing.' for volume in sorted(mine - there)]
     return said
 
 
-def _used(vms: list[VM]) -> dict[str, str]:
-    """The VM by POOL/VOLUME."""
-    found: dict[str, str] = {}
-    for vm in vms:
+def _used(content: Content) -> dict[str, str]:
+    """Whose it is, by POOL/VOLUME."""
+    found = {disk.volume: f'OVA "{ova.name}"' for ova in content.ovas for disk in ova.disks}
+    for vm in content.vms:
         try:
-            found |= dict.fromkeys(volumes.of_vm(vm), vm.name)
+            found |= dict.fromkeys(volumes.of_vm(vm), f'VM "{vm.name}"')
         except InvalidXML:  # of a kept generation; its node will say so
             continue
     return found

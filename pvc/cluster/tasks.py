@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 
 from msgspec.structs import replace
 
+from pvc.cluster.cutting import cut_off
 from pvc.cluster.state import Held, State
-from pvc.errors import Changed, HypervisorRefused, NotFound, PVCError, Timeout
+from pvc.errors import Cancelled, Changed, HypervisorRefused, PVCError, StoreUnavailable, Timeout
 from pvc.model.records import Task, TaskStatus, encode
-from pvc.store.base import Create, Delete, Put
-
-# Ended tasks that are kept for people to look at.
-KEPT = 200
+from pvc.store.base import Create, Put
 
 
 def new(state: State, kind: str, target: tuple[str, str], name: str, **more: object) -> Task:
@@ -36,8 +35,8 @@ def done(task: Task, result: str) -> Task:
 
 
 def failed(task: Task, exc: PVCError) -> Task:
-    problem = {"code": exc.code, "message": str(exc)}
-    return replace(task, status=TaskStatus.FAILED, phase="", problem=problem)
+    status = TaskStatus.CANCELLED if isinstance(exc, Cancelled) else TaskStatus.FAILED
+    return replace(task, status=status, phase="", problem={"code": exc.code, "message": str(exc)})
 
 
 class TaskProblem(PVCError):
@@ -80,7 +79,10 @@ async def after(state: State, task_id: str, version: int, wait_s: float) -> Held
 
 
 class Running:
-    """A task that this process runs and alone writes. `report` is cheap: the store hears of it in its own time."""
+    """A task that this process runs and alone writes. `report` is cheap: the store hears of it in its own time.
+
+    result: what to tell of it in the end.
+    """
 
     def __init__(self, state: State, task: Task) -> None:
         self._state = state
@@ -88,6 +90,7 @@ class Running:
         self._latest = task
         self._changed = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
+        self.result = ""
 
     @property
     def task(self) -> Task:
@@ -107,28 +110,55 @@ class Running:
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)
         self._latest = task
-        held = await self._state.task(task.id)
-        await self._state.store.commit(writing(self._state, held, task))
-        await forget_old(self._state)
+        await self._write()
+
+    async def asked_to_end(self) -> None:
+        """Return when somebody has asked for the end; never where the store cannot say so."""
+        with suppress(PVCError):
+            async with self._state.store.watch(self._state.paths.task(self._latest.id)) as watch:
+                while not (await self._state.task(self._latest.id)).record.cancel:
+                    await watch.wait()
+                return
+        await asyncio.Event().wait()
 
     async def _write_on(self) -> None:
         """Write the newest report, again and again, each write paced by the one before and by half a second."""
         while True:
             await self._changed.wait()
             self._changed.clear()
-            held = await self._state.task(self._latest.id)
-            await self._state.store.commit(writing(self._state, held, self._latest))
+            await self._write()
             await asyncio.sleep(0.5)
 
+    async def _write(self) -> None:
+        """Only the wish for its end is others' to write, and stays."""
+        while True:
+            held = await self._state.task(self._latest.id)
+            told = replace(self._latest, cancel=held.record.cancel)
+            try:
+                await self._state.store.commit(writing(self._state, held, told))
+            except Changed:
+                continue
+            return
 
-async def forget_old(state: State) -> None:
-    """Delete the oldest ended tasks beyond KEPT."""
-    ended = [
-        held for held in await state.tasks() if isinstance(held, Held) and held.record.status is not TaskStatus.RUNNING
-    ]
-    ended.sort(key=lambda held: held.record.updated_at, reverse=True)
-    for held in ended[KEPT:]:
-        try:
-            await state.store.commit(Delete(state.paths.task(held.record.id), held.version))
-        except (NotFound, Changed):
-            continue  # another server forgot it first
+
+@asynccontextmanager
+async def recorded(state: State, task: Task, reason: Callable[[BaseException], PVCError]) -> AsyncIterator[Running]:
+    """What is inside, as a task from its beginning to its end, whatever that is. `result` is told when it went well.
+
+    reason: what an end by anything is told as. Raises Cancelled when somebody asked for the end: it is cut off then.
+    """
+    running = Running(state, task)
+    await running.begin()
+    cancelled = Cancelled(what=f'The {task.kind} of {task.target[0]} "{task.target[1]}"')
+    try:
+        async with cut_off(running.asked_to_end, lambda: cancelled):
+            yield running
+    except BaseException as exc:
+        await asyncio.shield(_end_badly(running, exc if isinstance(exc, PVCError) else reason(exc)))
+        raise
+    await running.end(done(running.task, running.result))
+
+
+async def _end_badly(running: Running, exc: PVCError) -> None:
+    with suppress(StoreUnavailable):  # a server that sees the lock gone ends it
+        await running.end(failed(running.task, exc))

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from pvc.cluster import arrivals
+from pvc.cluster.cutting import cut_off
 from pvc.cluster.state import State, Unreadable
 from pvc.errors import Busy, Conflict, Corrupt, InUse, NotFound, SessionLost, Unavailable
 from pvc.model import domain, names
 from pvc.model.records import OVA, VM, Desired
 from pvc.model.states import is_over
 from pvc.storage.base import Pool, Pools
-from pvc.store.base import Store
 
 # Between two questions whether somebody still has a volume open.
 _ASK_AGAIN_S = 0.5
@@ -196,7 +196,7 @@ async def held(state: State, lock: str, kind: str, name: str, holder: str) -> As
             await holding.enter_async_context(state.store.lock(lock, holder))
         except Busy as exc:
             raise Busy(kind=kind, name=name, holder=str(exc.fields["holder"])) from exc
-        await holding.enter_async_context(_while_alive(state.store))
+        await holding.enter_async_context(cut_off(state.store.lost.wait, _lost))
         yield
 
 
@@ -204,22 +204,5 @@ def lock_name(pool: str, name: str) -> str:
     return f"volume.{pool}.{name}"
 
 
-@asynccontextmanager
-async def _while_alive(store: Store) -> AsyncIterator[None]:
-    """What is inside is cancelled when the session ends. Raises SessionLost then."""
-    try:
-        async with asyncio.timeout(None) as limit:
-            cutting = asyncio.create_task(_cut_off(store, limit))
-            try:
-                yield
-            finally:
-                cutting.cancel()
-    except TimeoutError as exc:
-        if limit.expired():
-            raise SessionLost(reason="its session was lost, and with it the lock") from exc
-        raise
-
-
-async def _cut_off(store: Store, limit: asyncio.Timeout) -> None:
-    await store.lost.wait()
-    limit.reschedule(0)
+def _lost() -> SessionLost:
+    return SessionLost(reason="its session was lost, and with it the lock")

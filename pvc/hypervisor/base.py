@@ -51,14 +51,18 @@ class Tuning:
     """How a live migration may go about it. bandwidth: bytes a second, 0 for as much as there is.
 
     post_copy: when the guest outruns the copy, let it run on the target before all its memory is there; if either
-    side then fails, the guest is lost. tls: encrypt the guest's memory on its way, with QEMU's own certificates.
+    side then fails, the guest is lost.
     """
 
     max_downtime_ms: int = 300
     bandwidth: int = 0
     auto_converge: bool = True
     post_copy: bool = False
-    tls: bool = False
+
+
+def in_the_clear(uri: str) -> bool:
+    """Whether what goes to the hypervisor at `uri` can be read, and that hypervisor be reached, by anybody between."""
+    return uri.startswith("qemu+tcp:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +92,8 @@ class Moves(Protocol):
     async def migrate(self, uuid: str, xml: str, uri: str, tuning: Tuning) -> None:
         """Return when the guest runs on the hypervisor at `uri` and is gone here. Raises when it stays here.
 
-        xml: what it becomes there. Being cancelled ends the wait alone, not the migration.
+        xml: what it becomes there. Being cancelled ends the wait alone, not the migration. The guest's memory is
+        encrypted unless `uri` is in the clear.
         """
         ...
 
@@ -110,6 +115,10 @@ class Moves(Protocol):
 
     async def start_post_copy(self, uuid: str) -> None:
         """Let the guest run on the target now; only where the migration was begun so that it may."""
+        ...
+
+    async def check_address(self, uri: str) -> None:
+        """Reach a hypervisor as another would that sends a guest. Raises HypervisorUnavailable, HypervisorRefused."""
         ...
 
     async def resume(self, uuid: str) -> None:

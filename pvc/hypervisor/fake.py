@@ -240,6 +240,11 @@ class FakeHypervisor:
         self._guest(uuid)
         self._moves[uuid].go.set()
 
+    async def check_address(self, uri: str) -> None:
+        await self._answer()
+        if uri not in self.others:
+            raise HypervisorUnavailable(reason=f"unable to connect to {uri}")
+
     async def resume(self, uuid: str) -> None:
         await self._answer(("resume", uuid))
         self._guest(uuid).power = Power.RUNNING

@@ -20,7 +20,7 @@ from lxml import etree
 
 from pvc.errors import AlreadyExists, HypervisorRefused, HypervisorUnavailable, NotFound, PVCError, Timeout
 from pvc.hypervisor import bulk, domxml, machine
-from pvc.hypervisor.base import Copy, Event, Facts, Seen, Tuning
+from pvc.hypervisor.base import Copy, Event, Facts, Seen, Tuning, in_the_clear
 from pvc.hypervisor.domaintype import choose_domain_type
 from pvc.hypervisor.jobs import copy_of
 from pvc.model.records import Ending, Power, Use
@@ -181,6 +181,9 @@ class LibvirtHypervisor:
     async def start_post_copy(self, uuid: str) -> None:
         await self._call(lambda: self._domain(uuid).migrateStartPostCopy())
 
+    async def check_address(self, uri: str) -> None:
+        await self._call(lambda: libvirt.open(uri).close())
+
     async def resume(self, uuid: str) -> None:
         await self._call(lambda: self._domain(uuid).resume())
 
@@ -246,7 +249,7 @@ class LibvirtHypervisor:
         flags = _LIVE
         flags |= libvirt.VIR_MIGRATE_AUTO_CONVERGE if tuning.auto_converge else 0
         flags |= libvirt.VIR_MIGRATE_POSTCOPY if tuning.post_copy else 0
-        flags |= libvirt.VIR_MIGRATE_TLS if tuning.tls else 0
+        flags |= 0 if in_the_clear(uri) else libvirt.VIR_MIGRATE_TLS
         parameters: dict[str, str | int] = {libvirt.VIR_MIGRATE_PARAM_DEST_XML: xml}
         if tuning.bandwidth:
             parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = max(tuning.bandwidth >> 20, 1)

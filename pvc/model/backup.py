@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from pvc.errors import InvalidInput
 from pvc.model import foreignbackup
 from pvc.model.content import Content, problems
-from pvc.model.records import VM, Network, Node
+from pvc.model.records import OVA, VM, DomainState, Network, Node
 
 FORMAT = "pvc-backup"
 SCHEMA = 1
@@ -28,7 +28,7 @@ UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 # Of what is wrong with a document, as many are told.
 _MOST_TOLD = 5
 
-_R = TypeVar("_R", VM, Network, Node)
+_R = TypeVar("_R", VM, Network, Node, OVA)
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +82,7 @@ def _plain(content: Content) -> dict[str, list[dict[str, Any]]]:
     return {
         "networks": [msgspec.to_builtins(network) for network in content.networks],
         "nodes": [msgspec.to_builtins(node) for node in content.nodes],
+        "ovas": [msgspec.to_builtins(ova) for ova in content.ovas],
         "vms": [{**msgspec.to_builtins(vm), "xml": vm.xml.split("\n")} for vm in content.vms],
     }
 
@@ -125,10 +126,12 @@ def _own(whole: dict[str, Any]) -> Backup:
     if whole.get("sha256") != digest(inside):
         raise _refusal('is damaged: its content does not have the SHA-256 that it names under "sha256"')
     found: list[str] = []
+    given = upgraded(inside, schema)
     content = Content.ordered(
-        networks=list(_records(Network, upgraded(inside, schema).get("networks"), "networks", found)),
-        nodes=list(_records(Node, upgraded(inside, schema).get("nodes"), "nodes", found)),
-        vms=list(_records(VM, _joined(upgraded(inside, schema).get("vms")), "vms", found)),
+        networks=list(_records(Network, given.get("networks"), "networks", found)),
+        nodes=list(_records(Node, given.get("nodes"), "nodes", found)),
+        vms=list(_records(VM, _joined(given.get("vms")), "vms", found)),
+        ovas=list(_records(OVA, given.get("ovas"), "ovas", found)),
     )
     _refuse(found)
     return Backup(content, cluster=str(whole.get("cluster") or ""), notes=tuple(_unread(whole.get("unread"))))
@@ -187,7 +190,8 @@ def bare(record: _R) -> _R:
     if isinstance(record, VM):
         return replace(record, task="", moving=None)
     if isinstance(record, Node):
-        return replace(record, peer="", fingerprint="", pvc_version="")
+        settled = DomainState.READY if record.domain_state is DomainState.UNFLUSH else record.domain_state
+        return replace(record, peer="", fingerprint="", pvc_version="", task="", domain_state=settled)
     return record
 
 

@@ -11,31 +11,38 @@ import msgspec
 
 from pvc.errors import InvalidXML
 from pvc.model import domain, names
-from pvc.model.records import VM, Network, Node
+from pvc.model.records import OVA, VM, Network, Node
+
+Record = VM | Network | Node | OVA
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Networks by VNI, nodes by name, VMs by name and UUID."""
+    """Networks by VNI, nodes and OVAs by name, VMs by name and UUID."""
 
     networks: tuple[Network, ...] = ()
     nodes: tuple[Node, ...] = ()
     vms: tuple[VM, ...] = ()
+    ovas: tuple[OVA, ...] = ()
 
     @classmethod
-    def ordered(cls, networks: Iterable[Network], nodes: Iterable[Node], vms: Iterable[VM]) -> Self:
+    def ordered(
+        cls, networks: Iterable[Network], nodes: Iterable[Node], vms: Iterable[VM], ovas: Iterable[OVA] = ()
+    ) -> Self:
         return cls(
             tuple(sorted(networks, key=lambda network: network.vni)),
             tuple(sorted(nodes, key=lambda node: node.name)),
             tuple(sorted(vms, key=lambda vm: (vm.name, vm.uuid))),
+            tuple(sorted(ovas, key=lambda ova: ova.name)),
         )
 
     @property
-    def by_key(self) -> dict[tuple[str, str], tuple[str, VM | Network | Node]]:
+    def by_key(self) -> dict[tuple[str, str], tuple[str, Record]]:
         """Name and record by kind and key."""
-        found: dict[tuple[str, str], tuple[str, VM | Network | Node]] = {}
+        found: dict[tuple[str, str], tuple[str, Record]] = {}
         found |= {("network", str(network.vni)): (str(network.vni), network) for network in self.networks}
         found |= {("node", node.name): (node.name, node) for node in self.nodes}
+        found |= {("ova", ova.name): (ova.name, ova) for ova in self.ovas}
         return found | {("vm", vm.uuid): (vm.name, vm) for vm in self.vms}
 
 
@@ -84,6 +91,7 @@ def problems(content: Content) -> list[str]:
     """Why `content` cannot be a cluster's configuration, a phrase each."""
     found = [*_named(content), *_twice(content)]
     nodes = {node.name for node in content.nodes}
+    found += [f'OVA "{ova.name}" is not whole' for ova in content.ovas if not ova.whole]
     for vm in content.vms:
         found += _of_vm(vm, nodes)
     return found
@@ -93,6 +101,7 @@ def _named(content: Content) -> Iterator[str]:
     every = [("network", network.description) for network in content.networks]
     every += [("node", node.name) for node in content.nodes]
     every += [("VM", vm.name) for vm in content.vms]
+    every += [("OVA", ova.name) for ova in content.ovas]
     for kind, name in every:
         if problem := names.problem_with(kind, name):
             yield f'the name "{name}" of a {kind} {problem}'
@@ -107,6 +116,7 @@ def _twice(content: Content) -> Iterator[str]:
         "network": [network.description for network in content.networks],
         "node": [node.name for node in content.nodes],
         "VM": [vm.name for vm in content.vms],
+        "OVA": [ova.name for ova in content.ovas],
         "UUID": [vm.uuid for vm in content.vms],
     }
     for kind, values in every.items():

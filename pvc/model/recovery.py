@@ -56,7 +56,8 @@ def kept_running(content: Content, guests: Mapping[str, Guest], *, foreign: bool
     vms = [_as_it_runs(vm, guests[vm.uuid]) if vm.uuid in guests else _at_rest(vm, foreign) for vm in content.vms]
     known = {node.name for node in content.nodes}
     needed = {vm.node for vm in vms} - known
-    return Content.ordered(content.networks, [*content.nodes, *(Node(name=name) for name in needed)], vms)
+    nodes = [*content.nodes, *(Node(name=name) for name in needed)]
+    return Content.ordered(content.networks, nodes, vms, content.ovas)
 
 
 def _as_it_runs(vm: VM, guest: Guest) -> VM:

@@ -49,6 +49,7 @@ from pvc.server.parse import MAX_BODY, Nothing
 from pvc.server.parts import CEPH, CONFIG, POOLS, WHO, message
 from pvc.server.revision import name_revision
 from pvc.server.session import SESSION, Session
+from pvc.server.working import AT_WORK, cut_off_work
 from pvc.storage.administration import Administration
 from pvc.storage.base import Pool
 
@@ -101,6 +102,7 @@ def build_app(
     app[BOOK] = book
     app[uploads.UNDER_WAY] = set()
     app[events.READERS] = set()
+    app[AT_WORK] = set()
     app[MEASURES] = Measures()
     app.router.add_get("/healthz", healthz)
     app.router.add_get(METRICS_PATH, get_metrics)
@@ -108,4 +110,5 @@ def build_app(
     unbuilt.add_unbuilt(app)
     app.on_response_prepare.append(note_answer)
     app.on_shutdown.append(events.end_all)
+    app.on_cleanup.append(cut_off_work)
     return app

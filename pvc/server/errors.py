@@ -1,4 +1,4 @@
-"""One table: which failure has which HTTP status; and the shape of every answer that says no."""
+"""The shape of every answer that says no."""
 
 from __future__ import annotations
 
@@ -10,53 +10,16 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from pvc import errors
-from pvc.cluster.tasks import TaskProblem
+from pvc.outcomes import STATUS
 
 log = logging.getLogger("pvc.server")
-
-HTTP_STATUS: dict[type[errors.PVCError], int] = {
-    errors.InvalidInput: 400,
-    errors.InvalidXML: 400,
-    errors.InvalidImage: 400,
-    errors.ImageTooLarge: 400,
-    errors.Unauthenticated: 401,
-    errors.NotPermitted: 403,
-    errors.NotFound: 404,
-    errors.Conflict: 409,
-    errors.AlreadyExists: 409,
-    errors.Changed: 409,
-    errors.Busy: 409,
-    errors.InUse: 409,
-    errors.NoRoom: 409,
-    errors.HypervisorRefused: 409,
-    errors.Cancelled: 409,
-    errors.CephRefused: 409,
-    errors.TooOld: 410,
-    errors.TooLarge: 413,
-    errors.ConversionFailed: 400,
-    errors.NotAsWritten: 500,
-    errors.NotBuilt: 501,
-    errors.StoreUnavailable: 503,
-    errors.SessionLost: 503,
-    errors.StoreLocked: 503,
-    errors.Unavailable: 503,
-    errors.HypervisorUnavailable: 503,
-    errors.PoolUnavailable: 503,
-    errors.NodeUnavailable: 503,
-    errors.Timeout: 504,
-    errors.PoolFull: 507,
-    errors.Corrupt: 500,
-}
-_BY_CODE = {kind.code: status for kind, status in HTTP_STATUS.items()}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def status_of(exc: errors.PVCError) -> int:
     """A class that the table does not have is a bug of ours: 500."""
-    if isinstance(exc, TaskProblem):
-        return _BY_CODE.get(exc.code, 500)
-    return HTTP_STATUS.get(type(exc), 500)
+    return STATUS.get(exc.code, 500)
 
 
 def refusal(status: int, message: str, code: str, fields: object = None) -> web.Response:

@@ -12,6 +12,7 @@ from pathlib import Path
 from aiohttp import web
 
 from pvc.cluster import leftovers, recovery
+from pvc.cluster.expiry import Expiry
 from pvc.cluster.state import State
 from pvc.config import API, Config, ConfigProblems
 from pvc.localsocket import private_listener
@@ -34,12 +35,14 @@ async def run(
 ) -> None:
     """Until cancelled. ready: called when requests are answered and the store has been reached."""
     session, book = Session(source), TokenBook()
+    expiry = Expiry(config.tasks.kept_s)
     first = asyncio.Event()
     begun: set[asyncio.Task[None]] = set()
 
     def opened(state: State) -> None:
         first.set()
-        for work in (leftovers.keep_clear(state, pools), book.follow(state.store), recovery.clear(state)):
+        clearing = leftovers.keep_clear(state, pools), recovery.clear(state), expiry.follow(state)
+        for work in (*clearing, book.follow(state.store)):
             task = asyncio.create_task(work)
             begun.add(task)
             task.add_done_callback(begun.discard)

@@ -24,7 +24,7 @@ from pvc.server.endpoints import Endpoints
 from pvc.server.parse import need_name
 from pvc.server.parts import CONFIG, POOLS, message, who
 from pvc.server.session import state_of
-from pvc.server.uploads import admitted, body, checksum_in, told
+from pvc.server.uploads import admitted, body, checksum_in, reason_of
 from pvc.server.volumes import size_of
 from pvc.storage.base import Pool
 
@@ -63,12 +63,11 @@ async def _upload(request: web.Request, name: str, given: UploadByName) -> web.R
     with admitted(request, task):
         async with ovas.reserved(state, name, leftovers.holder(task)):
             await ovas.check_free(state, name)
-            running = tasks.Running(state, task)
-            async with told(running):
+            async with tasks.recorded(state, task, reason_of) as running:
                 chunks, length = body(request)
                 making = Making(state, request.app[POOLS], pool.name, running, config.upload)
                 ova, sha256 = await making.run(chunks, length if size is None else size, checksum)
-            await running.end(tasks.done(running.task, f"Received {ova.size} bytes{sha256 and ', SHA-256 '}{sha256}."))
+                running.result = f"Received {ova.size} bytes{sha256 and ', SHA-256 '}{sha256}."
     return message(
         f'Uploaded OVA "{name}" with {_counted(len(ova.disks))} into pool "{pool.name}"; {_checked(ova)}.',
         bytes=ova.size,

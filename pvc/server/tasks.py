@@ -13,6 +13,7 @@ from pvc.cluster.state import Held
 from pvc.errors import InvalidInput
 from pvc.model.records import Task, TaskStatus
 from pvc.server.endpoints import Answer, Endpoints
+from pvc.server.limits import matcher
 from pvc.server.parts import message
 from pvc.server.session import state_of, view_of
 
@@ -22,6 +23,7 @@ _LONGEST_WAIT_S = 60.0
 
 
 class ListQuery(msgspec.Struct):
+    limit: str | None = None
     kind: str | None = None
     target: str | None = None
     status: TaskStatus | None = None
@@ -45,7 +47,8 @@ class Ask(msgspec.Struct):
 @endpoints.get("/tasks", "Long operations.", ListQuery, answer=Answer.LIST)
 async def list_tasks(request: web.Request, query: ListQuery) -> web.Response:
     shown = [_shown(item) for item in await (await view_of(request)).tasks()]
-    shown = [item for item in shown if _chosen(item, query)]
+    fits = matcher(query.limit)
+    shown = [item for item in shown if _chosen(item, query) and fits(item["name"])]
     return web.json_response(sorted(shown, key=lambda item: float(item["created_at"])))
 
 
@@ -71,9 +74,7 @@ async def get_task(request: web.Request, query: Wait) -> web.Response:
     return web.json_response(task_object(held))
 
 
-@endpoints.post(
-    "/tasks/{task}", "Ask for the end of a long operation: of a migration or a flush, whose guests then stay.", Ask
-)
+@endpoints.post("/tasks/{task}", "Ask for the end of a long operation, which then changes nothing.", Ask)
 async def change_task(request: web.Request, _given: Ask) -> web.Response:
     task = await migrations.cancel(state_of(request), request.match_info["task"])
     return message(f'Asked for the end of task "{task.id}".')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 
 import aiohttp
 import msgspec
@@ -13,7 +13,7 @@ from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from pvc.cluster import leftovers, tasks, volumes
-from pvc.errors import Busy, InvalidImage, InvalidInput, PVCError, StoreUnavailable
+from pvc.errors import Busy, InvalidImage, InvalidInput, PVCError
 from pvc.images import sparse
 from pvc.images.receive import Received, receive
 from pvc.model.records import Task
@@ -54,12 +54,12 @@ async def upload(request: web.Request, given: Upload) -> web.Response:
     pool, name = await pool_in(request), volume_in(request)
     state, config = state_of(request), request.app[CONFIG]
     await pool.volume(name)
-    task = tasks.new(state, "upload", ("volume", f"{pool.name}/{name}"), name, who=who(request))
+    task = tasks.new(state, leftovers.UPLOAD, ("volume", f"{pool.name}/{name}"), name, who=who(request))
     task = msgspec.structs.replace(task, node=config.agent.node_name)
     with admitted(request, task):
         async with volumes.reserved(state, pool.name, name, leftovers.holder(task)):
             await volumes.check_idle(state, pool, name)
-            received = await _run(request, tasks.Running(state, task), pool, name, given, checksum)
+            received = await _run(request, task, pool, name, given, checksum)
     return _answer(pool, name, received, task.id, verified=given.verify)
 
 
@@ -110,11 +110,10 @@ def _check_sparse(request: web.Request, given: Upload) -> None:
 
 
 async def _run(
-    request: web.Request, running: tasks.Running, pool: Pool, name: str, given: Upload, checksum: str | None
+    request: web.Request, task: Task, pool: Pool, name: str, given: Upload, checksum: str | None
 ) -> Received:
     """Receive with a task that tells how it goes; its end is written whatever happens."""
-    limits = request.app[CONFIG].upload
-    async with told(running):
+    async with tasks.recorded(state_of(request), task, reason_of) as running:
         chunks, length = _body(request, given.image_size)
         received = await receive(
             chunks,
@@ -122,40 +121,21 @@ async def _run(
             pool=pool,
             volume=name,
             length=length,
-            limits=limits,
+            limits=request.app[CONFIG].upload,
             report=running.report,
             checksum=checksum,
             verify=given.verify,
         )
-    sha256 = f", SHA-256 {received.sha256}" if received.sha256 else ""
-    await running.end(tasks.done(running.task, f"Received {received.received} bytes{sha256}."))
+        sha256 = f", SHA-256 {received.sha256}" if received.sha256 else ""
+        running.result = f"Received {received.received} bytes{sha256}."
     return received
 
 
-@asynccontextmanager
-async def told(running: tasks.Running) -> AsyncIterator[None]:
-    """With the task begun; one that fails ends with the reason."""
-    await running.begin()
-    try:
-        yield
-    except BaseException as exc:
-        await asyncio.shield(_end_badly(running, _reason(exc)))
-        raise
-
-
-def _reason(exc: BaseException) -> PVCError:
-    if isinstance(exc, PVCError):
-        return exc
+def reason_of(exc: BaseException) -> PVCError:
+    """Why an upload ended, where it was not refused."""
     if isinstance(exc, (ConnectionError, asyncio.CancelledError)):
         return InvalidImage(problem="the client went away during the upload")
     return PVCError(reason="the log of pvc serve has it")
-
-
-async def _end_badly(running: tasks.Running, exc: PVCError) -> None:
-    try:
-        await running.end(tasks.failed(running.task, exc))
-    except StoreUnavailable:
-        return  # a server that sees the lock gone ends it
 
 
 def _is_multipart(request: web.Request) -> bool:

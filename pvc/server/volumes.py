@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import replace
 
-from pvc.cluster import growth, volumes
-from pvc.errors import InvalidInput, NotFound
+from pvc.cluster import growth, leftovers, tasks, volumes
+from pvc.errors import AlreadyExists, InvalidInput, NotFound
 from pvc.model.names import problem_with
 from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.limits import matcher
 from pvc.server.parse import Nothing, need_name
-from pvc.server.parts import POOLS, message, who
+from pvc.server.parts import CONFIG, POOLS, message, who
 from pvc.server.session import state_of
+from pvc.server.working import at_work
 from pvc.storage.base import Pool, Volume
 from pvc.units import format_size, parse_size
 
@@ -49,7 +52,10 @@ class Change(msgspec.Struct):
 
 
 class Clone(msgspec.Struct):
+    """wait: until the copy is there; else its task is the answer."""
+
     new_volume: str
+    wait: bool = True
 
 
 async def pool_in(request: web.Request) -> Pool:
@@ -159,10 +165,28 @@ async def remove_volume(request: web.Request, _given: Nothing) -> web.Response:
 
 @endpoints.post("/storage/ceph/volume/{pool}/{volume}/clone", "Copy a volume.", Clone)
 async def clone_volume(request: web.Request, given: Clone) -> web.Response:
-    pool, name = await pool_in(request), volume_in(request)
+    pool, name, state = await pool_in(request), volume_in(request), state_of(request)
     new_name = need_name("volume", given.new_volume, "new_volume")
-    state = state_of(request)
-    async with volumes.reserved(state, pool.name, name, "a clone of the volume"):
+    await _check_clonable(pool, name, new_name)
+    await volumes.check_no_ova(state, f"{pool.name}/{new_name}")
+    task = tasks.new(state, leftovers.CLONE, ("volume", f"{pool.name}/{name}"), name, who=who(request), phase="copying")
+    task = replace(task, node=request.app[CONFIG].agent.node_name)
+    done = f'Cloned volume "{name}" to "{new_name}" in pool "{pool.name}".'
+
+    async def copy() -> str:
         await volumes.check_no_ova(state, f"{pool.name}/{new_name}")
         await pool.clone(name, new_name)
-    return message(f'Cloned volume "{name}" to "{new_name}" in pool "{pool.name}".')
+        return done
+
+    holding = volumes.reserved(state, pool.name, name, leftovers.holder(task))
+    if await at_work(request.app, state, task, holding, copy, wait=given.wait):
+        return message(done, task=task.id)
+    return message(f'Cloning volume "{name}" to "{new_name}" in pool "{pool.name}".', task=task.id)
+
+
+async def _check_clonable(pool: Pool, name: str, new_name: str) -> None:
+    """A request that is refused leaves no task. Raises NotFound, AlreadyExists."""
+    await pool.volume(name)
+    with suppress(NotFound):
+        await pool.volume(new_name)
+        raise AlreadyExists(kind="volume", name=f"{pool.name}/{new_name}")

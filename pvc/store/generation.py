@@ -19,8 +19,8 @@ from pvc.store.paths import BASE, CURRENT, Paths, generation_root
 _FIRST = "1"
 _DOOMED = b"removed"
 
-# Of one transaction: far enough below what a store takes, and no longer than others may wait.
-_MOST_BYTES = 500_000
+# Of one transaction: far below what a store takes, because ZooKeeper keeps the last 500 of them in its memory.
+_MOST_BYTES = 100_000
 _MOST_OPERATIONS = 500
 
 

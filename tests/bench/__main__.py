@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import ceph, conversion, footprint, hotplug, lists, ovas, startup, uploads
+from tests.bench import ceph, conversion, footprint, hotplug, lists, migration, ovas, recovery, startup, uploads
 from tests.bench.ground import Ground, ground
 
 MIB = 1 << 20
@@ -21,11 +21,13 @@ def main() -> None:
     measurements: dict[str, Callable[[Ground], None]] = {
         "startup": startup.measure,
         "lists": lambda on: lists.measure(on, options.vms),
+        "recovery": lambda on: recovery.measure(on, options.vms),
         "hotplug": hotplug.measure,
         "uploads": lambda on: uploads.measure(on, options.size * MIB),
         "conversion": lambda on: conversion.measure(on, options.size * MIB),
         "ovas": lambda on: ovas.measure(on, options.size * MIB),
         "ceph": lambda on: ceph.measure(on, options.size * MIB, options.volumes),
+        "migration": lambda on: migration.measure(on, options.guest_memory, options.guests),
         "footprint": lambda on: footprint.measure(on, options.footprint_size * MIB),
     }
     print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}. A ratio compares with the first line of its table.")
@@ -44,6 +46,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=number("BENCH_MIB", 2048), help="MiB of the images")
     parser.add_argument("--footprint-size", type=int, default=number("BENCH_FOOTPRINT_MIB", 4096), help="MiB")
     parser.add_argument("--volumes", type=int, default=number("BENCH_VOLUMES", 2000), help="in the list of Ceph's")
+    parser.add_argument("--guests", type=int, default=number("BENCH_GUESTS", 12), help="that leave a node")
+    parser.add_argument("--guest-memory", type=int, default=number("BENCH_GUEST_MIB", 256), help="MiB of each")
     parser.add_argument("--vms", type=int, default=number("BENCH_VMS", 10_000), help="of the list")
     parser.add_argument("--rounds", type=int, default=number("BENCH_ROUNDS", 3))
     return parser.parse_args()

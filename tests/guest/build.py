@@ -24,12 +24,13 @@ class Guest:
     qcow2: Path
 
 
-def build(*, off: int = 0, crash: int = 0, deaf: int = 0) -> Guest:
+def build(*, off: int = 0, crash: int = 0, deaf: int = 0, dirty: int = 0) -> Guest:
     """Return the images, built unless the cache has them.
 
     off, crash: power off or panic by itself after so many ticks (seconds). deaf=1: ignore the power button.
+    dirty: change so many MiB of memory over and over.
     """
-    wishes = {"off": off, "crash": crash, "deaf": deaf}
+    wishes = {"off": off, "crash": crash, "deaf": deaf, "dirty": dirty}
     parameters = " ".join(f"{name}={value}" for name, value in wishes.items() if value)
     folder = CACHE / _fingerprint(parameters)
     if not folder.exists():

@@ -18,7 +18,7 @@ T = TypeVar("T")
 # Where "web" runs.
 HOME = "hv2"
 
-# "Something pvc stands on does not answer", see pvc/exits.py.
+# "Something pvc stands on does not answer", see pvc/outcomes.py.
 UNAVAILABLE = 5
 
 # A VM without a disk: it is there at once, and needs nothing but its node.

@@ -13,6 +13,7 @@ from tests.lab.enclosure import Enclosure
 from tests.lab.host import Host, add_switch
 from tests.machine.shell import Shell
 from tests.parts.ceph import POOL, USER, Ceph
+from tests.parts.certificates import EC, Authority
 from tests.parts.daemon import Daemon, at_once
 from tests.parts.libvirtd import Libvirtd
 from tests.parts.serve import PVC
@@ -47,6 +48,7 @@ op_timeout_s = 8
 [hypervisor]
 console_path = "{folder}/consoles"
 migration_uri = "qemu+tcp://{address}/system"
+migration_certificates = "{folder}/libvirt/etc/pki"
 
 [agent]
 socket = "{folder}/agent.sock"
@@ -60,11 +62,11 @@ shutdown_timeout_s = 60
 class Node:
     """A hypervisor. `libvirtd` and `agent` can be stopped, killed, frozen and started again; `host` is cut off."""
 
-    def __init__(self, host: Host, agent: PVC) -> None:
+    def __init__(self, host: Host, agent: PVC, authority: Authority) -> None:
         self.name, self.host, self.agent = host.name, host, agent
         folder = host.folder / "libvirt"
         folder.mkdir()
-        self.libvirtd = Libvirtd(folder, place=host, address=host.address)
+        self.libvirtd = Libvirtd(folder, place=host, address=host.address, authority=authority)
 
 
 class Server:
@@ -99,7 +101,11 @@ class Lab:
             ZooKeeper(host.folder, place=host, host=host.address, port=2181, ensemble=peers)
             for host in self._hosts(ZOOKEEPERS)
         ]
-        self.nodes = {host.name: Node(host, self._pvc("agent", host)) for host in self._hosts(NODES, BRIDGES)}
+        (self.folder / "authority").mkdir()
+        authority = Authority(self.folder / "authority", new=EC)
+        self.nodes = {
+            host.name: Node(host, self._pvc("agent", host), authority) for host in self._hosts(NODES, BRIDGES)
+        }
         self.servers = [Server(host, self._pvc("serve", host)) for host in self._hosts(SERVERS)]
 
     def _hosts(self, addresses: dict[str, str], bridges: Sequence[str] = ()) -> list[Host]:

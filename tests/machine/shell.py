@@ -8,10 +8,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pvc.cli.client import Client
+from pvc.cli.sse import blocks
 
 PROGRAM = (sys.executable, "-m", "pvc")
 
@@ -60,6 +63,12 @@ class Shell:
     def vm(self, name: str) -> dict[str, Any]:
         [shown] = [one for one in self.ask("vm", "list") if one["name"] == name]
         return dict(shown)
+
+    def until(self, holds: Callable[[], bool], *kinds: str) -> None:
+        """Return once it holds: looked at now, and again whenever something of these kinds has changed."""
+        with closing(Client(self.url).stream("events", follow=True, kind=list(kinds))) as stream:
+            if not any(holds() for _block in blocks(stream)):
+                raise AssertionError("The stream of events is over.")
 
     def make_vm(self, name: str, image: Path, *, more: str = "", node: str = "") -> None:
         """A stopped VM whose disk holds `image`."""

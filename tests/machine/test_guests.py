@@ -57,7 +57,7 @@ def test_a_guest_that_powers_itself_off_stays_off_and_is_shown_so(machine: Machi
     names.append("tired")
     shell.do("vm", "start", "tired")
     shell.hear("tired", lambda line: "powering off" in line)
-    wait_for_state(shell, "tired", "stop")
+    shell.until(lambda: shell.vm("tired")["state"] == "stop", "vm")
     shown = shell.vm("tired")
     assert shown["failed_reason"] == "The guest powered itself off."
     machine.stop()
@@ -66,14 +66,6 @@ def test_a_guest_that_powers_itself_off_stays_off_and_is_shown_so(machine: Machi
     assert "tired" not in machine.libvirtd.guests()
     shell.do("vm", "start", "tired")
     assert "tired" in machine.libvirtd.guests()
-
-
-def wait_for_state(shell: Shell, name: str, state: str) -> None:
-    """Ask until the VM is in `state`; the asking itself takes longer than the change."""
-    for _ in range(200):
-        if shell.vm(name)["state"] == state:
-            return
-    raise AssertionError(f'VM "{name}" is in state {shell.vm(name)["state"]}, not {state}.')
 
 
 def test_a_guest_that_crashes_is_started_again(machine: Machine, names: list[str]) -> None:
@@ -179,9 +171,7 @@ def test_libvirtd_killed_under_a_running_agent_is_never_taken_for_no_guests(fold
         assert shell.vm("calm")["state"] == "start"
         assert libvirtd.guests()["calm"] == before
         libvirtd.start()
-        for _ in range(100):
-            if not shell.ask("node", "list")[0]["problem"]:
-                break
+        shell.until(lambda: not shell.ask("node", "list")[0]["problem"], "node")
         assert shell.vm("calm")["state"] == "start"
         assert libvirtd.guests()["calm"] == before
         shell.do("vm", "stop", "calm")
@@ -193,9 +183,7 @@ def test_no_libvirt_at_all_is_shown_and_a_start_is_refused_at_once(folder: Path)
     own.mkdir(mode=0o755)
     with Serve(own, f"qemu+unix:///system?socket={own}/none") as serve:
         shell = Shell(serve.url)
-        for _ in range(100):
-            if shell.ask("node", "list")[0]["problem"]:
-                break
+        shell.until(lambda: bool(shell.ask("node", "list")[0]["problem"]), "node")
         assert "not available" in shell.ask("node", "list")[0]["problem"]
         shell.make_vm("waiting", guest.build().qcow2)
         said = shell.run("vm", "start", "waiting")

@@ -18,8 +18,8 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 def appliance(tmp_path: Path) -> Path:
     """The guest's disk as VMware would ship it."""
     raw, vmdk, ova = guest.build().raw, tmp_path / "guest.vmdk", tmp_path / "guest.ova"
-    convert = ["qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", str(raw), str(vmdk)]
-    subprocess.run(convert, check=True)
+    convert = ["qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized"]
+    subprocess.run([*convert, str(raw), str(vmdk)], check=True)
     text, disk = described(("guest.vmdk", VMDK), capacity=raw.stat().st_size), vmdk.read_bytes()
     sums = manifest(x__ovf=text, guest__vmdk=disk)
     ova.write_bytes(archive(member("x.ovf", text), member("x.mf", sums), member("guest.vmdk", disk)))

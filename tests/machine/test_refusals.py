@@ -114,11 +114,14 @@ def test_a_body_cut_short_changes_nothing_and_its_task_has_failed(machine: Machi
 
 def wait_for_task(shell: Shell, target: str) -> dict[str, str]:
     """The newest task of `target`, once it has ended."""
-    for _ in range(200):
-        mine = [task for task in shell.ask("task", "list") if task["target"] == target]
-        if mine and mine[-1]["status"] != "running":
-            return dict(mine[-1])
-    raise AssertionError(f"The task of {target} goes on.")
+    mine: list[dict[str, str]] = []
+
+    def ended() -> bool:
+        mine[:] = [task for task in shell.ask("task", "list") if task["target"] == target]
+        return bool(mine) and mine[-1]["status"] != "running"
+
+    shell.until(ended, "task")
+    return mine[-1]
 
 
 def test_pvc_serve_killed_in_the_middle_of_an_upload_leaves_the_old_content_and_says_so(

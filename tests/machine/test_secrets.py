@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
-from pvc.exits import EXIT
+from pvc.outcomes import EXIT
 from tests import guest
 from tests.machine.member import member
 from tests.machine.shell import PROGRAM, Shell

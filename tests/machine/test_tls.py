@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pvc.exits import EXIT
+from pvc.outcomes import EXIT
 from tests.machine.shell import Said, Shell
 from tests.parts.certificates import Authority
 from tests.parts.libvirtd import Libvirtd

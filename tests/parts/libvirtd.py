@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.parts.certificates import Authority
 from tests.parts.daemon import Daemon
 from tests.parts.place import HERE, Place, call
 
@@ -50,11 +51,24 @@ log_level = 3
 """
 
 TCP_CONF = """\
-listen_tls = 0
 listen_tcp = 1
 listen_addr = "{address}"
 auth_tcp = "none"
 """
+
+# Besides TCP. One certificate is shown by libvirtd and by QEMU, to who comes and to whom they go.
+PKI = "/etc/libvirt/pki"
+TLS_CONF = f"""\
+listen_tls = 1
+ca_file = "{PKI}/cacert.pem"
+cert_file = "{PKI}/clientcert.pem"
+key_file = "{PKI}/clientkey.pem"
+"""
+TLS_QEMU_CONF = f"""\
+migrate_tls_x509_cert_dir = "{PKI}"
+"""
+_CERTIFICATES = ("clientcert.pem", "server-cert.pem", "client-cert.pem")
+_KEYS = ("clientkey.pem", "server-key.pem", "client-key.pem")
 
 MOUNT = """\
 set -e
@@ -73,15 +87,22 @@ fi
 class Libvirtd(Daemon):
     """folder: a new one with a short name is made by default. address: where it also answers anybody, over plain TCP.
 
+    authority: signs a certificate for `address`, and it answers over TLS too, those who have one of the same.
     qemu_user: who QEMU runs as; Debian's own is "libvirt-qemu".
     """
 
     def __init__(
-        self, folder: Path | None = None, *, place: Place = HERE, address: str = "", qemu_user: str = "root"
+        self,
+        folder: Path | None = None,
+        *,
+        place: Place = HERE,
+        address: str = "",
+        authority: Authority | None = None,
+        qemu_user: str = "root",
     ) -> None:
         self.folder = folder or Path(tempfile.mkdtemp(prefix="pvc-"))  # short: sockets below it have 108 characters
         super().__init__("libvirtd", self.folder / "libvirtd.log", place)
-        self._address, self._qemu_user, self._mounted = address, qemu_user, False
+        self._address, self._authority, self._qemu_user, self._mounted = address, authority, qemu_user, False
         self.folder.chmod(0o755)
         self._write_configuration()
 
@@ -163,8 +184,27 @@ class Libvirtd(Daemon):
         if self._address:
             qemu += f'migration_host = "{self._address}"\n'
             daemon += TCP_CONF.format(address=self._address)
+            daemon += TLS_CONF if self._authority else "listen_tls = 0\n"
+        if self._authority:
+            qemu += TLS_QEMU_CONF
+            self._write_certificates(self._authority)
         (self.folder / "etc" / "qemu.conf").write_text(qemu)
         (self.folder / "etc" / "libvirtd.conf").write_text(daemon)
+
+    @property
+    def pki(self) -> Path:
+        """What is at PKI for it and its guests."""
+        return self.folder / "etc" / Path(PKI).name
+
+    def _write_certificates(self, authority: Authority) -> None:
+        self.pki.mkdir()
+        for name in ("cacert.pem", "ca-cert.pem"):
+            shutil.copy(authority.certificate, self.pki / name)
+        made = authority.sign(self._address, f"IP:{self._address}")
+        for name in _CERTIFICATES:
+            shutil.copy(made, self.pki / name)
+        for name in _KEYS:
+            shutil.copy(made.with_suffix(".key"), self.pki / name)
 
 
 def end_now(pid: int) -> None:

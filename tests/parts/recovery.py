@@ -39,15 +39,16 @@ async def standing(state: State, **pools: Any) -> AsyncIterator[Ground]:
             await asyncio.gather(keeping, return_exceptions=True)
 
 
-def vm(number: int, **more: Any) -> VM:
+def vm(number: int, note: str = "", **more: Any) -> VM:
+    """note: for people, in its XML."""
     uuid = f"00000000-0000-4000-8000-{number:012}"
-    text = documents.vm(f"vm{number}", uuid=uuid)
+    text = documents.vm(f"vm{number}", uuid=uuid, more=f"<description>{note}</description>" if note else "")
     return VM(uuid=uuid, name=f"vm{number}", xml=domain.normalise(text, new_uuid=uuid), **{"node": "hv1", **more})
 
 
-def content(count: int, first: int = 1) -> Content:
+def content(count: int, first: int = 1, note: str = "") -> Content:
     networks = [Network(vni=100, description="lan", bridge="vmbr100")]
-    return Content.ordered(networks, [Node(name="hv1")], [vm(number) for number in range(first, first + count)])
+    return Content.ordered(networks, [Node(name="hv1")], [vm(number, note) for number in range(first, first + count)])
 
 
 class Breaking:

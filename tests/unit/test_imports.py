@@ -12,7 +12,7 @@ import pytest
 
 PVC = Path(__file__).parents[2] / "pvc"
 
-LEAVES = frozenset({"errors", "config", "cephconfig", "units", "environment", "exits", "localsocket", "tcp", "toml"})
+LEAVES = frozenset({"errors", "config", "cephconfig", "units", "environment", "outcomes", "localsocket", "tcp", "toml"})
 
 # What each room may import of pvc besides itself, by dotted prefix. server and agent meet in the store only.
 ROOMS: dict[str, frozenset[str]] = {
@@ -25,7 +25,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "cluster": LEAVES | {"model", "store", "storage.base"},
     "server": LEAVES | {"model", "store", "cluster", "storage", "images"},
     "agent": LEAVES | {"model", "store", "cluster", "storage", "images", "hypervisor"},
-    "cli": frozenset({"errors", "exits", "units", "environment", "model.names"}),
+    "cli": frozenset({"errors", "outcomes", "units", "environment", "model.names"}),
     "daemon": LEAVES | {"model", "store", "cluster", "storage", "images", "hypervisor", "server", "agent"},
     "__main__": LEAVES | {"cli", "daemon", "server", "agent"},
     "__init__": frozenset(),

@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from pvc.cli.client import Client
 from pvc.cli.output import Output
 
-HELP = "ask a running task to end; a migrated guest stays where it was"
+HELP = "ask a running task to end; a guest stays where it was, a volume as it was"
 EXAMPLE = "6ba7b8109dad11d180b400c04fd430c8"
 
 

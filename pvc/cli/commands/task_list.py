@@ -11,13 +11,14 @@ EXAMPLE = "--status running"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--kind", metavar="KIND")
+    parser.add_argument("limit", nargs="?", metavar="LIMIT", help="regular expression that the name matches")
+    parser.add_argument("--kind", metavar="KIND", help="as upload, clone or migrate")
     parser.add_argument("--target", metavar="TARGET", help="as vm/UUID or volume/POOL/NAME")
     parser.add_argument("--status", choices=("running", "done", "failed", "cancelled"))
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:
-    tasks = api.get("tasks", kind=args.kind, target=args.target, status=args.status)
+    tasks = api.get("tasks", limit=args.limit, kind=args.kind, target=args.target, status=args.status)
     out.show(tasks, lambda tasks: table(tasks, COLUMNS))
 
 

@@ -8,7 +8,7 @@ from pvc.cli.output import Output
 from pvc.cli.progress import COUNTED
 
 HELP = "show one task"
-EXAMPLE = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+EXAMPLE = "6ba7b8109dad11d180b400c04fd430c8"
 
 
 def arguments(parser: ArgumentParser) -> None:

@@ -3,14 +3,12 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from pvc.cli.client import Client
-from pvc.cli.failure import Failure
+from pvc.cli.following import Followed, follow
 from pvc.cli.output import Output
-from pvc.cli.progress import COUNTED, Progress
+from pvc.cli.progress import COUNTED
 
-HELP = "wait until a task has ended; its failure is this command's"
-EXAMPLE = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
-
-LONGEST_POLL_S = 30
+HELP = "show how a task goes until it has ended; its failure is this command's"
+EXAMPLE = "6ba7b8109dad11d180b400c04fd430c8"
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -19,15 +17,5 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, api: Client, out: Output) -> None:
     task = api.get("tasks", args.id)
-    progress = Progress(counts=COUNTED.get(task.get("kind", ""), ""))
-    try:
-        while task["status"] == "running":
-            progress.show(task["phase"] or task["kind"], task["done"], task["total"])
-            task = api.get("tasks", args.id, after=task["version"], wait=LONGEST_POLL_S)
-    finally:
-        progress.finish()
-    if task["status"] == "failed":
-        raise Failure(task["problem"].get("code", "internal"), task["problem"].get("message", "The task failed."))
-    if task["status"] == "cancelled":
-        raise Failure("cancelled", f'The task "{args.id}" was cancelled.')
+    task = follow(Followed(f'task "{args.id}"', counts=COUNTED.get(task.get("kind", ""), "")), task, api, out)
     out.show(task, lambda task: [task["result"] or f'The task "{args.id}" is done.'])

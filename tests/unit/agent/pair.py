@@ -48,14 +48,16 @@ class Pair:
         (self.links / "vmbr100").mkdir(parents=True)
         self.settings = {name: self._settings(name, folder) for name in self.hypervisors}
         for one in self.hypervisors.values():
-            one.others = {f"fake://{name}": other for name, other in self.hypervisors.items() if other is not one}
+            one.others = {
+                f"qemu+tcp://{name}/system": other for name, other in self.hypervisors.items() if other is not one
+            }
 
     def _settings(self, name: str, folder: Path) -> Settings:
         return Settings(
             node=name,
             console_path=str(folder / name),
             interval_s=3600,
-            migration_uri=f"fake://{name}",
+            migration_uri=f"qemu+tcp://{name}/system",
             links_path=str(self.links),
         )
 

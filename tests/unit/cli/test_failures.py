@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import signal
 import socket
@@ -12,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from pvc import errors
-from pvc.exits import EXIT
 from tests.unit.cli.calling import PVC
 from tests.unit.cli.fake_api import Answer, FakeAPI
 
@@ -38,11 +36,6 @@ def test_a_refusal_is_told_in_the_words_of_the_api(
     api.tell("GET /vm/web1", Answer({"message": "It cannot be.", "code": code, "fields": {}}, status))
     result = pvc("vm", "info", "web1")
     assert (result.returncode, result.stdout, result.stderr) == (exit_code, "", "It cannot be.\n")
-
-
-def test_every_error_has_an_exit_code_on_purpose() -> None:
-    codes = {kind.code for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.PVCError)}
-    assert codes - set(EXIT) == {"internal", "corrupt"}
 
 
 @pytest.mark.parametrize(("status", "exit_code"), [(404, 3), (401, 6), (503, 5), (500, 1)])

@@ -87,3 +87,13 @@ def test_where_nobody_can_be_asked_an_interrupted_migration_goes_on(pvc: PVC, he
     held.held[f"GET /tasks/{TASK_ID}"][1].set()
     assert (process.returncode, b"goes on as task" in said) == (130, True)
     assert [request.method for request in held.requests] == ["POST", "GET"]
+
+
+def test_a_clone_is_a_task_that_is_followed_or_left(pvc: PVC, api: FakeAPI) -> None:
+    path = "/storage/ceph/volume/local/web1/clone"
+    api.tell(f"POST {path}", Answer({"message": "Cloning.", "task": TASK_ID}))
+    done = {**MOVING, "kind": "clone", "status": "done", "version": 1, "result": "Cloned.", "figures": {}}
+    api.tell(f"GET /tasks/{TASK_ID}", Answer(done))
+    assert pvc("storage", "volume", "clone", "local", "web1", "web2").stdout == "Cloned.\n"
+    assert pvc("storage", "volume", "clone", "local", "web1", "web2", "--no-wait").stdout == "Cloning.\n"
+    assert [request.method for request in api.requests] == ["POST", "GET", "POST"]

@@ -60,6 +60,7 @@ READS: list[tuple[str, str, dict[str, str]]] = [
     ("task list --kind upload --status done", "/tasks", {"kind": "upload", "status": "done"}),
     (f"task show {TASK_ID}", f"/tasks/{TASK_ID}", {}),
     (f"task wait {TASK_ID}", f"/tasks/{TASK_ID}", {}),
+    ("task list web", "/tasks", {"limit": "web"}),
 ]
 
 
@@ -207,7 +208,7 @@ CHANGES: list[tuple[str, str, str, Any]] = [
     ("storage volume resize local web1 20G", "PUT", VOLUME, {"new_size": "20G", "force": False}),
     ("storage volume resize local web1 1G --force", "PUT", VOLUME, {"new_size": "1G", "force": True}),
     ("storage volume rename local web1 www1", "PUT", VOLUME, {"new_name": "www1"}),
-    ("storage volume clone local web1 web2", "POST", f"{VOLUME}/clone", {"new_volume": "web2"}),
+    ("storage volume clone local web1 web2", "POST", f"{VOLUME}/clone", {"new_volume": "web2", "wait": False}),
     ("storage volume remove local web1 -y", "DELETE", VOLUME, {}),
     ("storage snapshot add local web1 s1", "POST", SNAPSHOT, None),
     ("storage snapshot rename local web1 s1 s2", "PUT", SNAPSHOT, {"new_name": "s2"}),

@@ -10,7 +10,7 @@ import pytest
 
 from pvc.cluster import leftovers, tasks, volumes
 from pvc.errors import InUse, NotFound, SessionLost
-from pvc.model.records import Task, TaskStatus
+from pvc.model.records import OVA, OVADisk, Task, TaskStatus, encode
 from pvc.storage.base import Pool
 from pvc.store.base import Create
 from pvc.store.paths import lock_path
@@ -140,3 +140,18 @@ async def test_a_volume_that_is_let_go_of_in_time_is_waited_for(house: House) ->
 async def test_a_volume_that_somebody_keeps_open_is_in_use(house: House) -> None:
     with pytest.raises(InUse, match="did not let go of it within 0 s"):
         await volumes.closed(cast(dict[str, Pool], {"vms": Opened(9)}), ["vms/web1"], 0)
+
+
+async def test_an_ova_that_nobody_goes_on_with_is_cleared_away_and_a_whole_one_is_not(house: House) -> None:
+    await house.volumes("ova_a_vda", "ova_b_vda")
+    for name, whole in (("a", False), ("b", True)):
+        disk = OVADisk(dev="vda", volume=f"local/ova_{name}_vda", size=1)
+        ova = OVA(name=name, whole=whole, vcpus=1, memory=1, disks=(disk,))
+        await house.state.store.commit(Create(house.state.paths.ova(name), encode(ova)))
+    async with asyncio.timeout(10), house.state.store.watch(children=[house.state.paths.ovas]) as watch:
+        clearing = asyncio.create_task(leftovers.keep_clear(house.other, house.pools))
+        while len(await house.state.ovas()) == 2:
+            await watch.wait()
+    assert [volume.name for volume in await house.pool.volumes()] == ["ova_b_vda"]
+    await house.other.store.aclose()
+    await clearing

@@ -29,8 +29,9 @@ from pvc.model.records import (
     encode,
 )
 from pvc.store import generation
-from pvc.store.base import Create
+from pvc.store.base import Create, Put
 from pvc.store.embedded import EmbeddedSource
+from pvc.store.paths import Paths
 from tests.parts.interruption import cut_at
 from tests.parts.recovery import Breaking, content, ground, outcome, vm
 
@@ -125,7 +126,8 @@ async def test_while_a_generation_stands_still_changes_wait_and_then_happen(sour
             with pytest.raises(Busy, match="me"):
                 async with other.store.standing_still("you"):
                     pass
-            assert await on.store.children(on.state.paths.vms) == ["1"]
+            for _ in range(30):  # turns in which they could do it
+                assert await on.store.children(on.state.paths.vms) == ["1"]
             assert not waiting.done() and not opened.done()
         await asyncio.gather(waiting, opened)
         assert await on.store.children(on.state.paths.vms) == ["1", "2", "3"]
@@ -315,6 +317,19 @@ async def test_a_refused_restore_leaves_nothing_behind(up: Ground) -> None:
     assert [name for name in await up.store.children("/pvc") if name.isdigit()] == [
         name for name in before if name.isdigit()
     ]
+
+
+@pytest.mark.parametrize("mark", [b"", b"removed"])
+async def test_what_an_interrupted_restore_or_removal_left_is_gone_after_the_next_one(
+    source: EmbeddedSource, mark: bytes
+) -> None:
+    paths = Paths("/pvc/7")
+    async with ground(source) as on:
+        left = [Create(path) for path in (paths.root, paths.vms, paths.nodes, paths.node("hv1"), paths.vm("1"))]
+        await on.store.commit(*left, Create(paths.node_status("hv1")), Put(paths.root, mark, 0))
+    await restore(source, content(1))
+    async with ground(source) as on:
+        assert [name for name in await on.store.children("/pvc") if name.isdigit()] == ["1", "2"]
 
 
 async def test_two_restores_at_once_are_one_and_a_refusal(source: EmbeddedSource) -> None:

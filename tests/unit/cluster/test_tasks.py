@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from itertools import count
 
 import pytest
 from msgspec.structs import replace
 
-from pvc.cluster import tasks
+from pvc.cluster import migrations, tasks
+from pvc.cluster.expiry import Expiry
 from pvc.cluster.state import Held, State
-from pvc.errors import NotFound, PoolFull, Timeout
+from pvc.errors import Cancelled, Conflict, NotFound, PoolFull, PVCError, Timeout
 from pvc.model.records import Task, TaskStatus
 from tests.unit.cluster.house import House
 
@@ -83,18 +85,101 @@ async def test_a_thousand_reports_are_one_write_and_the_last_word_stays(house: H
     assert held.version <= 3
 
 
+async def ended(state: State, name: str) -> str:
+    task = replace(tasks.new(state, "upload", ("volume", "local/web1"), name), status=TaskStatus.DONE)
+    await state.store.commit(tasks.creation(state, task))
+    return task.id
+
+
+async def left(state: State) -> set[str]:
+    return {held.record.id for held in await state.tasks() if isinstance(held, Held)}
+
+
 async def test_only_so_many_ended_tasks_are_kept_and_no_running_one_is_forgotten(house: House) -> None:
     moments = count(1)
     state = replace_clock(house.state, moments)
     running = await begun(state)
-    ended = []
-    for number in range(tasks.KEPT + 3):
-        task = replace(tasks.new(state, "upload", ("volume", "local/web1"), f"v{number}"), status=TaskStatus.DONE)
-        await state.store.commit(tasks.creation(state, task))
-        ended.append(task.id)
-    await asyncio.gather(tasks.forget_old(state), tasks.forget_old(state))
-    left = {held.record.id for held in await state.tasks() if isinstance(held, Held)}
-    assert left == {running.id, *ended[3:]}
+    made = [await ended(state, f"v{number}") for number in range(8)]
+    await asyncio.gather(*(Expiry(1000.0, most=5).look(server) for server in (state, house.other)))
+    assert await left(state) == {running.id, *made[3:]}
+
+
+async def test_an_ended_task_is_kept_for_its_time_from_when_its_end_was_seen(house: House) -> None:
+    """Whatever the clock of the machine said that wrote it."""
+    now = 50.0
+    expiry = Expiry(10.0, clock=lambda: now)
+    task, running = await ended(house.state, "a"), await begun(house.state)
+    await expiry.look(house.state)
+    now = 59.0
+    later = await ended(replace_clock(house.state, count(1)), "b")
+    await expiry.look(house.other)
+    assert await left(house.state) == {task, later, running.id}
+    now = 60.0
+    await expiry.look(house.other)
+    assert await left(house.state) == {later, running.id}
+    await write(house.state, tasks.done(running, "Well."))
+    now = 68.0
+    await expiry.look(house.state)
+    assert await left(house.state) == {later, running.id}
+    now = 70.0
+    await expiry.look(house.state)
+    assert await left(house.state) == {running.id}
+    now = 78.0
+    await expiry.look(house.state)
+    assert await left(house.state) == set()
+
+
+async def test_expired_tasks_go_by_themselves_until_the_session_ends(house: House) -> None:
+    following = asyncio.create_task(Expiry(0.01).follow(house.other))
+    async with house.state.store.watch(children=[house.state.paths.tasks]) as watch:
+        await ended(house.state, "a")
+        await watch.wait()
+        while await left(house.state):
+            await watch.wait()
+    await house.other.store.aclose()
+    await following
+
+
+async def test_what_is_recorded_ends_as_it_ended(house: House) -> None:
+    def lost(_exc: BaseException) -> PVCError:
+        return PoolFull(name="local")
+
+    for raised, status, code in (
+        (None, TaskStatus.DONE, None),
+        (Conflict(kind="volume", name="a", problem="is odd"), TaskStatus.FAILED, "conflict"),
+        (ConnectionResetError(), TaskStatus.FAILED, "pool_full"),
+    ):
+        task = tasks.new(house.state, "clone", ("volume", "local/web1"), "web1")
+        with suppress(PVCError, ConnectionResetError):
+            async with tasks.recorded(house.state, task, lost) as running:
+                running.result = "Well."
+                if raised is not None:
+                    raise raised
+        found = (await house.state.task(task.id)).record
+        assert (found.status, found.problem.get("code")) == (status, code)
+        assert found.result == ("Well." if raised is None else "")
+
+
+async def test_who_asks_for_the_end_of_a_task_cuts_it_off_and_what_it_reports_meanwhile_loses_no_wish(
+    house: House,
+) -> None:
+    task = tasks.new(house.state, "upload", ("volume", "local/web1"), "web1")
+
+    async def work() -> None:
+        async with tasks.recorded(house.state, task, lambda exc: PVCError(reason=str(exc))) as running:
+            while True:
+                running.report("receiving", 1, 2)
+                await asyncio.sleep(0)
+
+    working = asyncio.create_task(work())
+    while True:
+        with suppress(NotFound):
+            await migrations.cancel(house.other, task.id)
+            break
+    with pytest.raises(Cancelled, match='The upload of volume "local/web1" was cancelled'):
+        await working
+    found = (await house.state.task(task.id)).record
+    assert (found.status, found.problem["code"], found.cancel) == (TaskStatus.CANCELLED, "cancelled", True)
 
 
 def replace_clock(state: State, moments: count[int]) -> State:

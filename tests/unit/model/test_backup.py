@@ -15,6 +15,7 @@ from pvc.model import backup, domain
 from pvc.model.backup import Taken
 from pvc.model.content import Content, plan
 from pvc.model.records import (
+    OVA,
     VM,
     Desired,
     DomainState,
@@ -24,12 +25,15 @@ from pvc.model.records import (
     Moving,
     Network,
     Node,
+    OVADisk,
     Selector,
     Tag,
 )
 from tests.parts import documents
 
 TAKEN = Taken(at="2024-02-03T04:05:06+00:00", revision=7, generation="1")
+
+DISK = OVADisk(dev="sda", volume="vms/ova.sda", size=1 << 20, file="a.vmdk", format="vmdk")
 
 name = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,20}[A-Za-z0-9])?", fullmatch=True)
 text = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -51,7 +55,8 @@ def contents(draw: st.DrawFn) -> Content:
         Network(vni=vni, description=f"net{vni}", bridge=draw(name), mtu=draw(st.none() | st.integers(576, 9000)))
         for vni in vnis
     ]
-    return Content.ordered(networks, nodes, vms)
+    ovas = [OVA(name=one, whole=True, vcpus=1, memory=64, disks=(DISK,)) for one in called[:2]]
+    return Content.ordered(networks, nodes, vms, ovas)
 
 
 def _vm(draw: st.DrawFn, called: str, uuid: str, nodes: list[Node]) -> VM:
@@ -133,6 +138,7 @@ def test_a_document_is_read_by_people_line_by_line_xml_too() -> None:
         (whole(vms=[1]), "record 0 of vms"),
         (whole(nodes=[]), 'VM "web1" belongs to node "hv1", which the backup does not have'),
         (whole(nodes=[{"name": "hv1"}, {"name": "hv1"}]), 'the node "hv1" is there twice'),
+        (whole(ovas=[{"name": "a", "vcpus": 1, "memory": 1, "disks": []}]), 'OVA "a" is not whole'),
         (whole(networks=[{"vni": 0, "description": "a b"}]), "is not 1 to 16777215"),
         (whole(networks=[{"vni": 1, "description": "lan", "colour": "red"}]), 'unknown field "colour"'),
     ],
@@ -171,6 +177,7 @@ def test_an_older_content_is_upgraded_step_by_step() -> None:
 def test_what_is_volatile_is_left_out() -> None:
     moving = vm(task="t", moving=Moving(target="hv2"))
     assert backup.bare(moving) == vm()
-    joined = Node(name="hv1", peer="https://x", fingerprint="f", pvc_version="1", machine="m")
+    joined = Node(name="hv1", peer="https://x", fingerprint="f", pvc_version="1", machine="m", task="t")
     assert backup.bare(joined) == Node(name="hv1", machine="m")
-    assert backup.bare(replace(joined, domain_state=DomainState.FLUSHED)).domain_state is DomainState.FLUSHED
+    states = [backup.bare(replace(joined, domain_state=state)).domain_state for state in DomainState]
+    assert states == [DomainState.READY, DomainState.FLUSH, DomainState.FLUSHED, DomainState.READY]

@@ -61,12 +61,6 @@ class Answer:
         return dict(self.body["fields"])
 
 
-async def _body(answer: aiohttp.ClientResponse) -> Any:
-    """JSON, or what an image is."""
-    data = await answer.read()
-    return data if answer.content_type == "application/octet-stream" else json.loads(data or b"null")
-
-
 @dataclass
 class Site:
     folder: Path
@@ -87,7 +81,9 @@ class Site:
         """params: sent in the query. path: below the API's base."""
         query = {name: str(value) for name, value in (params or {}).items()}
         async with self.client.request(method, f"http://pvc{BASE}{path}", params=query, **more) as answer:
-            return Answer(answer.status, await _body(answer), answer.headers)
+            body = await answer.read()
+            told = json.loads(body or b"null") if answer.content_type.endswith("json") else body
+            return Answer(answer.status, told, answer.headers)
 
     async def define(self, name: str = "web1", *devices: str) -> str:
         given = await self.ask("POST", "/vm", json={"xml": documents.vm(name, devices=devices)})

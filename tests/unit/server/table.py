@@ -197,7 +197,7 @@ CASES = [
     Case("PUT", VOLUME, {"new_size": "2M"}, {"new_size": "-1", "force": "2"}),
     Case("DELETE", VOLUME, there={"volume": "bare"}),
     Case("GET", f"{VOLUME}/download", wrong={"image_format": "vmdk", "sparse": "2"}),
-    Case("POST", f"{VOLUME}/clone", {"new_volume": "copy"}, {"new_volume": "../copy"}),
+    Case("POST", f"{VOLUME}/clone", {"new_volume": "copy"}, {"new_volume": "../copy", "wait": "long"}),
     Case(
         "POST",
         f"{VOLUME}/upload",
@@ -205,6 +205,7 @@ CASES = [
         {"image_format": "floppy", "checksum": "md5:0"},
         data=b"new",
     ),
+    Case("GET", f"{VOLUME}/download", wrong={"image_format": "floppy", "sparse": "2"}),
     Case("GET", f"{STORAGE}/snapshot", wrong={"limit": "("}),
     Case(
         "POST",
@@ -228,7 +229,7 @@ CASES = [
         {"name": "made"},
         {"name": "a/b", "network": "lan", "limit": "absent", "node": "absent", "selector": "best"},
     ),
-    Case("GET", "/tasks", wrong={"status": "lost"}),
+    Case("GET", "/tasks", wrong={"status": "lost", "limit": "("}),
     Case("GET", "/tasks/{task}", wrong={"after": "x", "wait": "3600"}),
     Case("POST", "/tasks/{task}", {"action": "cancel"}, {"action": "hasten"}, there={"task": "t2"}),
     Case(

@@ -10,8 +10,8 @@ import pytest
 from pvc import errors
 from pvc.cluster.tasks import TaskProblem
 from pvc.errors import PVCError
-from pvc.exits import EXIT
-from pvc.server.errors import HTTP_STATUS, refused, status_of
+from pvc.outcomes import EXIT, OUTCOMES, STATUS
+from pvc.server.errors import refused, status_of
 
 # One of each, with fields as they come. The second item: whether it ends in another program's own words.
 EXAMPLES: list[tuple[PVCError, bool]] = [
@@ -58,13 +58,17 @@ def test_there_is_an_example_of_every_refusal() -> None:
     assert {type(exc) for exc, _ in EXAMPLES} == CLASSES
 
 
-def test_every_refusal_has_a_status_of_its_own_and_nothing_else_has() -> None:
-    assert set(HTTP_STATUS) == CLASSES
-    assert all(400 <= status < 600 for status in HTTP_STATUS.values())
+# Codes that no class has: said by the client alone, or of requests that come to no handler.
+OTHERS = {"usage", "unreachable", "declined", "unhealthy", "invalid_request", "no_such_path", "method_not_allowed"}
 
 
-def test_every_refusal_has_an_exit_code_but_the_one_that_is_a_fault_of_the_store() -> None:
-    assert {kind.code for kind in CLASSES} - set(EXIT) == {"corrupt"}
+def test_every_refusal_has_a_status_and_an_exit_code() -> None:
+    assert set(OUTCOMES) == {kind.code for kind in CLASSES} | OTHERS
+    assert all(400 <= status < 600 for status in STATUS.values())
+
+
+def test_no_exit_code_says_that_all_went_well_and_1_says_that_pvc_is_at_fault() -> None:
+    assert {code for code, number in EXIT.items() if number < 2} == {"corrupt"}
 
 
 def test_no_two_refusals_share_a_code() -> None:

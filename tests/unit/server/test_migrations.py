@@ -85,7 +85,7 @@ async def test_forcing_live_on_a_vm_whose_method_is_shutdown_is_refused(site: Si
     ("task", "says"),
     [
         (Task(id="t", kind="migrate", target=("vm", "1"), name="w", status=TaskStatus.DONE), "has ended"),
-        (Task(id="t", kind="upload", target=("volume", "local/a"), name="a"), 'is of kind "upload"'),
+        (Task(id="t", kind="attach", target=("vm", "1"), name="w"), 'is of kind "attach"'),
         (Task(id="t", kind="migrate", target=("vm", "1"), name="w", phase="shutdown"), "asked to shut down"),
     ],
 )

@@ -44,7 +44,7 @@ async def test_what_was_backed_up_is_restored_whole_and_the_server_answers_from_
     await site.define("web1")
     await site.define("web2")
     saved = await taken(site)
-    assert saved["counts"] == {"networks": 0, "nodes": 1, "vms": 2}
+    assert saved["counts"] == {"networks": 0, "nodes": 1, "ovas": 0, "vms": 2}
     await site.ask("DELETE", "/vm/web1")
     await site.define("web3")
     data = json.dumps({**saved, "taken": {}}).encode()

@@ -9,6 +9,7 @@ import io
 import json
 import socket
 import struct
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
@@ -406,3 +407,38 @@ async def test_an_image_whose_holes_do_not_fit_is_refused(site: Site, size: int,
 
 def hashed(image: bytes) -> str:
     return f"sha256:{hashlib.sha256(image).hexdigest()}"
+
+
+async def test_a_cancelled_upload_leaves_the_volume_as_it_was(bare: Site) -> None:
+    await bare.pool.create("disk0", MIB)
+    bare.fill("disk0", b"old")
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"new"
+        await asyncio.Event().wait()
+
+    path, raw = "/storage/ceph/volume/local/disk0/upload", {"image_format": "raw"}
+    uploading = asyncio.create_task(bare.ask("POST", path, raw, data=endless()))
+    while not (found := await bare.tasks()):
+        pass
+    assert (await bare.ask("POST", f"/tasks/{found[0].id}", {"action": "cancel"})).status == 200
+    answer = await uploading
+    assert (answer.status, answer.code) == (409, "cancelled")
+    [task] = await bare.tasks()
+    assert (task.status, bare.content("disk0")[:3], bare.hidden()) == ("cancelled", b"old", [])
+
+
+async def test_a_clone_that_nobody_waits_for_is_a_task_that_ends(bare: Site) -> None:
+    await bare.pool.create("disk0", MIB)
+    path = "/storage/ceph/volume/local/disk0/clone"
+    answer = await bare.ask("POST", path, {"new_volume": "copy", "wait": "false"})
+    assert answer.status == 200
+    shown = await bare.ask("GET", f"/tasks/{answer.body['task']}")
+    while shown.body["status"] == "running":
+        after = {"after": shown.body["version"], "wait": 10}
+        shown = await bare.ask("GET", f"/tasks/{answer.body['task']}", after)
+    assert (shown.body["status"], shown.body["kind"], shown.body["who"]) == ("done", "clone", "root")
+    assert shown.body["result"] == 'Cloned volume "disk0" to "copy" in pool "local".'
+    assert [volume.name for volume in await bare.pool.volumes()] == ["copy", "disk0"]
+    answer = await bare.ask("POST", path, {"new_volume": "copy"})
+    assert (answer.status, answer.code) == (409, "already_exists")

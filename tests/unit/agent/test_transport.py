@@ -1,0 +1,86 @@
+"""What an agent says of how guests come to it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pvc.agent import transport
+from pvc.agent.settings import Settings
+from pvc.errors import Conflict
+from pvc.hypervisor.fake import FakeHypervisor
+from tests.parts.certificates import EC, Authority
+
+TLS, TCP = "qemu+tls://10.0.0.1/system", "qemu+tcp://10.0.0.1/system"
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Path:
+    folder, made = tmp_path / "qemu", tmp_path / "made"
+    made.mkdir()
+    folder.mkdir()
+    authority = Authority(made, new=EC)
+    shutil.copy(authority.certificate, folder / "ca-cert.pem")
+    pem = authority.sign("hv1", "IP:10.0.0.1")
+    for side in ("server", "client"):
+        shutil.copy(pem, folder / f"{side}-cert.pem")
+        shutil.copy(pem.with_suffix(".key"), folder / f"{side}-key.pem")
+    return folder
+
+
+def settings(uri: str, folder: Path) -> Settings:
+    return Settings(node="hv1", console_path="/x", migration_uri=uri, migration_certificates=str(folder))
+
+
+async def said(uri: str, folder: Path, caplog: pytest.LogCaptureFixture, *, there: bool = True) -> tuple[str, str]:
+    hypervisor = FakeHypervisor()
+    hypervisor.others = {uri: FakeHypervisor()} if there else {}
+    with caplog.at_level("INFO", "pvc.agent"):
+        await transport.tell(hypervisor, settings(uri, folder))
+    [record] = caplog.records
+    return record.levelname, record.getMessage()
+
+
+async def test_encryption_that_works_is_said_to_be_in_force(
+    certificates: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    level, text = await said(TLS, certificates, caplog)
+    assert (level, "encrypted by libvirt's TLS and QEMU's" in text) == ("INFO", True)
+
+
+async def test_what_goes_in_the_clear_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    level, text = await said(TCP, tmp_path, caplog)
+    assert (level, f'at "{TCP}", in the clear' in text) == ("WARNING", True)
+
+
+async def test_without_an_address_no_guest_comes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    level, text = await said("", tmp_path, caplog)
+    assert (level, text) == ("INFO", 'Guests do not come here live: "hypervisor.migration_uri" is not set')
+
+
+async def test_a_libvirt_that_is_not_reached_is_told_with_its_words(
+    certificates: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    level, text = await said(TLS, certificates, caplog, there=False)
+    assert (level, text.endswith(f"unable to connect to {TLS}")) == ("WARNING", True)
+
+
+BROKEN: dict[str, Callable[[Path], object]] = {
+    'ca-cert.pem" is not there': lambda folder: (folder / "ca-cert.pem").unlink(),
+    'server-cert.pem" is not there': lambda folder: (folder / "server-cert.pem").unlink(),
+    'client-key.pem" is not there': lambda folder: (folder / "client-key.pem").unlink(),
+    "cannot be used": lambda folder: (folder / "server-key.pem").write_text("nonsense"),
+}
+
+
+@pytest.mark.parametrize("problem", BROKEN)
+async def test_what_qemu_lacks_is_named(certificates: Path, problem: str, caplog: pytest.LogCaptureFixture) -> None:
+    BROKEN[problem](certificates)
+    with pytest.raises(Conflict, match=problem):
+        await transport.check(settings(TLS, certificates))
+    await transport.check(settings(TCP, certificates))
+    level, text = await said(TLS, certificates, caplog)
+    assert (level, problem in text) == ("WARNING", True)
