@@ -8,7 +8,7 @@ FROZEN := $(filter dist/pvc,$(PVC))
 # What the one file is made of.
 SOURCES := $(shell find pvc packaging -type f -not -path '*/__pycache__/*')
 
-.PHONY: run demo lab lab-down test test-lab check lint real bench dist fmt lock clean
+.PHONY: run demo lab lab-down test test-lab check lint real bench dist deb fmt lock clean
 
 # This machine, standalone, with /etc/pvc/pvc.toml where there is one.
 run: $(VENV)/ready
@@ -26,7 +26,7 @@ lab-down: $(VENV)/ready
 	@$(PY) -m tests.lab down
 
 # Everything: style and types, the demo with the one file, then every test, those on real parts too.
-test: lint dist
+test: lint dist deb
 	$(PY) -m tests.demo --pvc dist/pvc
 	$(PY) -m pytest tests
 
@@ -41,7 +41,7 @@ lint: $(VENV)/ready
 
 # Only what needs real ZooKeeper, Ceph, libvirt or QEMU.
 real: $(VENV)/ready
-	$(PY) -m pytest -m real --ignore=tests/frozen tests
+	$(PY) -m pytest -m real --ignore=tests/frozen --ignore=tests/package tests
 
 # Only the tests of the cluster.
 test-lab: $(VENV)/ready
@@ -55,6 +55,10 @@ dist: dist/pvc
 
 dist/pvc: $(VENV)/ready $(SOURCES)
 	packaging/freeze
+
+# The Debian package, from what "make dist" made.
+deb: dist
+	packaging/deb
 
 fmt: $(VENV)/ready
 	$(VENV)/bin/ruff format .

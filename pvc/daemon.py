@@ -11,7 +11,6 @@ import ctypes
 import logging
 import os
 import signal
-import socket
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Coroutine
@@ -23,6 +22,7 @@ from pvc import config
 from pvc.config import Config, ConfigProblems
 from pvc.errors import NotBuilt, NotPermitted, PVCError, Unavailable
 from pvc.outcomes import EXIT
+from pvc.supervision import Ready, notify, watched
 
 log = logging.getLogger("pvc")
 
@@ -79,10 +79,16 @@ async def _until_signal(work: Coroutine[Any, Any, None]) -> int:
     """Run `work` until it ends by itself or SIGTERM or SIGINT comes; guests are left as they are."""
     loop = asyncio.get_running_loop()
     task = loop.create_task(work)
+
+    def end() -> None:
+        notify("STOPPING=1")
+        task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, end)
     try:
-        await task
+        with watched():
+            await task
     except asyncio.CancelledError:
         log.info("Ended by a signal; guests stay as they are")
     except (ExceptionGroup, OSError, ImportError) as exc:
@@ -118,7 +124,7 @@ async def _serve(settings: Config) -> None:
             if not pool.capabilities.shared:  # the others are looked at as long as the server runs
                 for name in await pool.remove_orphans():
                     log.info('Removed "%s", left in pool "%s" by an upload that was cut off', name, pool.name)
-        ready = _Ready(*(("serve", "agent") if settings.standalone else ("serve",)))
+        ready = Ready(*(("serve", "agent") if settings.standalone else ("serve",)))
         async with asyncio.TaskGroup() as group:
             if settings.standalone:
                 group.create_task(_agent_in(settings, source, pools, ready.part("agent")))
@@ -154,31 +160,4 @@ async def _agent(settings: Config) -> None:
         stack.push_async_callback(source.aclose)
         pools = await open_pools(settings.pools, settings.ceph)
         stack.push_async_callback(pools.aclose)
-        await _agent_in(settings, source, pools, _Ready("agent").part("agent"))
-
-
-class _Ready:
-    """Tells the service manager once all parts are ready (sd_notify, without a library for one datagram)."""
-
-    def __init__(self, *parts: str) -> None:
-        self._left = set(parts)
-
-    def part(self, name: str) -> Callable[[], None]:
-        """What the part calls when it is ready, as often as it likes."""
-
-        def ready() -> None:
-            if name in self._left:
-                self._left.discard(name)
-                if not self._left:
-                    log.info("Ready")
-                    _notify(b"READY=1")
-
-        return ready
-
-
-def _notify(text: bytes) -> None:
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notifier:
-        notifier.sendto(text, "\0" + address[1:] if address.startswith("@") else address)
+        await _agent_in(settings, source, pools, Ready("agent").part("agent"))

@@ -51,7 +51,8 @@ def _of_group(group: str) -> Iterator[str]:
 
 def _top_level() -> dict[str, str]:
     groups = {name: text for name, text in GROUPS.items() if " " not in name}
-    return {name: load(name).HELP for name in COMMANDS if " " not in name} | groups
+    alone = {name: load(name).HELP for name in COMMANDS if " " not in name}
+    return {"status": alone.pop("status"), **groups, **alone}
 
 
 def _listed(entries: dict[str, str]) -> Iterator[str]:

@@ -70,6 +70,7 @@ COMMANDS = (
     *("task backup", "task restore", "task rollback", "task init"),
     *("task generation list", "task generation remove"),
     *("token list", "token add", "token remove"),
+    "doctor",
 )
 
 
@@ -90,6 +91,8 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.maintenance_on as module
         case "maintenance off":
             import pvc.cli.commands.maintenance_off as module
+        case "doctor":
+            import pvc.cli.commands.doctor as module
         case "node list":
             import pvc.cli.commands.node_list as module
         case "node info":

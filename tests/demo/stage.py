@@ -48,7 +48,7 @@ class Stage:
         self.serve = Serve(self.folder, self.uri, program=[str(program)])
         (self.folder / "demo.xml").write_text(DOMAIN)
         (self.folder / "guest.qcow2").symlink_to(guest.build().qcow2)
-        self.show = Show(program, self.folder, {"PVC_URL": self.serve.url})
+        self.show = Show(program, self.folder, {"PVC_URL": self.serve.url, "PVC_CONFIG": str(self.serve.config)})
         self.vm_uuid = ""
         stack.callback(self._pull_the_plug)
         stack.enter_context(self.serve)

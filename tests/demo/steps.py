@@ -17,10 +17,11 @@ class Step:
 
 
 def look(on: Stage) -> str:
+    on.show.type("pvc doctor")
     on.show.type("pvc status")
     on.show.type("pvc node list")
     expect(len(on.show.ask("pvc node list")) == 1, "There should be one node.")
-    return "pvc serve answers, and this machine is its node."
+    return "nothing that pvc needs is missing, pvc serve answers, and this machine is its node."
 
 
 def add_network(on: Stage) -> str:

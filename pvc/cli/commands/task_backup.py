@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from pvc.cli.client import Client
 from pvc.cli.output import Output
 
-HELP = "save the cluster's configuration: VMs, networks and nodes; disks are not in it"
+HELP = "save the cluster's configuration: VMs, networks, nodes and OVAs; disks are not in it"
 EXAMPLE = "-f /root/cluster.json"
 
 

@@ -13,18 +13,20 @@ from msgspec.structs import replace
 from pvc.cluster import backing, nodes, recovery, tasks
 from pvc.cluster.backing import Ground
 from pvc.cluster.opening import open_state
-from pvc.cluster.state import State
+from pvc.cluster.state import Held, State
 from pvc.errors import Busy, Conflict, NotFound, SessionLost
 from pvc.model import backup
 from pvc.model.backup import Backup, Taken
 from pvc.model.content import Content
 from pvc.model.records import (
+    OVA,
     DaemonState,
     Desired,
     Made,
     Moving,
     Node,
     NodeStatus,
+    OVADisk,
     Stray,
     encode,
 )
@@ -370,6 +372,19 @@ async def test_a_record_that_cannot_be_read_is_told_in_the_backup(source: Embedd
         found = backup.read(await backing.take(on))
     assert [one.name for one in found.content.vms] == ["vm1"]
     assert found.notes == ('The vm "damaged" could not be read when the backup was taken, and is not restored.',)
+
+
+async def test_an_ova_comes_back_and_one_that_was_half_made_does_not(source: EmbeddedSource) -> None:
+    """What clears those away would remove the volumes that it names."""
+    ova = OVA(name="whole", whole=True, vcpus=1, memory=64, disks=(OVADisk(dev="sda", volume="vms/a", size=1),))
+    async with ground(source) as on:
+        for one in (ova, replace(ova, name="half", whole=False)):
+            await on.store.commit(Create(on.state.paths.ova(one.name), encode(one)))
+        saved = backup.read(await backing.take(on))
+        done = await recovery.restore(on, saved, who="me")
+    assert done.prospect.notes == ('There is no pool "vms" here, which volumes should be in.',)
+    async with ground(source) as on:
+        assert [held.record for held in await on.state.ovas() if isinstance(held, Held)] == [ova]
 
 
 async def test_one_vm_is_restored_alone_and_runs_on_as_it_ran(up: Ground) -> None:
