@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncIterator, Iterable
+from typing import Generic, Protocol, TypeVar
 
 from pvc.images.sparse import Hole
 from pvc.storage.threads import in_thread, to_the_end
 from pvc.units import KIB, MIB
 
 Chunk = bytes | Hole
+Result = TypeVar("Result", covariant=True)
+C = TypeVar("C", bytes, bytes | Hole)
 
 _BATCH_BYTES = 2 * MIB  # summed up at a time: enough to make a thread's turn worth it
 _ZEROES = bytes(_BATCH_BYTES)
@@ -19,29 +21,30 @@ _BLOCK = 64 * KIB
 _ZERO_BLOCK = bytes(_BLOCK)
 
 
-class Sum(Protocol):
-    """Blocks."""
+class Sum(Protocol[Result]):
+    """Blocks. result: at most once, last."""
 
     def add(self, chunk: Chunk) -> None: ...
 
-    def hexdigest(self) -> str: ...
+    def result(self) -> Result: ...
 
 
-class SHA256:
-    """Of all bytes, the zeroes of holes too."""
+class Hashes:
+    """Of all bytes, the zeroes of holes too; by algorithm, named as hashlib does."""
 
-    def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
+    def __init__(self, algorithms: Iterable[str]) -> None:
+        self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
 
     def add(self, chunk: Chunk) -> None:
-        if not isinstance(chunk, Hole):
-            self._sha256.update(chunk)
-            return
-        for start in range(0, len(chunk), len(_ZEROES)):
-            self._sha256.update(_ZEROES[: len(chunk) - start])
+        for one in self._hashes.values():
+            if not isinstance(chunk, Hole):
+                one.update(chunk)
+                continue
+            for start in range(0, len(chunk), len(_ZEROES)):
+                one.update(_ZEROES[: len(chunk) - start])
 
-    def hexdigest(self) -> str:
-        return self._sha256.hexdigest()
+    def result(self) -> dict[str, str]:
+        return {name: one.hexdigest() for name, one in self._hashes.items()}
 
 
 class Fingerprint:
@@ -61,8 +64,7 @@ class Fingerprint:
             if len(self._block) == _BLOCK:
                 self._end_block()
 
-    def hexdigest(self) -> str:
-        """At most once, last."""
+    def result(self) -> str:
         self._end_block()
         return self._sha256.hexdigest()
 
@@ -83,10 +85,10 @@ class Fingerprint:
         self._block.clear()
 
 
-class Summing:
+class Summing(Generic[Result]):
     """A sum in a thread of its own."""
 
-    def __init__(self, kind: Sum) -> None:
+    def __init__(self, kind: Sum[Result]) -> None:
         self._sum = kind
         self._waiting: list[Chunk] = []
         self._bytes = 0
@@ -98,12 +100,12 @@ class Summing:
         if self._bytes >= _BATCH_BYTES:
             await self._start()
 
-    async def hexdigest(self) -> str:
+    async def result(self) -> Result:
         await self._start()
         await self._finish()
-        return await in_thread(self._sum.hexdigest)
+        return await in_thread(self._sum.result)
 
-    async def passing(self, chunks: AsyncIterator[Chunk]) -> AsyncIterator[Chunk]:
+    async def passing(self, chunks: AsyncIterator[C]) -> AsyncIterator[C]:
         """Yield `chunks`, each added."""
         async for chunk in chunks:
             await self.add(chunk)

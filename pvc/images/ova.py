@@ -11,7 +11,7 @@ from typing import Protocol
 
 from pvc.errors import InvalidImage
 from pvc.images import manifest, ovf
-from pvc.images.hashing import Hashing
+from pvc.images.digest import Hashes, Summing
 from pvc.images.manifest import MANIFEST_BYTES, Digest
 from pvc.images.ovf import DESCRIPTOR_BYTES, Descriptor
 from pvc.images.tar import Archive, Member, shown
@@ -96,15 +96,15 @@ class _Unpacking:
         if told is not None and told != member.size:
             problem = f'"{member.name}" has {member.size} bytes, its descriptor says {told}'
             raise InvalidImage(problem=problem)
-        hashing = Hashing(self._algorithms(member.name))
+        hashing = Summing(Hashes(self._algorithms(member.name)))
         places = [place for place, disk in enumerate(descriptor.disks) if disk.file == member.name]
         for place in places:
-            await self._sink.put(place, member.size, hashing.through(self._archive.content()))
+            await self._sink.put(place, member.size, hashing.passing(self._archive.content()))
         if not places:
             self._passed_over.append(member.name)
-        async for _rest in hashing.through(self._archive.content()):
+        async for _rest in hashing.passing(self._archive.content()):
             pass
-        self._hashes[member.name] = await hashing.hexdigests()
+        self._hashes[member.name] = await hashing.result()
 
     def _algorithms(self, name: str) -> tuple[str, ...]:
         """All, while a manifest may come that wants any of them."""
@@ -115,7 +115,7 @@ class _Unpacking:
     async def _all(self, member: Member, limit: int, what: str) -> bytes:
         if member.size > limit:
             raise InvalidImage(problem=f"its {what} has {member.size} bytes; at most {limit} are accepted")
-        hashing = Hashing(manifest.ALGORITHMS)
-        data = b"".join([chunk async for chunk in hashing.through(self._archive.content())])
-        self._hashes[member.name] = await hashing.hexdigests()
+        hashing = Summing(Hashes(manifest.ALGORITHMS))
+        data = b"".join([chunk async for chunk in hashing.passing(self._archive.content())])
+        self._hashes[member.name] = await hashing.result()
         return data

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from pvc.config import Upload
-from pvc.errors import ImageTooLarge, InvalidImage, NotAsWritten, Timeout, TooLarge
+from pvc.errors import ImageTooLarge, InvalidImage, NotAsWritten
 from pvc.images import vhd, vhdx, vmdk
 from pvc.images.convert import Work, convert, is_equal
-from pvc.images.digest import SHA256, Fingerprint, Summing
+from pvc.images.digest import Fingerprint, Hashes, Summing
+from pvc.images.incoming import Incoming
 from pvc.images.inspect import HEAD_BYTES, Image, check_format, inspect
 from pvc.images.sparse import Hole
 from pvc.images.unwrap import packing, unwrapped
@@ -57,10 +57,11 @@ async def receive(
     Pool.draft raises.
     """
     check_format(declared)
-    _check_length(length, limits)
     async with pool.draft(volume) as draft:
-        upload = _Upload(chunks, length, limits, report, hashed=checksum is not None)
-        content, length = await _unpacked(upload.chunks(), draft.size, length)
+        incoming = Incoming(length, limits, partial(_report_received, report, length or 0))
+        summing = Summing(Hashes(["sha256"]))
+        upload = incoming.passing(chunks)
+        content, length = await _unpacked(upload if checksum is None else summing.passing(upload), draft.size, length)
         full = f"{pool.name}/{volume}"
         image = inspect(content.head, declared, volume=full, capacity=draft.size, length=length)
         if image.in_order:
@@ -73,13 +74,13 @@ async def receive(
                 work = partial(Work, scratch, draft, image.format, pool.name, limits, program=qemu_img)
                 await convert(work(report=partial(_report_share, report, "converting", size)))
                 right = not verify or await is_equal(work(report=partial(_report_share, report, "verifying", size)))
-        sha256 = await upload.sha256()
+        sha256 = "" if checksum is None else (await summing.result())["sha256"]
         if checksum and sha256 != checksum:
             raise InvalidImage(problem=f"the upload has the SHA-256 {sha256}, which is not the one announced")
         if not right:
             raise NotAsWritten(name=full)
         await draft.commit()
-    return Received(image.format, upload.received, size, sha256)
+    return Received(image.format, incoming.received, size, sha256)
 
 
 async def _put_in_order(image: Image, content: _Peeked, draft: Draft, *, verify: bool) -> tuple[int, bool]:
@@ -90,7 +91,7 @@ async def _put_in_order(image: Image, content: _Peeked, draft: Draft, *, verify:
     written = Summing(Fingerprint())
     size = await _pour(written.passing(decoded), draft)
     await draft.flush()
-    return size, await written.hexdigest() == await _read_back(draft)
+    return size, await written.result() == await _read_back(draft)
 
 
 async def _read_back(draft: Draft) -> str:
@@ -102,12 +103,7 @@ async def _read_back(draft: Draft) -> str:
             async for data in content.read(start, end):
                 await found.add(data)
             at = end
-    return await found.hexdigest()
-
-
-def _check_length(length: int | None, limits: Upload) -> None:
-    if length is not None and length > limits.largest_bytes:
-        raise TooLarge(what="The upload", size=length, limit=limits.largest_bytes)
+    return await found.result()
 
 
 class _Peeked:
@@ -193,46 +189,9 @@ async def _pour(content: AsyncIterator[bytes | Hole] | AsyncIterator[bytes], dra
     return size
 
 
+def _report_received(report: Report, length: int, received: int) -> None:
+    report("receiving", received, length)
+
+
 def _report_share(report: Report, phase: str, size: int, share: float) -> None:
     report(phase, int(share * size), size)
-
-
-class _Upload:
-    """The bytes as they come: counted, reported, and hashed where that is asked for."""
-
-    def __init__(
-        self, chunks: AsyncIterator[bytes | Hole], length: int | None, limits: Upload, report: Report, *, hashed: bool
-    ) -> None:
-        self._chunks, self._length, self._limits, self._report = chunks, length, limits, report
-        self._sum = Summing(SHA256()) if hashed else None
-        self.received = 0
-
-    async def chunks(self) -> AsyncIterator[bytes | Hole]:
-        while (chunk := await self._next()) is not None:
-            yield chunk
-
-    async def sha256(self) -> str:
-        return await self._sum.hexdigest() if self._sum else ""
-
-    async def _next(self) -> bytes | Hole | None:
-        try:
-            async with asyncio.timeout(self._limits.idle_timeout_s):
-                chunk = await anext(self._chunks, None)
-        except TimeoutError as exc:
-            raise Timeout(what="More of the upload", timeout_s=self._limits.idle_timeout_s) from exc
-        self.received += 0 if chunk is None else len(chunk)
-        self._check(ended=chunk is None)
-        if chunk is not None:
-            if self._sum:
-                await self._sum.add(chunk)
-            self._report("receiving", self.received, self._length or 0)
-        return chunk
-
-    def _check(self, *, ended: bool) -> None:
-        if self._length is not None:
-            if self.received > self._length:
-                raise InvalidImage(problem=f"the upload goes on after the {self._length} bytes that were announced")
-            if ended and self.received < self._length:
-                raise InvalidImage(problem=f"the upload ended after {self.received} of {self._length} bytes")
-        if self.received > self._limits.largest_bytes:
-            raise TooLarge(what="The upload", size=self.received, limit=self._limits.largest_bytes)

@@ -13,8 +13,8 @@ from pvc.cluster import leftovers, ovas, tasks, volumes
 from pvc.cluster.state import State
 from pvc.config import Upload as Limits
 from pvc.errors import AlreadyExists, InvalidImage
-from pvc.images.hashing import Hashing
-from pvc.images.incoming import counted
+from pvc.images.digest import Hashes, Summing
+from pvc.images.incoming import Incoming
 from pvc.images.ova import Unpacked, unpack
 from pvc.images.ovf import Descriptor
 from pvc.images.receive import receive
@@ -102,12 +102,12 @@ class Making:
 
         checksum: as images.receive takes it.
         """
-        hashing = Hashing([] if checksum is None else ["sha256"])
+        summing = Summing(Hashes(["sha256"]))
         self._total = length or 0
         async with self._undo:
-            counting = counted(chunks, length, self._limits, self._count)
-            unpacked = await unpack(hashing.through(counting) if checksum is not None else counting, self)
-            sha256 = (await hashing.hexdigests()).get("sha256", "")
+            upload = Incoming(length, self._limits, self._count).passing(chunks)
+            unpacked = await unpack(upload if checksum is None else summing.passing(upload), self)
+            sha256 = "" if checksum is None else (await summing.result())["sha256"]
             if checksum and sha256 != checksum:
                 raise InvalidImage(problem=f"the upload has the SHA-256 {sha256}, which is not the one announced")
             ova = self._whole(unpacked)
