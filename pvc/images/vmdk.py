@@ -17,11 +17,11 @@ from pvc.errors import InvalidImage
 from pvc.images.body import Body
 from pvc.images.sparse import Hole
 from pvc.images.vmdkheader import HEAD_BYTES, SECTOR, TABLE_ENTRIES, Header, read, same_disk
-from pvc.storage.threads import in_thread, to_the_end
+from pvc.storage.threads import in_thread
 from pvc.units import MIB
 
-_BATCH_BYTES = 4 * MIB  # inflated at a time: enough to make a thread's turn worth it
-_AT_ONCE = 2
+_BATCH_BYTES = 2 * MIB  # inflated at a time: enough to make a thread's turn worth it
+_AT_ONCE = 2  # batches; one processor alone takes longer to inflate than the network to bring and the pool to take
 _MARKER = struct.Struct("<QII")  # sector or number of sectors, bytes of a grain, kind where these are 0
 _GRAIN_DATA = 12  # where in its first sector a grain's data begins
 _TABLE_BYTES = TABLE_ENTRIES * 4
@@ -46,30 +46,30 @@ async def decoded(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes | Hole]:
     if not header.in_order:
         raise InvalidImage(problem="it is a VMDK, but not a stream-optimised one")
     at = 0
-    async for grain, data in _inflating(_batches(body, header), header.grain):
-        if grain.start > at:
-            yield Hole(grain.start - at)
-        yield data
-        at = grain.start + grain.length
+    async for batch, inflating in _ahead(_batches(body, header), header.grain):
+        for grain, data in zip(batch, await inflating, strict=True):
+            if grain.start > at:
+                yield Hole(grain.start - at)
+            yield data
+            at = grain.start + grain.length
     if header.capacity > at:
         yield Hole(header.capacity - at)
 
 
-async def _inflating(batches: AsyncIterator[list[_Grain]], whole: int) -> AsyncIterator[tuple[_Grain, bytes]]:
-    """Yield grains with their data, in order; two batches are worked on at once."""
-    ahead: deque[asyncio.Future[list[tuple[_Grain, bytes]]]] = deque()
+async def _ahead(
+    batches: AsyncIterator[list[_Grain]], grain: int
+) -> AsyncIterator[tuple[list[_Grain], asyncio.Future[list[bytes]]]]:
+    """Each batch in order with what becomes of it, while the next ones are worked on."""
+    under_way: deque[tuple[list[_Grain], asyncio.Future[list[bytes]]]] = deque()
     try:
         async for batch in batches:
-            ahead.append(asyncio.ensure_future(in_thread(_inflated, batch, whole)))
-            if len(ahead) == _AT_ONCE:
-                for inflated in await to_the_end(ahead[0]):
-                    yield inflated
-                ahead.popleft()
-        for under_way in ahead:
-            for inflated in await to_the_end(under_way):
-                yield inflated
+            under_way.append((batch, asyncio.ensure_future(in_thread(_inflated, batch, grain))))
+            if len(under_way) > _AT_ONCE:
+                yield under_way.popleft()
+        while under_way:
+            yield under_way.popleft()
     finally:
-        await asyncio.gather(*ahead, return_exceptions=True)
+        await asyncio.gather(*(future for _, future in under_way), return_exceptions=True)
 
 
 async def _batches(body: Body, header: Header) -> AsyncIterator[list[_Grain]]:
@@ -151,8 +151,8 @@ async def _nothing_follows(body: Body) -> None:
             raise InvalidImage(problem="it goes on after its end marker")
 
 
-def _inflated(batch: list[_Grain], whole: int) -> list[tuple[_Grain, bytes]]:
-    return [(grain, _inflate(grain, whole)) for grain in batch]
+def _inflated(batch: list[_Grain], whole: int) -> list[bytes]:
+    return [_inflate(grain, whole) for grain in batch]
 
 
 def _inflate(grain: _Grain, whole: int) -> bytes:
