@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from typing import NoReturn
 
+from pvc.cli.client import Client
 from pvc.cli.connection import DEFAULT_URL
 from pvc.cli.failure import Failure
 from pvc.cli.output import columns
@@ -68,6 +69,17 @@ def _of_lists(parser: ArgumentParser, columns: list[str]) -> None:
     lists.add_argument("--columns", metavar="COLUMNS", default="", help=f"with commas, of: {', '.join(columns)}")
     lists.add_argument("--no-headers", dest="headers", action="store_false", help="leave the titles out")
     lists.add_argument("--watch", action="store_true", help="show it again every two seconds, until interrupted")
+
+
+def client(args: Namespace) -> Client:
+    """The client for where -c points. What stands on the command line wins over what is kept under a name."""
+    address, token_file, ca = args.cluster, args.token_file, args.ca
+    if ":" not in address:
+        from pvc.cli.clusters import find
+
+        kept = find(address)
+        address, token_file, ca = kept["address"], token_file or kept["token_file"], ca or kept["ca"]
+    return Client(address, token=token(token_file), ca=ca)
 
 
 def token(file: str) -> str:

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from argparse import Namespace
 
-from pvc.cli.arguments import token
-from pvc.cli.client import Client
 from pvc.cli.failure import Failure
 
 Cluster = dict[str, str]
-
-
-def client(args: Namespace) -> Client:
-    """The client for where -c points. What stands on the command line wins over what is kept under a name."""
-    if ":" in args.cluster:
-        return Client(args.cluster, token=token(args.token_file), ca=args.ca)
-    kept = find(args.cluster)
-    return Client(kept["address"], token=token(args.token_file or kept["token_file"]), ca=args.ca or kept["ca"])
 
 
 def find(name: str) -> Cluster:

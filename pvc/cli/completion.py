@@ -106,8 +106,7 @@ def _values(action: Action, places: list[Action], given: list[str], words: list[
 
 def _live(kind: str, pool: str | None, words: list[str]) -> Iterator[Candidate]:
     """words: of the line, which may say which server is meant."""
-    from pvc.cli.arguments import command_parser
-    from pvc.cli.clusters import client
+    from pvc.cli.arguments import client, command_parser
     from pvc.cli.names import names
 
     args, _ = command_parser("status", load("status")).parse_known_args(_connection(words))

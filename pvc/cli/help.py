@@ -22,7 +22,7 @@ def group_help(group: str) -> str:
 
 
 def _of_all() -> Iterator[str]:
-    yield "usage: pvc [-c URL] COMMAND ..."
+    yield "usage: pvc [-c CLUSTER] COMMAND ..."
     yield ""
     yield "A virtual-machine cluster in one executable."
     yield ""
@@ -32,7 +32,7 @@ def _of_all() -> Iterator[str]:
     yield "Daemons:"
     yield from _listed({"serve": "the HTTP API; alone on a machine also its agent", "agent": "runs this machine's VMs"})
     yield ""
-    yield 'Options: -c URL, --token-file FILE and --ca FILE may also stand here; see "pvc status --help".'
+    yield 'Options: -c CLUSTER, --token-file FILE and --ca FILE may also stand here; see "pvc status --help".'
     yield "         --version"
     yield ""
     yield _EXITS

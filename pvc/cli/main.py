@@ -83,8 +83,7 @@ def _complete(words: list[str]) -> int:
 
 
 def _command(name: str, argv: list[str]) -> int:
-    from pvc.cli.arguments import command_parser
-    from pvc.cli.clusters import client
+    from pvc.cli.arguments import client, command_parser
     from pvc.cli.failure import Failure
     from pvc.cli.output import Output
     from pvc.cli.registry import load

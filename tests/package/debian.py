@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 _REPOSITORY = Path(__file__).parents[2]
 _KEPT = _REPOSITORY / ".cache" / "debian" / "bookworm.tar"
 # What pvc's package depends on and a minimal Debian lacks; systemd has the programs that look after units.
 _BEYOND_MINIMAL = "libssl3,libsqlite3-0,libstdc++6,libuuid1,libexpat1,libffi8,systemd"
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
 
 
 class Debian:
@@ -22,8 +24,15 @@ class Debian:
 
     def __call__(self, *command: str) -> str:
         """It sees no process of this machine, and no service manager runs. Raises CalledProcessError."""
+        return _run(*self._inside(command))
+
+    def says(self, *command: str) -> str:
+        """What it writes to standard output, whether it ends well or not."""
+        return subprocess.run(self._inside(command), capture_output=True, text=True, env=_ENVIRONMENT).stdout
+
+    def _inside(self, command: Sequence[str]) -> list[str | Path]:
         namespaces = ("unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child")
-        return _run(*namespaces, f"--mount-proc={self.root}/proc", "chroot", self.root, *command)
+        return [*namespaces, f"--mount-proc={self.root}/proc", "chroot", self.root, *command]
 
     def take(self, file: Path) -> str:
         """Put `file` into it and return the name that it has there."""
@@ -44,8 +53,7 @@ def _bootstrap(folder: Path) -> None:
 
 
 def _run(*command: str | Path) -> str:
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, env=_ENVIRONMENT, check=False)
     if result.returncode:
         print(result.stdout, result.stderr, sep="\n")  # pytest shows it with the failure
     result.check_returncode()

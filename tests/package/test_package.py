@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -76,6 +77,12 @@ def _is_all_there(debian: Debian) -> None:
     assert config.parse(debian("pvc", "serve", "--show-config")) == config.Config()
     assert not _enabled(debian)
     assert debian("systemd-analyze", "verify", "--man=no", *UNITS) == ""
+    for file in ("man/man1/pvc-vm.1.gz", "bash-completion/completions/pvc", "zsh/vendor-completions/_pvc"):
+        assert (debian.root / "usr" / "share" / file).exists()
+    found = json.loads(debian.says("pvc", "doctor", "serve", "--format", "json"))
+    missing = {finding["check"]: finding["mend"] for finding in found if finding["verdict"] == "wrong"}
+    assert missing["bwrap"] == "apt-get install bubblewrap"
+    assert missing["libvirt"] == "apt-get install libvirt-daemon-system"
 
 
 def _enable(debian: Debian) -> None:

@@ -20,7 +20,8 @@ def arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("-t", "--node", metavar="NODE", help="where it runs; default: chosen by the selector")
     parser.add_argument("-l", "--limit", action="append", metavar="NODE", help="it runs only there; may be repeated")
-    parser.add_argument("--selector", choices=("mem", "memprov", "vcpus", "load", "vms", "none"))
+    text = "how its node is chosen"
+    parser.add_argument("--selector", choices=("mem", "memprov", "vcpus", "load", "vms", "none"), help=text)
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:
