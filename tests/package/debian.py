@@ -43,13 +43,19 @@ class Debian:
 def _bootstrap(folder: Path) -> None:
     """Half a Debian is never kept."""
     _KEPT.parent.mkdir(parents=True, exist_ok=True)
-    _run("debootstrap", "--variant=minbase", f"--include={_BEYOND_MINIMAL}", "bookworm", folder)
+    _run("debootstrap", "--variant=minbase", f"--include={_BEYOND_MINIMAL}", "bookworm", folder, *_mirror())
     for unneeded in ("var/cache/apt/archives", "var/lib/apt/lists"):
         _run("rm", "-r", folder / unneeded)
     half = _KEPT.with_suffix(".half")
     _run("tar", "--create", "--file", half, "--directory", folder, ".")
     half.rename(_KEPT)
     _run("rm", "-r", folder)
+
+
+def _mirror() -> list[str]:
+    """Where this machine's own apt gets its packages from; without one debootstrap has its own."""
+    targets = ("apt-get", "indextargets", "--format", "$(REPO_URI)")
+    return _run(*targets, "Created-By: Packages", "Codename: bookworm", "Component: main").split()[:1]
 
 
 def _run(*command: str | Path) -> str:
