@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from argparse import Action
 from collections.abc import Iterator
+from os import environ
 
 from pvc.cli.registry import COMMANDS, GROUPS, load
 from pvc.cli.words import LEADING
@@ -27,6 +28,7 @@ KINDS = {
 }
 _DAEMONS = ("serve", "agent")
 # A completion that takes longer disturbs more than it helps; a server far away is given more.
+# PVC_COMPLETION_S says otherwise.
 _NEAR_S, _FAR_S = 0.08, 0.4
 
 Candidate = tuple[str, str]
@@ -111,7 +113,7 @@ def _live(kind: str, pool: str | None, words: list[str]) -> Iterator[Candidate]:
 
     args, _ = command_parser("status", load("status")).parse_known_args(_connection(words))
     api = client(args)
-    patience_s = _NEAR_S if api.url.startswith("unix:") else _FAR_S
+    patience_s = float(environ.get("PVC_COMPLETION_S") or (_NEAR_S if api.url.startswith("unix:") else _FAR_S))
     parameters = {"pool": pool} if kind == "volume" and pool else {}
     yield from ((name, kind) for name in names(api, kind, patience_s, **parameters))
 

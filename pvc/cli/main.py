@@ -96,6 +96,7 @@ def _command(name: str, argv: list[str]) -> int:
     try:
         command.run(args, api, out)
         while "watch" in args and args.watch:
+            sys.stdout.flush()
             time.sleep(WATCH_S)
             out.again()
             command.run(args, api, out)

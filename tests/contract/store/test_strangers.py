@@ -222,6 +222,6 @@ async def test_credentials_come_back_with_the_connection(own_zookeeper: ZooKeepe
         await asyncio.to_thread(own_zookeeper.stop)
         await asyncio.to_thread(own_zookeeper.start)
         await watch.wait()
-        await state.store._link.up.wait()  # type: ignore[attr-defined]
+        await state.store._store._link.up.wait()  # type: ignore[attr-defined]
     await nodes.publish(state, "hv1", NodeStatus(cpu_count=5))
     assert not state.store.lost.is_set()

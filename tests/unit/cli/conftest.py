@@ -11,6 +11,9 @@ from tests.unit.cli.answers import told
 from tests.unit.cli.calling import PVC
 from tests.unit.cli.fake_api import FakeAPI
 
+# However wide the terminal, slow the machine and wherever it stands.
+ALIKE = {"TZ": "UTC", "COLUMNS": "100", "NO_COLOR": "", "PVC_COMPLETION_S": "60"}
+
 
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[FakeAPI]:
@@ -33,4 +36,4 @@ def pvc_command(request: pytest.FixtureRequest) -> list[str]:
 @pytest.fixture
 def pvc(pvc_command: list[str], api: FakeAPI) -> PVC:
     """pvc with the fake API as its default."""
-    return PVC(pvc_command, {"PVC_URL": api.url, "TZ": "UTC", "COLUMNS": "100", "NO_COLOR": ""})
+    return PVC(pvc_command, {**ALIKE, "PVC_URL": api.url})

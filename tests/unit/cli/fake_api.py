@@ -79,6 +79,12 @@ class FakeAPI:
         (only,) = self.requests
         return only
 
+    @property
+    def change(self) -> Request:
+        """The only request that was more than a question: who waits asks how far it is."""
+        (only,) = (request for request in self.requests if request.method != "GET")
+        return only
+
     @contextmanager
     def listening(self, address: str | tuple[str, int]) -> Iterator[FakeAPI]:
         server = _UnixServer(address, self) if isinstance(address, str) else _TCPServer(address, self)

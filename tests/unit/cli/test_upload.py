@@ -28,20 +28,20 @@ def image(tmp_path: Path) -> Path:
 def test_a_file_is_sent_whole_with_its_length(pvc: PVC, api: FakeAPI, image: Path) -> None:
     result = pvc(*LINE, str(image), "-f", "qcow2")
     assert (result.returncode, result.stdout) == (0, "Done.\n")
-    assert api.request.query == {"image_format": ["qcow2"]}
-    assert api.request.headers["content-type"] == "application/octet-stream"
-    assert api.request.headers["content-length"] == str(9 << 20)
-    assert api.request.body == image.read_bytes()
+    assert api.change.query == {"image_format": ["qcow2"]}
+    assert api.change.headers["content-type"] == "application/octet-stream"
+    assert api.change.headers["content-length"] == str(9 << 20)
+    assert api.change.body == image.read_bytes()
     assert result.stderr.startswith("receiving: 9M\nreceiving: 9M in ")
 
 
 def test_stdin_of_unknown_length_is_sent_in_chunks(pvc: PVC, api: FakeAPI, image: Path) -> None:
     result = pvc(*LINE, "-", text=image.read_bytes())
     assert (result.returncode, result.stdout) == (0, "Done.\n")
-    assert api.request.query == {"image_format": ["raw"]}
-    assert api.request.headers["transfer-encoding"] == "chunked"
-    assert "content-length" not in api.request.headers
-    assert api.request.body == image.read_bytes()
+    assert api.change.query == {"image_format": ["raw"]}
+    assert api.change.headers["transfer-encoding"] == "chunked"
+    assert "content-length" not in api.change.headers
+    assert api.change.body == image.read_bytes()
 
 
 def test_stdin_from_a_file_begins_where_it_stands(pvc: PVC, api: FakeAPI, image: Path) -> None:
@@ -49,8 +49,8 @@ def test_stdin_from_a_file_begins_where_it_stands(pvc: PVC, api: FakeAPI, image:
         os.lseek(source.fileno(), 1 << 20, os.SEEK_SET)
         result = pvc(*LINE, "-", stdin=source)
     assert result.returncode == 0
-    assert api.request.headers["content-length"] == str(8 << 20)
-    assert api.request.body == image.read_bytes()[1 << 20 :]
+    assert api.change.headers["content-length"] == str(8 << 20)
+    assert api.change.body == image.read_bytes()[1 << 20 :]
 
 
 MIB = 1 << 20
@@ -83,8 +83,8 @@ def test_holes_are_left_out_from_where_stdin_stands(pvc: PVC, api: FakeAPI, spar
         os.lseek(source.fileno(), 2 * MIB + MIB // 2, os.SEEK_SET)
         result = pvc(*LINE, "-", stdin=source)
     assert result.returncode == 0
-    assert api.request.query["image_size"] == [str(7 * MIB // 2)]
-    assert api.request.body == framed(7 * MIB // 2, [(0, (b"x" * (MIB // 2 - 1)).ljust(MIB // 2, b"\0"))])
+    assert api.change.query["image_size"] == [str(7 * MIB // 2)]
+    assert api.change.body == framed(7 * MIB // 2, [(0, (b"x" * (MIB // 2 - 1)).ljust(MIB // 2, b"\0"))])
 
 
 def test_holes_are_left_out_between_runs_and_short_ones_are_sent(pvc: PVC, api: FakeAPI, tmp_path: Path) -> None:
@@ -96,20 +96,20 @@ def test_holes_are_left_out_between_runs_and_short_ones_are_sent(pvc: PVC, api: 
     assert pvc(*LINE, str(tmp_path / "runs")).returncode == 0
     image = (tmp_path / "runs").read_bytes()
     ends = [(0, 128 << 10), (2 * MIB, 2 * MIB + (64 << 10)), (5 * MIB, 5 * MIB + (64 << 10))]
-    assert api.request.body == framed(6 * MIB, [(start, image[start:end]) for start, end in ends])
+    assert api.change.body == framed(6 * MIB, [(start, image[start:end]) for start, end in ends])
 
 
 def test_a_file_that_is_one_hole_is_sent_as_that(pvc: PVC, api: FakeAPI, tmp_path: Path) -> None:
     with (tmp_path / "hole").open("wb") as file:
         file.truncate(1 << 40)
     assert pvc(*LINE, str(tmp_path / "hole")).returncode == 0
-    assert api.request.body == framed(1 << 40, [])
+    assert api.change.body == framed(1 << 40, [])
 
 
 def test_a_format_of_its_own_is_sent_as_it_is(pvc: PVC, api: FakeAPI, sparse: Path) -> None:
     assert pvc(*LINE, str(sparse), "-f", "qcow2").returncode == 0
-    assert api.request.headers["content-type"] == "application/octet-stream"
-    assert api.request.body == sparse.read_bytes()
+    assert api.change.headers["content-type"] == "application/octet-stream"
+    assert api.change.body == sparse.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,8 @@ def test_a_file_is_declared_as_what_it_begins_like(
 ) -> None:
     (tmp_path / "image").write_bytes(begins.ljust(1000, b"x"))
     assert pvc(*LINE, str(tmp_path / "image"), "--verify").returncode == 0
-    assert api.request.query == {"image_format": [image_format], "verify": ["true"]}
-    assert api.request.body == begins.ljust(1000, b"x")
+    assert api.change.query == {"image_format": [image_format], "verify": ["true"]}
+    assert api.change.body == begins.ljust(1000, b"x")
 
 
 def test_an_empty_file_is_the_servers_to_judge(pvc: PVC, api: FakeAPI, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_an_empty_file_is_the_servers_to_judge(pvc: PVC, api: FakeAPI, tmp_path:
     api.tell(WHAT, Answer({"message": "The image is empty.", "code": "invalid_image"}, 400))
     result = pvc(*LINE, str(tmp_path / "empty"))
     assert (result.returncode, result.stderr) == (2, "The image is empty.\n")
-    assert api.request.headers["content-length"] == "0"
+    assert api.change.headers["content-length"] == "0"
 
 
 def test_a_refusal_before_the_end_is_read_and_told(pvc: PVC, api: FakeAPI, tmp_path: Path) -> None:
@@ -209,6 +209,6 @@ def test_interrupted_while_sending_leaves_no_trace_of_python(pvc: PVC, api: Fake
 def test_an_ova_is_sent_as_it_is(pvc: PVC, api: FakeAPI, image: Path) -> None:
     result = pvc("provisioner", "ova", "upload", "app", str(image), "-p", "local", "--checksum", "sha256")
     assert (result.returncode, result.stdout) == (0, "Done.\n")
-    assert (api.request.method, api.request.path) == ("POST", "/provisioner/ova/app")
-    assert api.request.query == {"pool": ["local"], "ova_size": [str(9 << 20)], "checksum": ["sha256"]}
-    assert api.request.body == image.read_bytes()
+    assert (api.change.method, api.change.path) == ("POST", "/provisioner/ova/app")
+    assert api.change.query == {"pool": ["local"], "ova_size": [str(9 << 20)], "checksum": ["sha256"]}
+    assert api.change.body == image.read_bytes()
