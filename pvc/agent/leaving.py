@@ -125,10 +125,10 @@ class Leaving:
                     self._call.add_done_callback(lambda _: rung.set())
             case Leave.WATCH:
                 await self._watch()
-                return _SAMPLE_S
+                await self._until_next_sample()
             case Leave.ABORT:
                 await self._hypervisor.abort_migration(self._uuid)
-                return _SAMPLE_S
+                await self._until_next_sample()
             case Leave.ASK_TARGET:
                 phase = Phase.LOST if here.power is Power.OFF else Phase.DOUBT
                 await self._proceed(phase, after=Phase.COPY, ring=True)
@@ -169,6 +169,13 @@ class Leaving:
         xml = domxml.on_target(await self._hypervisor.movable_xml(self._uuid), args["console_log"])
         tuning = self._hands.settings.tuning_at(self._patience.allowed_ms)
         await self._hypervisor.migrate(self._uuid, xml, args["uri"], tuning)
+
+    async def _until_next_sample(self) -> None:
+        """Or until our own call has ended. The bell is no help: it rings for what was just reported."""
+        if self._call is not None:
+            await asyncio.wait([self._call], timeout=_SAMPLE_S)
+        else:
+            await asyncio.sleep(_SAMPLE_S)
 
     async def _watch(self) -> None:
         copy = await self._hypervisor.copy(self._uuid)
