@@ -15,7 +15,7 @@ from pvc.agent.settings import Settings
 from pvc.cluster import flushes, migrations
 from pvc.cluster.flushes import Concerned
 from pvc.cluster.migrations import Action, Asked
-from pvc.cluster.state import Held, State
+from pvc.cluster.state import State
 from pvc.errors import Busy, Changed, Conflict, NotFound, PVCError, SessionLost, StoreUnavailable
 from pvc.model.flushing import FLUSH, Move, Plan, next_moves
 from pvc.model.records import VM, Task, TaskStatus
@@ -67,26 +67,22 @@ class Flush:
 
     async def run(self) -> None:
         """Until the task has ended, or another one has taken its place."""
-        watched: set[str] = set()
+        paths, watched = self._state.paths, frozenset[str]()
+        always = paths.node(self._settings.node), paths.task(self._id)
         while True:
-            paths = [self._state.paths.vm(uuid) for uuid in sorted(watched)]
-            async with self._state.store.watch(*self._always(), *paths, children=[self._state.paths.vms]) as watch:
+            async with self._state.store.watch(*always, *sorted(watched), children=[paths.vms]) as watch:
                 task = await self._task()
                 if task is None:
                     return
                 about = await flushes.concerned(self._state, self._settings.node, task.kind)
-                now = {held.record.uuid for held in about.vms}
-                if now <= watched:
+                needed = about.paths(paths)
+                if needed <= watched:
                     match await self._turn(task, about):
                         case Next.OVER:
                             return
                         case Next.WAIT:
                             await watch.wait()
-                watched = now
-
-    def _always(self) -> tuple[str, ...]:
-        paths, name = self._state.paths, self._settings.node
-        return paths.node(name), paths.node_status(name), paths.task(self._id)
+                watched = needed
 
     async def _task(self) -> Task | None:
         """None when it is no longer the node's."""
@@ -103,20 +99,21 @@ class Flush:
         if task.cancel:
             await self._call_off(task, about)
             return Next.OVER
-        busy = [held for held in about.vms if await flushes.is_busy(self._state, held.record)]
-        idle = [held for held in about.vms if held not in busy]
-        plan = await self._plan(task, idle)
-        under_way = [held.record.moving.target for held in busy if held.record.moving is not None]
-        moves = next_moves(plan.moves, under_way, self._settings.flush_limits)
+        under_way = [vm.moving.target for vm in about.busy if vm.moving is not None]
+        limits = self._settings.flush_limits
+        if len(under_way) >= limits.at_once:
+            return Next.WAIT
+        plan = await self._plan(task, about.idle)
+        moves = next_moves(plan.moves, under_way, limits)
         asked = [await self._ask(task, move) for move in moves]
-        if moves or busy:
+        if moves or about.busy or about.ending:
             return Next.WAIT if all(asked) else Next.AGAIN
         await flushes.end(self._state, task.name, task.id, self._left(about, plan))
         return Next.OVER
 
-    async def _plan(self, task: Task, idle: list[Held[VM]]) -> Plan:
+    async def _plan(self, task: Task, idle: list[VM]) -> Plan:
         tried = await flushes.tried(self._state, task.id)
-        kept = [held for held in idle if held.record.uuid not in self._refused]
+        kept = [vm for vm in idle if vm.uuid not in self._refused]
         node, default = self._settings.node, self._settings.selector
         return await flushes.planned(self._state, self._pools, node, task.kind, kept, default, tried)
 
@@ -148,15 +145,14 @@ class Flush:
     def _left(self, about: Concerned, plan: Plan) -> dict[str, str]:
         left = {stay.vm.name: stay.reason for stay in plan.stays}
         left |= {item.key: f"its record cannot be read: {item.reason}" for item in about.unreadable}
-        refused = (held.record for held in about.vms if held.record.uuid in self._refused)
-        return left | {vm.name: self._refused[vm.uuid] for vm in refused}
+        return left | {vm.name: self._refused[vm.uuid] for vm in about.vms if vm.uuid in self._refused}
 
     async def _call_off(self, task: Task, about: Concerned) -> None:
         """Nobody waits for those under way: each is asked to stay, and may yet arrive."""
-        for held in about.vms:
-            if held.record.moving is not None:
-                await self._cancel(held.record.task, task.id)
-        left = {held.record.name: "the flush was cancelled" for held in about.vms}
+        for vm in about.vms:
+            if vm.moving is not None:
+                await self._cancel(vm.task, task.id)
+        left = {vm.name: "the flush was cancelled" for vm in about.vms}
         await flushes.end(self._state, task.name, task.id, left)
 
     async def _cancel(self, migration_id: str, flush_id: str) -> None:

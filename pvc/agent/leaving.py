@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from pvc.agent import words
+from pvc.agent import transport, words
 from pvc.agent.bells import bell
 from pvc.agent.patience import Patience, Push
 from pvc.agent.shutdowns import Shutdowns
@@ -120,15 +120,15 @@ class Leaving:
         """Returns for how many seconds to wait for news before the next look, 0 for at once."""
         match act:
             case Leave.COPY:
-                if await self._proceed(Phase.COPY, after=Phase.READY):
+                if await self._may_copy(task) and await self._proceed(Phase.COPY, after=Phase.READY):
                     self._call = asyncio.create_task(self._migrate(task.args))
                     self._call.add_done_callback(lambda _: rung.set())
             case Leave.WATCH:
                 await self._watch()
-                return _SAMPLE_S
+                await self._until_next_sample()
             case Leave.ABORT:
                 await self._hypervisor.abort_migration(self._uuid)
-                return _SAMPLE_S
+                await self._until_next_sample()
             case Leave.ASK_TARGET:
                 phase = Phase.LOST if here.power is Power.OFF else Phase.DOUBT
                 await self._proceed(phase, after=Phase.COPY, ring=True)
@@ -155,10 +155,27 @@ class Leaving:
             self._state, self._uuid, self._task_id, phase, after=after, ring=ring, args=args
         )
 
+    async def _may_copy(self, task: Task) -> bool:
+        """What this node lacks ends a migration that has not begun, and shuts nothing down."""
+        if task.phase == Phase.READY:
+            try:
+                await transport.check(self._hands.settings, task.args["uri"])
+            except Conflict as exc:
+                await migrations.give_up(self._state, self._uuid, self._task_id, exc, only_in=Phase.READY)
+                return False
+        return True
+
     async def _migrate(self, args: dict[str, str]) -> None:
         xml = domxml.on_target(await self._hypervisor.movable_xml(self._uuid), args["console_log"])
         tuning = self._hands.settings.tuning_at(self._patience.allowed_ms)
         await self._hypervisor.migrate(self._uuid, xml, args["uri"], tuning)
+
+    async def _until_next_sample(self) -> None:
+        """Or until our own call has ended. The bell is no help: it rings for what was just reported."""
+        if self._call is not None:
+            await asyncio.wait([self._call], timeout=_SAMPLE_S)
+        else:
+            await asyncio.sleep(_SAMPLE_S)
 
     async def _watch(self) -> None:
         copy = await self._hypervisor.copy(self._uuid)

@@ -72,10 +72,10 @@ def _check_absent(hands: Hands, vm: VM, seen: Seen | None) -> None:
 async def _check_reachable(hands: Hands, task: Task) -> None:
     if not migration.may_live(task):
         return
-    await transport.check(hands.settings)
     if not hands.settings.migration_uri:
         problem = 'takes no live migrations: its agent has no "hypervisor.migration_uri"'
         raise Conflict(kind="node", name=hands.settings.node, problem=problem)
+    await transport.check(hands.settings, hands.settings.migration_uri)
 
 
 async def _check_bridges(hands: Hands, vm: VM) -> None:

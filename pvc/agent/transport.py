@@ -21,7 +21,7 @@ async def tell(hypervisor: Hypervisor, settings: Settings) -> None:
         log.info('Guests do not come here live: "hypervisor.migration_uri" is not set')
         return
     try:
-        await check(settings)
+        await check(settings, uri)
         await hypervisor.check_address(uri)
     except PVCError as exc:
         log.warning('Guests cannot come here live at "%s": %s', uri, exc)
@@ -32,12 +32,12 @@ async def tell(hypervisor: Hypervisor, settings: Settings) -> None:
         log.info("Guests come here live at \"%s\", encrypted by libvirt's TLS and QEMU's", uri)
 
 
-async def check(settings: Settings) -> None:
-    """Raises Conflict when QEMU has not what it needs to take a guest in as `migration_uri` says."""
-    if not settings.migration_uri or in_the_clear(settings.migration_uri):
+async def check(settings: Settings, uri: str) -> None:
+    """Raises Conflict when this node's QEMU has not what it needs to move a guest to the hypervisor at `uri`."""
+    if in_the_clear(uri):
         return
     if problem := await asyncio.to_thread(_problem, Path(settings.migration_certificates)):
-        raise Conflict(kind="node", name=settings.node, problem=f"cannot take guests in encrypted: {problem}")
+        raise Conflict(kind="node", name=settings.node, problem=f"cannot move guests encrypted: {problem}")
 
 
 def _problem(folder: Path) -> str:

@@ -8,40 +8,81 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
 from pvc.cluster import devices, migrations, placing, power, tasks
 from pvc.cluster.state import Held, State, Unreadable
 from pvc.errors import Cancelled, Changed, Conflict, NotFound, PVCError
-from pvc.model import flushing
+from pvc.model import flushing, noding
 from pvc.model.flushing import FLUSH, UNFLUSH, Leaver, Plan
 from pvc.model.migration import MIGRATE
-from pvc.model.records import VM, Desired, DomainState, Node, Selector, Task, TaskStatus, encode
+from pvc.model.records import VM, Desired, DomainState, Node, NodeStatus, Observed, Selector, Task, TaskStatus, encode
 from pvc.storage.base import Pool
 from pvc.store.base import Operation, Put
+from pvc.store.paths import Paths
 from pvc.units import MIB
 
 
 @dataclass(frozen=True, slots=True)
 class Concerned:
-    """What a node's flush, or its end, is about: VMs with their version, and records that may be about it."""
+    """The VMs that a node's flush, or its end, is about.
 
-    vms: list[Held[VM]]
-    unreadable: list[Unreadable]
+    busy: a task holds them. ending: their guests are about to end. unreadable: records that may be about it.
+    """
+
+    idle: list[VM] = field(default_factory=list)
+    busy: list[VM] = field(default_factory=list)
+    ending: list[VM] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+
+    @property
+    def vms(self) -> list[VM]:
+        return [*self.idle, *self.busy, *self.ending]
+
+    def paths(self, paths: Paths) -> frozenset[str]:
+        """The records that tell when one of them is no longer what it is here."""
+        ends = {paths.node_status(vm.node) for vm in self.ending}
+        return frozenset(paths.vm(vm.uuid) for vm in self.vms) | ends
+
+
+class Nodes:
+    """What nodes say of themselves at one moment, each asked once."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._known: dict[str, tuple[bool, NodeStatus]] = {}
+
+    async def of(self, name: str) -> tuple[bool, NodeStatus]:
+        """Whether it is alive, and its status."""
+        if name not in self._known:
+            self._known[name] = await self._state.node_alive(name), await self._state.node_status(name)
+        return self._known[name]
+
+    async def observed(self, vm: VM) -> Observed:
+        return (await self.of(vm.node))[1].vms.get(vm.uuid, Observed())
 
 
 async def concerned(state: State, node: str, kind: str) -> Concerned:
     """FLUSH: the VMs that are the node's or come to it. UNFLUSH: those that its flush took away, or takes just now."""
-    found: list[Held[VM]] = []
-    unreadable: list[Unreadable] = []
+    found, said = Concerned(), Nodes(state)
     for item in await state.vms():
         if isinstance(item, Unreadable):
-            unreadable.append(item)
+            found.unreadable.extend([item] if kind == FLUSH else [])
         elif node in (item.record.nodes if kind == FLUSH else _taken_from(item.record)):
-            found.append(item)
-    return Concerned(found, unreadable if kind == FLUSH else [])
+            (await _group(found, said, item.record)).append(item.record)
+    return found
+
+
+async def _group(found: Concerned, said: Nodes, vm: VM) -> list[VM]:
+    """Nobody waits for a VM whose node is dead."""
+    if not (await said.of(vm.node))[0]:
+        return found.idle
+    if vm.task:
+        return found.busy
+    ending = vm.desired is not Desired.RUNNING and devices.may_be_alive(vm, await said.observed(vm))
+    return found.ending if ending else found.idle
 
 
 def _taken_from(vm: VM) -> tuple[str, ...]:
@@ -112,11 +153,12 @@ async def planned(
     pools: Mapping[str, Pool],
     node: str,
     kind: str,
-    vms: list[Held[VM]],
+    vms: list[VM],
     default: Selector,
     tried: Mapping[str, Mapping[str, str]],
 ) -> Plan:
-    leavers = [await _leaver(state, pools, held.record, tried.get(held.record.uuid, {})) for held in vms]
+    said = Nodes(state)
+    leavers = [await _leaver(said, pools, vm, tried.get(vm.uuid, {})) for vm in vms]
     found = await placing.candidates(state)
     if kind == FLUSH:
         targets = [one for one in found if one.name != node]
@@ -125,8 +167,8 @@ async def planned(
     return flushing.plan(leavers, targets, default)
 
 
-async def _leaver(state: State, pools: Mapping[str, Pool], vm: VM, tried: Mapping[str, str]) -> Leaver:
-    running = devices.may_be_alive(vm, await state.observed(vm))
+async def _leaver(said: Nodes, pools: Mapping[str, Pool], vm: VM, tried: Mapping[str, str]) -> Leaver:
+    running = devices.may_be_alive(vm, await said.observed(vm))
     memory, vcpus = placing.size(vm)
     return Leaver(
         name=vm.name,
@@ -137,28 +179,19 @@ async def _leaver(state: State, pools: Mapping[str, Pool], vm: VM, tried: Mappin
         method=vm.migration_method,
         selector=vm.node_selector,
         node_limit=vm.node_limit,
-        stays=await _obstacle(state, pools, vm, running=running),
+        stays=await _obstacle(said, pools, vm, running=running),
         tried=tried,
     )
 
 
-async def _obstacle(state: State, pools: Mapping[str, Pool], vm: VM, *, running: bool) -> str:
+async def _obstacle(said: Nodes, pools: Mapping[str, Pool], vm: VM, *, running: bool) -> str:
     """Why the VM can go nowhere, whichever node there is; "" when it may."""
     try:
         await migrations.check_storage(pools, vm)
-        if running or vm.task:
-            await power.check_node(state, vm.node)
     except PVCError as exc:
         return str(exc).removesuffix(".")
-    return ""
-
-
-async def is_busy(state: State, vm: VM) -> bool:
-    """Whether it is to be waited for: a task holds it, or its guest is about to end. Not when its node is dead."""
-    if not await state.node_alive(vm.node):
-        return False
-    ending = vm.desired is not Desired.RUNNING and devices.may_be_alive(vm, await state.observed(vm))
-    return bool(vm.task) or ending
+    alive, status = await said.of(vm.node)
+    return noding.doubt(vm.node, status, alive=alive).removesuffix(".") if running or vm.task else ""
 
 
 async def tried(state: State, task_id: str) -> dict[str, dict[str, str]]:

@@ -61,7 +61,7 @@ def test_a_target_without_its_key_is_refused_before_anything_happens(lab: Lab, g
         refused = lab.shell.run("vm", "migrate", "web", "-t", "hv2")
         assert (refused.code, 'server-key.pem" is not there' in refused.err) == (4, True), refused
         target.agent.restart()
-        until(lambda: said(target, "cannot take guests in encrypted"))
+        until(lambda: said(target, "cannot move guests encrypted"))
     finally:
         key.write_bytes(kept)
     is_on(lab, "hv1", guarded)

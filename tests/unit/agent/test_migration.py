@@ -20,7 +20,7 @@ from pvc.cluster.placing import candidates
 from pvc.cluster.state import State
 from pvc.cluster.tasks import TaskProblem
 from pvc.errors import Busy, Conflict, InUse, NoRoom
-from pvc.model.migration import Receive
+from pvc.model.migration import Phase, Receive
 from pvc.model.records import MigrationMethod, Task, TaskStatus
 from pvc.model.states import api_state
 from pvc.storage.folder import Folder
@@ -41,6 +41,34 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
     yield await asyncio.to_thread(Pair, source, await open_state(source), pool, tmp_path)
     await pool.aclose()
     await source.aclose()
+
+
+async def test_a_node_without_certificates_gives_and_takes_no_guest_encrypted_and_shuts_none_down(pair: Pair) -> None:
+    encrypted = "qemu+tls://hv2/system"
+    pair.hypervisors[SOURCE].others = {encrypted: pair.hypervisors[TARGET]}
+    pair.change(TARGET, migration_uri=encrypted, migration_certificates=str(pair.links))
+    async with pair.agents():
+        uuid = await pair.running()
+        with pytest.raises(
+            TaskProblem, match=r'Node "hv2" cannot move guests encrypted: ".*ca-cert\.pem" is not there'
+        ):
+            await pair.move()
+        await pair.is_once_on(SOURCE, uuid)
+
+
+async def test_a_source_without_certificates_gives_no_guest_to_a_target_that_has_them(pair: Pair) -> None:
+    encrypted = "qemu+tls://hv2/system"
+    async with pair.agent(TARGET):
+        pass  # its facts are known now
+    async with pair.agent(SOURCE), pair.alive(TARGET):
+        uuid = await pair.running()
+        task = (await pair.ask()).task
+        assert task is not None
+        args = {"uri": encrypted, "console_log": "/x"}
+        await migrations.proceed(pair.state, uuid, task.id, Phase.READY, after=Phase.PREPARE, ring=True, args=args)
+        ended = await pair.ended(task.id)
+        assert ended.problem["message"].startswith('Node "hv1" cannot move guests encrypted: ')
+        await pair.is_once_on(SOURCE, uuid)
 
 
 async def test_a_guest_goes_live_and_comes_home(pair: Pair) -> None:

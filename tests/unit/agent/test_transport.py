@@ -80,7 +80,7 @@ BROKEN: dict[str, Callable[[Path], object]] = {
 async def test_what_qemu_lacks_is_named(certificates: Path, problem: str, caplog: pytest.LogCaptureFixture) -> None:
     BROKEN[problem](certificates)
     with pytest.raises(Conflict, match=problem):
-        await transport.check(settings(TLS, certificates))
-    await transport.check(settings(TCP, certificates))
+        await transport.check(settings("", certificates), TLS)
+    await transport.check(settings("", certificates), TCP)
     level, text = await said(TLS, certificates, caplog)
     assert (level, problem in text) == ("WARNING", True)
