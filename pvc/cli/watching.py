@@ -20,5 +20,6 @@ def watch(answered: Callable[[float], bool], target: str, api: Client, progress:
     with suppress(Failure):
         for task in api.get("tasks", target=target, status="running")[:1]:
             while task["status"] == "running" and not answered(0):
-                progress.show(task["phase"], task["done"], task["total"])
+                if task["phase"]:
+                    progress.show(task["phase"], task["done"], task["total"])
                 task = api.get("tasks", task["id"], after=task["version"], wait=LONGEST_POLL_S)

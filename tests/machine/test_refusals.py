@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests import guest
+from tests.lab.guests import until
 from tests.machine.conftest import Machine
 from tests.machine.shell import DOMAIN, PROGRAM, Said, Shell
 from tests.parts.serve import Serve
@@ -142,12 +143,8 @@ def test_pvc_serve_killed_in_the_middle_of_an_upload_leaves_the_old_content_and_
 
 
 def put_away(machine: Machine) -> None:
-    """Return when uploads have left nothing. Ceph takes its time to believe a death; each start looks anew."""
-    for _ in range(20):
-        if machine.leftovers() == []:
-            return
-        machine.serve.restart()
-    raise AssertionError(f"Uploads have left {machine.leftovers()}.")
+    """Return when uploads have left nothing. Ceph takes half a minute to believe a death."""
+    until(lambda: machine.leftovers() == [], within_s=120)
 
 
 def test_the_volume_of_a_running_guest_takes_no_upload_no_roll_back_no_removal(machine: Machine) -> None:

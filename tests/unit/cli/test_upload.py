@@ -183,6 +183,15 @@ def test_what_the_server_does_with_the_image_is_shown(pvc: PVC, api: FakeAPI, im
     assert "converting: 4G\nconverting: " in result.stderr
 
 
+def test_a_task_that_has_no_phase_yet_is_not_shown(pvc: PVC, api: FakeAPI, image: Path) -> None:
+    api.hold(WHAT, until=f"GET /tasks/{TASK_ID}")
+    api.tell("GET /tasks", Answer([{**TASK, "phase": "", "total": 0}]))
+    api.tell(f"GET /tasks/{TASK_ID}", Answer(DONE))
+    result = pvc(*LINE, str(image), "-f", "qcow2")
+    assert (result.returncode, result.stdout) == (0, "Done.\n")
+    assert [line.partition(":")[0] for line in result.stderr.splitlines()] == ["receiving"] * 2
+
+
 def test_an_upload_does_not_need_tasks_to_be_answered(pvc: PVC, api: FakeAPI, image: Path) -> None:
     api.hold(WHAT, until="GET /tasks")
     api.tell("GET /tasks", Answer({"message": "Not now.", "code": "unavailable"}, 503))
