@@ -105,7 +105,7 @@ class Flush:
             return Next.WAIT
         plan = await self._plan(task, about.idle)
         moves = next_moves(plan.moves, under_way, limits)
-        asked = [await self._ask(task, move) for move in moves]
+        asked = await asyncio.gather(*(self._ask(task, move) for move in moves))
         if moves or about.busy or about.ending:
             return Next.WAIT if all(asked) else Next.AGAIN
         await flushes.end(self._state, task.name, task.id, self._left(about, plan))

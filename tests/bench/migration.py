@@ -8,12 +8,13 @@ from __future__ import annotations
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests import guest
+from tests.bench.api import API
 from tests.bench.ground import Ground
 from tests.bench.race import Contender, report
 from tests.lab.guests import until
@@ -42,7 +43,7 @@ class Downtimes:
 
     def report(self) -> None:
         virsh, pvc = statistics.median(self.virsh), statistics.median(self.pvc)
-        print(f"\nThe guest stood still (libvirt's own count), median of {len(self.pvc)} rounds")
+        print(f"\nThe guest stood still (libvirt's own count), median of {len(self.virsh)} and of {len(self.pvc)}")
         print(f"  virsh migrate --live  {virsh:6.0f} ms    1.00 x  {self.virsh}")
         print(f"  pvc                   {pvc:6.0f} ms  {pvc / virsh:6.2f} x  {self.pvc}", flush=True)
 
@@ -50,7 +51,7 @@ class Downtimes:
 def measure(on: Ground, memory: int, guests: int) -> None:
     """memory: MiB of each guest."""
     with Lab([str(on.program)]) as lab:
-        _one(lab, memory, on.rounds)
+        _one(lab, memory, on.rounds + 2)
         _many(lab, memory, guests, on.rounds)
 
 
@@ -60,23 +61,35 @@ def _one(lab: Lab, memory: int, rounds: int) -> None:
         lab.shell.do("vm", "migrate", "bench", "-t", node)
         lab.shell.do("vm", "unmigrate", "bench")
     _rest(lab, {uuid: HOME})
-    virsh, pvc = Contender("virsh migrate --live", lambda: None), Contender("pvc vm migrate", lambda: None)
+    api = API(lab.servers[0].host.folder / "pvc.sock")
+    asked = {"action": "migrate", "node": AWAY, "force_live": "true", "wait": "true"}
+    virsh = Contender("virsh migrate --live", lambda: _virsh_moves(lab, {uuid: AWAY}))
+    by_pvc = [
+        Contender("pvc, POST /vm/VM/node", lambda: api.ask("POST", "/vm/bench/node", **asked)),
+        Contender("pvc vm migrate", lambda: lab.shell.do("vm", "migrate", "bench", "-t", AWAY, "--force-live")),
+    ]
     still = Downtimes()
     for number in range(rounds):
-        for contender in (virsh, pvc) if number % 2 == 0 else (pvc, virsh):
+        for contender in _in_turn([virsh, *by_pvc], number):
             if contender is virsh:
                 with _without_agents(lab):
-                    _time(virsh, lambda: _virsh_moves(lab, {uuid: AWAY}))
+                    _time(contender)
                     still.virsh.append(_downtime(lab, AWAY, uuid))
                     _virsh_moves(lab, {uuid: HOME}, AWAY)
             else:
-                _time(pvc, lambda: lab.shell.do("vm", "migrate", "bench", "-t", AWAY, "--force-live"))
+                _time(contender)
                 still.pvc.append(_downtime(lab, AWAY, uuid))
                 lab.shell.do("vm", "unmigrate", "bench", "--force-live")
                 _rest(lab, {uuid: HOME})
-    report(f"An idle guest of {memory} MiB moved live", [virsh, pvc])
+    report(f"An idle guest of {memory} MiB moved live", [virsh, *by_pvc])
     still.report()
     _remove(lab, ["bench"])
+
+
+def _in_turn(contenders: list[Contender], number: int) -> list[Contender]:
+    """Who begins changes from round to round."""
+    first = number % len(contenders)
+    return [*contenders[first:], *contenders[:first]]
 
 
 def _many(lab: Lab, memory: int, guests: int, rounds: int) -> None:
@@ -85,26 +98,26 @@ def _many(lab: Lab, memory: int, guests: int, rounds: int) -> None:
     plan = {move["uuid"]: str(move["node"]) for move in lab.shell.ask("node", "flush", HOME, "--plan")["moves"]}
     if set(plan) != set(uuids):
         raise RuntimeError("Not all guests have room elsewhere.")
-    virsh = Contender(f"virsh migrate --live, {AT_ONCE} at once", lambda: None)
-    pvc = Contender("pvc node flush", lambda: None)
+    virsh = Contender(f"virsh migrate --live, {AT_ONCE} at once", lambda: _virsh_moves(lab, plan))
+    pvc = Contender("pvc node flush", lambda: lab.shell.do("node", "flush", HOME))
     for number in range(rounds):
-        for contender in (virsh, pvc) if number % 2 == 0 else (pvc, virsh):
+        for contender in _in_turn([virsh, pvc], number):
             if contender is virsh:
                 with _without_agents(lab):
-                    _time(virsh, lambda: _virsh_moves(lab, plan))
+                    _time(contender)
                     for uuid, node in plan.items():
                         _virsh_moves(lab, {uuid: HOME}, node)
             else:
-                _time(pvc, lambda: lab.shell.do("node", "flush", HOME))
+                _time(contender)
                 lab.shell.do("node", "ready", HOME)
                 _rest(lab, dict.fromkeys(plan, HOME))
     report(f"{guests} idle guests of {memory} MiB, {AT_ONCE} at a time, to the same nodes", [virsh, pvc])
     _remove(lab, names)
 
 
-def _time(contender: Contender, act: Callable[[], object]) -> None:
+def _time(contender: Contender) -> None:
     began = time.perf_counter()
-    act()
+    contender.run()
     contender.seconds.append(time.perf_counter() - began)
 
 
