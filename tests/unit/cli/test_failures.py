@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pvc import errors
-from tests.unit.cli.calling import PVC
+from tests.unit.cli.calling import PVC, interrupted
 from tests.unit.cli.fake_api import Answer, FakeAPI
 
 REFUSALS = [
@@ -140,8 +139,7 @@ def test_interrupted_by_the_user(pvc: PVC, api: FakeAPI) -> None:
     process = pvc.start("vm", "log", "web1", "-f", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"tick\n"
-    process.send_signal(signal.SIGINT)
-    _, complaint = process.communicate(timeout=30)
+    complaint = interrupted(process)
     assert (process.returncode, complaint) == (130, b"\n")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.parts.sparse import framed
 from tests.unit.cli.answers import DONE, TASK, TASK_ID
-from tests.unit.cli.calling import PVC
+from tests.unit.cli.calling import PVC, interrupted
 from tests.unit.cli.fake_api import Answer, FakeAPI
 
 LINE = ["storage", "volume", "upload", "local", "web1"]
@@ -200,15 +200,12 @@ def test_an_upload_does_not_need_tasks_to_be_answered(pvc: PVC, api: FakeAPI, im
 
 
 def test_interrupted_while_sending_leaves_no_trace_of_python(pvc: PVC, api: FakeAPI) -> None:
-    import signal
-
     reader, writer = os.pipe()
     process = pvc.start(*LINE, "-", stdin=reader, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stderr is not None
     os.write(writer, b"x")
     assert process.stderr.readline() == b"receiving: begun\n"
-    process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=30)
+    rest = interrupted(process)
     os.close(reader)
     os.close(writer)
     assert process.returncode == 130
