@@ -67,6 +67,22 @@ def test_a_target_without_its_key_is_refused_before_anything_happens(lab: Lab, g
     is_on(lab, "hv1", guarded)
 
 
+def test_a_source_without_its_key_is_refused_before_anything_happens(lab: Lab, guarded: str) -> None:
+    source = lab.nodes["hv1"]
+    key = source.libvirtd.pki / "client-key.pem"
+    kept = key.read_bytes()
+    key.unlink()
+    try:
+        refused = lab.shell.run("vm", "migrate", "web", "-t", "hv2")
+        assert (refused.code, 'client-key.pem" is not there' in refused.err) == (4, True), refused
+        source.agent.restart()
+        asked = lab.shell.run("vm", "migrate", "web", "-t", "hv2")
+        assert "takes guests encrypted alone, and the VM's own node cannot move guests encrypted" in asked.err, asked
+    finally:
+        key.write_bytes(kept)
+    is_on(lab, "hv1", guarded)
+
+
 def test_a_source_whose_certificate_is_of_somebody_else_is_not_let_in(lab: Lab, guarded: str) -> None:
     source = lab.nodes["hv1"]
     folder = lab.folder / "stranger"

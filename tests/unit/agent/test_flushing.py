@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from pvc.cluster import flushes, migrations, nodes, power, vms
-from pvc.cluster.opening import open_state
 from pvc.cluster.tasks import TaskProblem
 from pvc.cluster.tasks import wait as wait_for
 from pvc.errors import NodeUnavailable
 from pvc.model import domain
 from pvc.model.flushing import FLUSH, UNFLUSH, Limits, Way
 from pvc.model.records import VM, MigrationMethod, Selector, Task, TaskStatus
-from pvc.storage.folder import Folder
 from pvc.store.base import Put
-from pvc.store.embedded import EmbeddedSource
 from tests.parts import documents
 from tests.unit.agent.lab import TIMEOUT_S
-from tests.unit.agent.pair import SOURCE, TARGET, Pair, SharedPool
-
-
-@pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
-    source = await EmbeddedSource.open(str(tmp_path / "pvc.db"))
-    pool = SharedPool(await asyncio.to_thread(Folder, "local", tmp_path / "pool"))
-    yield await asyncio.to_thread(Pair, source, await open_state(source), pool, tmp_path)
-    await pool.aclose()
-    await source.aclose()
+from tests.unit.agent.pair import SOURCE, TARGET, Pair
 
 
 async def asked(pair: Pair, kind: str, node: str = SOURCE) -> Task:
