@@ -191,6 +191,7 @@ class FakeHypervisor:
         if not self._holds:
             move.go.set()
         move.task = asyncio.create_task(self._move(uuid, move))
+        move.task.add_done_callback(lambda done: done.exception())  # who asked may no longer wait
         target._tell(Event(uuid=uuid))
         await asyncio.shield(move.task)
 

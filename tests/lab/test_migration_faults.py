@@ -14,7 +14,19 @@ from tests.lab import faults
 from tests.lab.guests import SPARE, until
 from tests.lab.invariants import running
 from tests.lab.lab import Lab, Node
-from tests.lab.test_migration import NIC, begun, ended, is_on, no_guest_is_awake_twice, tick, told, virsh
+from tests.lab.test_migration import (
+    NARROW,
+    NIC,
+    begun,
+    copying,
+    ended,
+    is_on,
+    let_go,
+    no_guest_is_awake_twice,
+    tick,
+    told,
+    virsh,
+)
 
 pytestmark = [pytest.mark.real, pytest.mark.lab, pytest.mark.timeout(240)]
 
@@ -31,15 +43,8 @@ def roamer(lab: Lab) -> str:
 
 @pytest.fixture
 def slow(lab: Lab, roamer: str) -> Iterator[str]:
-    """As `roamer`, and what leaves hv1 takes some ten seconds."""
-    with told(lab.nodes["hv1"], "", "[migration]\nbandwidth_mib = 8"):
-        yield roamer
-
-
-@pytest.fixture
-def brisk(lab: Lab, roamer: str) -> Iterator[str]:
-    """As `slow`, a few seconds."""
-    with told(lab.nodes["hv1"], "", "[migration]\nbandwidth_mib = 24"):
+    """As `roamer`, and what leaves hv1 takes half a minute, or until it is let go."""
+    with told(lab.nodes["hv1"], "", NARROW):
         yield roamer
 
 
@@ -51,14 +56,15 @@ def many(lab: Lab, count: int) -> dict[str, str]:
     return {one["uuid"]: one["name"] for one in lab.shell.ask("vm", "list")}
 
 
-def test_a_flush_goes_on_when_its_agent_was_killed_and_ready_brings_all_home(lab: Lab, brisk: str) -> None:
+def test_a_flush_goes_on_when_its_agent_was_killed_and_ready_brings_all_home(lab: Lab, slow: str) -> None:
     lab.shell.define(SPARE.replace("spare", "still"), node="hv1")
     vms = many(lab, 3)
     plan = lab.shell.ask("node", "flush", "hv1", "--plan")
     assert (len(plan["moves"]), plan["stays"]) == (5, [])
     task = lab.shell.ask("node", "flush", "hv1", "--no-wait")["task"]
-    until(lambda: lab.shell.vm("web")["state"] == "migrate")
+    until(lambda: copying(lab, lab.shell.vm("web")["task"]))
     with faults.killed(lab.nodes["hv1"].agent):
+        let_go(lab, slow)
         assert lab.shell.ask("task", "show", task)["status"] == "running"
     shown = ended(lab, task)
     assert (shown["status"], shown["figures"]) == ("done", {"moved": 5, "stayed": 0}), shown
@@ -78,14 +84,15 @@ def settled(lab: Lab, count: int) -> dict[str, Any]:
     return found if len(found) == count and all(len(nodes) == 1 for nodes in found.values()) else {}
 
 
-def test_a_store_that_is_away_during_the_copy_does_not_hold_it_up(lab: Lab, brisk: str) -> None:
+def test_a_store_that_is_away_during_the_copy_does_not_hold_it_up(lab: Lab, slow: str) -> None:
     task = begun(lab)
     with faults.killed(*lab.zookeepers[:2]):
-        until(lambda: running(lab) == {brisk: ["hv2"]})
+        let_go(lab, slow)
+        until(lambda: running(lab) == {slow: ["hv2"]})
         no_guest_is_awake_twice(lab)
     until(lambda: lab.shell.run("vm", "list").code == 0)
     assert ended(lab, task)["status"] == "done"
-    is_on(lab, "hv2", brisk)
+    is_on(lab, "hv2", slow)
 
 
 def test_a_source_that_is_cut_off_during_the_copy_has_the_guest_or_has_given_it(lab: Lab, slow: str) -> None:
@@ -134,6 +141,7 @@ def test_a_device_is_not_plugged_into_a_guest_on_its_way(lab: Lab, slow: str) ->
     task = begun(lab)
     said = lab.shell.run("vm", "network", "add", "web", "100")
     assert (said.code, f'is busy with task "{task}"' in said.err) == (4, True), said
+    let_go(lab, slow)
     assert ended(lab, task)["status"] == "done"
     is_on(lab, "hv2", slow)
     lab.shell.do("vm", "network", "add", "web", "100")
