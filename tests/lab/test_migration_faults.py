@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -224,6 +225,9 @@ def test_a_guest_that_outruns_the_copy_is_slowed_down_where_that_may_be(lab: Lab
     is_on(lab, "hv2", churner)
 
 
+@pytest.mark.skipif(
+    not Path("/proc/sys/vm/unprivileged_userfaultfd").exists(), reason="The kernel has no userfaultfd for post-copy."
+)
 def test_a_guest_that_outruns_the_copy_goes_on_at_the_target_where_that_may_be(lab: Lab, churner: str) -> None:
     with told(lab.nodes["hv1"], "", IMPATIENT.format(patience_s=2, auto_converge="false", post_copy="true")):
         task = lab.shell.ask("vm", "migrate", "web", "-t", "hv2", "--force-live", "--no-wait")["task"]
