@@ -101,6 +101,7 @@ def test_a_source_that_is_cut_off_during_the_copy_has_the_guest_or_has_given_it(
     with faults.cut_off(lab.nodes["hv1"].host):
         until(lambda: lab.shell.ask("node", "list", "hv1")[0]["daemon_state"] == "dead")
         no_guest_is_awake_twice(lab)
+    let_go(lab, slow)
     shown = ended(lab, task)
     is_on(lab, "hv2" if shown["status"] == "done" else "hv1", slow)
 
