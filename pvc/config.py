@@ -209,7 +209,8 @@ class Migration:
     # Slow a guest down that changes its memory faster than it can be copied.
     auto_converge: bool = True
     # Let a guest that still outruns the copy go on at the target before its memory is all there: it then waits for what
-    # is missing, and is lost if either node fails meanwhile.
+    # is missing, and is lost if either node fails meanwhile. Each node that such a guest may go to then needs
+    # vm.unprivileged_userfaultfd = 1 (sysctl) unless its QEMU runs as root: without, its QEMU takes no guest live.
     post_copy: bool = False
     # Seconds without progress before more downtime is allowed.
     stall_s: float = 10.0
