@@ -15,19 +15,25 @@ PAUSES_S = (0.2, 1, 2, 5, 10, 20, 30)
 
 
 def resumed(
-    send: Callable[[int | None], Any], path: tuple[str, ...], api: Client, pause: Callable[[float], None] = time.sleep
+    send: Callable[[int | None], Any],
+    ask: Callable[[], dict[str, Any]],
+    api: Client,
+    pause: Callable[[float], None] = time.sleep,
 ) -> Any:
-    """Return the answer to the upload. send: what sends it, from an offset, from the beginning where that is None."""
+    """Return the answer to the upload.
+
+    send: what sends it, from an offset, from the beginning where that is None. ask: how far it is.
+    """
     try:
-        return _to_the_end(send, path, api, pause)
+        return _to_the_end(send, ask, pause)
     except KeyboardInterrupt:  # whoever does that does not want to go on with it
         with suppress(Failure):
-            api.post("tasks", api.get(*path)["task"], action="cancel")
+            api.post("tasks", ask()["task"], action="cancel")
         raise
 
 
 def _to_the_end(
-    send: Callable[[int | None], Any], path: tuple[str, ...], api: Client, pause: Callable[[float], None]
+    send: Callable[[int | None], Any], ask: Callable[[], dict[str, Any]], pause: Callable[[float], None]
 ) -> Any:
     begin: int | None = None
     left = list(PAUSES_S)
@@ -37,7 +43,7 @@ def _to_the_end(
         except Failure as exc:
             if not _is_broken(exc):
                 raise
-            known, begin = begin or 0, _offset(path, api, exc, left, pause)
+            known, begin = begin or 0, _offset(ask, exc, left, pause)
             if begin > known:
                 left = list(PAUSES_S)
 
@@ -47,13 +53,13 @@ def _is_broken(exc: Failure) -> bool:
 
 
 def _offset(
-    path: tuple[str, ...], api: Client, broken: Failure, left: list[float], pause: Callable[[float], None]
+    ask: Callable[[], dict[str, Any]], broken: Failure, left: list[float], pause: Callable[[float], None]
 ) -> int:
     """How much the server has. Raises what broke when it has nothing of it, or does not answer for long."""
     while left:
         pause(left.pop(0))
         try:
-            return int(api.get(*path)["offset"])
+            return int(ask()["offset"])
         except Failure as exc:
             if exc.code not in ("unreachable", "unavailable", "store_unavailable", "session_lost"):
                 raise broken from exc

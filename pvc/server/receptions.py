@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from pvc.errors import Cancelled, Conflict, InvalidImage, NotFound, NotPermitted, PVCError
+from pvc.errors import Cancelled, Conflict, InvalidImage, NotFound, PVCError
 from pvc.images.receive import Received, Report
 from pvc.images.sparse import Hole
 from pvc.server.parts import who
@@ -34,15 +34,17 @@ class Reception:
 
     def __init__(
         self,
-        user: str,
+        owner: tuple[str, str],
         task_id: str,
         volume: str,
         length: int,
         patience_s: float,
         answer: Callable[[Received], web.Response],
     ) -> None:
-        """volume: POOL/NAME. patience_s: how long the next connection is waited for. answer: when all is done."""
-        self.user, self.task_id, self.volume, self.length, self.answer = user, task_id, volume, length, answer
+        """owner: the user, and the word by which he names it. volume: POOL/NAME. patience_s: how long the next
+        connection is waited for. answer: when all is done.
+        """
+        self.owner, self.task_id, self.volume, self.length, self.answer = owner, task_id, volume, length, answer
         self.offset = 0
         self._patience_s = patience_s
         self._leg: Leg | None = None
@@ -130,19 +132,18 @@ class Reception:
 RECEPTIONS = web.AppKey("receptions", dict[str, Reception])
 
 
-def find(request: web.Request, volume: str) -> Reception:
-    """volume: POOL/NAME. Raises NotFound, NotPermitted where it is somebody else's."""
-    if (reception := request.app[RECEPTIONS].get(volume)) is None:
-        raise NotFound(kind="upload to volume", name=volume)
-    if reception.user != who(request):
-        raise NotPermitted(problem=f'The upload to volume "{volume}" is somebody else\'s')
+def find(request: web.Request, volume: str, word: str) -> Reception:
+    """volume: POOL/NAME. Raises NotFound: also where it is somebody else's, or another one of the same user."""
+    reception = request.app[RECEPTIONS].get(volume)
+    if reception is None or reception.owner != (who(request), word):
+        raise NotFound(kind="such upload to volume", name=volume)
     return reception
 
 
 async def make_way(request: web.Request, volume: str) -> None:
     """End this user's interrupted upload to the volume, if there is one: he begins anew."""
     reception = request.app[RECEPTIONS].get(volume)
-    if reception is not None and reception.user == who(request) and reception.is_interrupted:
+    if reception is not None and reception.owner[0] == who(request) and reception.is_interrupted:
         await reception.make_way()
 
 

@@ -28,7 +28,6 @@ from pvc.server.endpoints import Endpoints
 from pvc.server.errors import refused
 from pvc.server.fetching import fetched
 from pvc.server.measures import MEASURES
-from pvc.server.parse import Nothing
 from pvc.server.parts import CONFIG, message, who
 from pvc.server.receptions import RECEPTIONS, Chunk, Leg, Reception
 from pvc.server.rules import Rule
@@ -63,17 +62,23 @@ class Upload(msgspec.Struct):
 
     image_size: bytes of the image, holes included; only and always of a body without them. image_format: raw, qcow2,
     qed, vmdk, vdi, vpc or vhdx. verify: read the volume's new content back before it is put in place. resume: wait a
-    while when the connection breaks, for the client to go on. url: what the server fetches instead of a body. wait: for
-    the end of that; else its task is the answer.
+    while when the connection breaks, for the client to go on; it names the upload by this word of its own then. url:
+    what the server fetches instead of a body. wait: for the end of that; else its task is the answer.
     """
 
     image_format: str
     checksum: Checksum | None = None
     image_size: int | None = None
     verify: bool = False
-    resume: bool = False
+    resume: str | None = None
     url: str | None = None
     wait: bool = True
+
+
+class Resumed(msgspec.Struct):
+    """resume: as the upload began."""
+
+    resume: str
 
 
 @endpoints.post(_PATH, "Write an image into a volume.", Upload, image=True)
@@ -91,8 +96,8 @@ async def upload(request: web.Request, given: Upload) -> web.Response:
     if given.url is not None:
         return await _fetch(writing, given.url)
     chunks, length = _body(request, given.image_size)
-    if given.resume and length is not None:
-        return await _begin(request, writing, chunks, length)
+    if given.resume is not None and length is not None:
+        return await _begin(request, writing, given.resume, chunks, length)
     return writing.answer(await writing.run(lambda _report: chunks, length, config.upload))
 
 
@@ -173,39 +178,41 @@ async def _fetch(writing: Writing, url: str) -> web.Response:
     )
 
 
-async def _begin(request: web.Request, writing: Writing, chunks: AsyncIterator[Chunk], length: int) -> web.Response:
+async def _begin(
+    request: web.Request, writing: Writing, word: str, chunks: AsyncIterator[Chunk], length: int
+) -> web.Response:
     """The upload goes on without this request, whose connection may break."""
-    config, key = request.app[CONFIG].upload, f"{writing.pool.name}/{writing.name}"
+    config, volume = request.app[CONFIG].upload, f"{writing.pool.name}/{writing.name}"
     # A client that has fallen silent may come back by another connection.
     limits = dataclasses.replace(config, idle_timeout_s=config.idle_timeout_s + config.resume_s)
-    reception = Reception(who(request), writing.task.id, key, length, config.resume_s, writing.answer)
+    reception = Reception((who(request), word), writing.task.id, volume, length, config.resume_s, writing.answer)
 
     def source(report: Report) -> AsyncIterator[Chunk]:
-        request.app[RECEPTIONS][key] = reception
+        request.app[RECEPTIONS][volume] = reception
         return reception.chunks(report)
 
     async def work() -> Received:
         try:
             return await writing.run(source, length, limits)
         finally:
-            if request.app[RECEPTIONS].get(key) is reception:
-                del request.app[RECEPTIONS][key]
+            if request.app[RECEPTIONS].get(volume) is reception:
+                del request.app[RECEPTIONS][volume]
 
     leg = Leg(chunks, partial(_hang_up, request))
     reception.begin(request.app, leg, work)
     return await _told(reception, leg)
 
 
-@endpoints.get(_PATH, "How far an upload is that can be gone on with.", role=Role.OPERATE)
-async def tell_offset(request: web.Request, _given: Nothing) -> web.Response:
+@endpoints.get(_PATH, "How far an upload is that can be gone on with.", Resumed, role=Role.OPERATE)
+async def tell_offset(request: web.Request, given: Resumed) -> web.Response:
     pool, name = await pool_in(request), volume_in(request)
-    return _far(receptions.find(request, f"{pool.name}/{name}"))
+    return _far(receptions.find(request, f"{pool.name}/{name}", given.resume))
 
 
-@endpoints.patch(_PATH, "Go on with an upload whose connection broke, from its Upload-Offset.", image=True)
-async def go_on(request: web.Request, _given: Nothing) -> web.Response:
+@endpoints.patch(_PATH, "Go on with an upload whose connection broke, from its Upload-Offset.", Resumed, image=True)
+async def go_on(request: web.Request, given: Resumed) -> web.Response:
     pool, name = await pool_in(request), volume_in(request)
-    reception = receptions.find(request, f"{pool.name}/{name}")
+    reception = receptions.find(request, f"{pool.name}/{name}", given.resume)
     offset = _offset_in(request)
     if _is_multipart(request):
         raise InvalidInput({"body": "must be the rest of the image as it is"})
@@ -257,11 +264,13 @@ def admitted(app: web.Application, task: Task) -> AbstractContextManager[None]:
 
 def _check(request: web.Request, given: Upload) -> None:
     problems = _problems_with_size(request, given)
-    if given.resume and (_is_multipart(request) or (request.content_length is None and given.image_size is None)):
+    if given.resume is not None and (
+        _is_multipart(request) or (request.content_length is None and given.image_size is None)
+    ):
         problems["resume"] = "needs the image's length: as Content-Length, or as image_size"
     if given.url is None and not given.wait:
         problems["wait"] = "goes with an image that the server fetches"
-    if given.url is not None and (given.resume or request.can_read_body):
+    if given.url is not None and (given.resume is not None or request.can_read_body):
         problems["url"] = "goes neither with a body nor with what concerns one"
     if problems:
         raise InvalidInput(problems)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from os import SEEK_CUR
 from typing import Any, BinaryIO
 
@@ -105,12 +107,13 @@ def _sent(
 ) -> Any:
     image_format = args.format or _format(source)
     runs = sparse.data_runs(source, size) if size and image_format == "raw" else None
+    word = os.urandom(8).hex()  # so that it is this upload that is gone on with, and no other
     given: dict[str, Parameter] = {
         "image_format": image_format,
         "image_size": None if runs is None else size,
         "checksum": args.checksum,
         "verify": args.verify or None,
-        "resume": True if size else None,
+        "resume": word if size else None,
     }
 
     def send(begin: int | None) -> Any:
@@ -122,10 +125,10 @@ def _sent(
             sent=lambda done: progress.show("receiving", done, size or 0),
             meanwhile=lambda answered: watch(answered, f"volume/{args.pool}/{args.volume}", api, progress),
             begin=begin,
-            **(given if begin is None else {}),
+            **(given if begin is None else {"resume": word}),
         )
 
-    return resumed(send, path, api) if size else send(None)
+    return resumed(send, partial(api.get, *path, resume=word), api) if size else send(None)
 
 
 def _format(source: BinaryIO) -> str:

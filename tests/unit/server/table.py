@@ -205,8 +205,15 @@ CASES = [
         {"image_format": "floppy", "checksum": "md5:0"},
         data=b"new",
     ),
-    Case("GET", f"{VOLUME}/upload", there={"volume": "begun"}),
-    Case("PATCH", f"{VOLUME}/upload", there={"volume": "begun"}, data=b"rest", headers={"Upload-Offset": "0"}),
+    Case("GET", f"{VOLUME}/upload", {"resume": "w"}, there={"volume": "begun"}),
+    Case(
+        "PATCH",
+        f"{VOLUME}/upload",
+        {"resume": "w"},
+        there={"volume": "begun"},
+        data=b"rest",
+        headers={"Upload-Offset": "0"},
+    ),
     Case("GET", f"{VOLUME}/download", wrong={"image_format": "floppy", "sparse": "2"}),
     Case("GET", f"{STORAGE}/snapshot", wrong={"limit": "("}),
     Case(

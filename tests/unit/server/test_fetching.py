@@ -183,7 +183,7 @@ async def test_a_fetch_is_cancelled_as_any_upload(site: Site, mirror: Mirror) ->
 
 
 @pytest.mark.parametrize(
-    ("given", "argument"), [({"resume": "true"}, "url"), ({"image_size": "5"}, "image_size"), ({}, "url")]
+    ("given", "argument"), [({"resume": "w"}, "url"), ({"image_size": "5"}, "image_size"), ({}, "url")]
 )
 async def test_what_concerns_a_body_does_not_go_with_an_address(
     site: Site, mirror: Mirror, given: dict[str, str], argument: str

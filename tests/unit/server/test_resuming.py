@@ -21,7 +21,7 @@ from tests.parts.sparse import frame, framed
 from tests.unit.server.site import BASE, TOKEN, UPLOADS, Answer, Site, opened
 from tests.unit.server.test_uploads import NEW, OLD, PATH, SIZE, SPARSE, SUM, Client, hashed, qcow2
 
-WHOLE = hashed(NEW)
+WHOLE, WORD = hashed(NEW), {"resume": "w"}
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ async def begin(
     site: Site, sent: bytes, length: int = SIZE, kind: str = "application/octet-stream", more: str = ""
 ) -> Client:
     client = Client(*await asyncio.open_unix_connection(site.socket))
-    query = f"image_format=raw&resume=true&checksum={WHOLE}{more}"
+    query = f"image_format=raw&resume=w&checksum={WHOLE}{more}"
     lines = [f"POST {BASE}{PATH}?{query} HTTP/1.1", "Host: pvc", f"Content-Type: {kind}", f"Content-Length: {length}"]
     client.writer.write("\r\n".join([*lines, "", ""]).encode() + sent)
     await client.writer.drain()
@@ -63,7 +63,7 @@ async def broken(site: Site, sent: int = MIB) -> Task:
 
 async def go_on(site: Site, body: bytes, offset: int | str, kind: str = "application/octet-stream") -> Answer:
     headers = {"Content-Type": kind, "Upload-Offset": str(offset)}
-    return await site.ask("PATCH", PATH, data=io.BytesIO(body), headers=headers)
+    return await site.ask("PATCH", PATH, WORD, data=io.BytesIO(body), headers=headers)
 
 
 async def assert_whole(site: Site, answer: Answer, task: Task) -> None:
@@ -84,7 +84,7 @@ async def is_free(site: Site) -> bool:
 async def test_an_upload_goes_on_where_it_broke_and_its_sum_with_it(site: Site, sent: int) -> None:
     task = await broken(site, sent)
     for method in ("GET", "HEAD"):
-        told = await site.ask(method, PATH)
+        told = await site.ask(method, PATH, WORD)
         assert (told.status, told.headers["Upload-Offset"], told.headers["Upload-Length"]) == (
             200,
             str(sent),
@@ -156,7 +156,7 @@ async def test_a_connection_that_is_dead_unnoticed_is_hung_up_by_the_next(site: 
 
 
 async def test_an_answer_that_was_missed_is_asked_for_with_nothing_to_send(site: Site) -> None:
-    reception = Reception("root", "t", "local/disk0", 4, 10, lambda _: web.Response())
+    reception = Reception(("root", "w"), "t", "local/disk0", 4, 10, lambda _: web.Response())
     put_in_place = asyncio.Event()
 
     async def work() -> Received:
@@ -185,7 +185,7 @@ async def test_a_broken_upload_that_nobody_goes_on_with_leaves_nothing(tmp_path:
         client.writer.transport.abort()
         with pytest.raises(tasks.TaskProblem, match=f"went away after {MIB} bytes, and did not go on within 0.05 s"):
             await tasks.wait(site.state, task.id, 10)
-        assert (await site.ask("GET", PATH)).status == 404
+        assert (await site.ask("GET", PATH, WORD)).status == 404
         assert (site.content("disk0"), site.hidden(), await is_free(site)) == (OLD, [], True)
 
 
@@ -218,15 +218,23 @@ async def test_a_broken_upload_holds_its_volume_and_counts_as_one(site: Site) ->
 async def test_somebody_elses_upload_is_neither_told_nor_gone_on_with_nor_ended(site: Site) -> None:
     task = await broken(site)
     url, headers = f"http://127.0.0.1:{site.port}{BASE}{PATH}", {"X-Api-Key": TOKEN, "Upload-Offset": str(MIB)}
-    for method, status in (("GET", 403), ("PATCH", 403), ("POST", 409)):
-        params, data = {"image_format": "raw"} if method == "POST" else {}, None if method == "GET" else b"x"
+    for method, status in (("GET", 404), ("PATCH", 404), ("POST", 409)):
+        params, data = {"image_format": "raw"} if method == "POST" else WORD, None if method == "GET" else b"x"
         async with site.network.request(method, url, params=params, data=data, headers=headers) as answer:
             assert answer.status == status
     await assert_whole(site, await go_on(site, NEW[MIB:], MIB), task)
 
 
+async def test_another_upload_of_the_same_user_is_not_gone_on_with(site: Site) -> None:
+    task = await broken(site)
+    for method in ("GET", "PATCH"):
+        answer = await site.ask(method, PATH, {"resume": "other"}, headers={"Upload-Offset": str(MIB)})
+        assert (answer.status, answer.message) == (404, 'No such upload to volume "local/disk0".')
+    await assert_whole(site, await go_on(site, NEW[MIB:], MIB), task)
+
+
 async def test_an_image_that_is_refused_is_not_waited_for(site: Site) -> None:
-    query = {"image_format": "qcow2", "resume": "true"}
+    query = {"image_format": "qcow2", "resume": "w"}
     answer = await site.ask("POST", PATH, query, data=io.BytesIO(qcow2(backing=0x200)))
     assert (answer.status, answer.code) == (400, "invalid_image")
     assert await is_free(site)
@@ -237,7 +245,7 @@ async def test_an_upload_of_unknown_length_cannot_be_gone_on_with(site: Site) ->
         yield b"x"
         await asyncio.Event().wait()
 
-    answer = await site.ask("POST", PATH, {"image_format": "raw", "resume": "true"}, data=endless())
+    answer = await site.ask("POST", PATH, {"image_format": "raw", "resume": "w"}, data=endless())
     assert (answer.status, answer.code) == (400, "invalid_input")
     assert "needs the image's length" in answer.message
 
@@ -248,5 +256,5 @@ async def test_a_server_that_ends_drops_what_it_had(tmp_path: Path) -> None:
         site.fill("disk0", OLD)
         await broken(site)
     async with opened(tmp_path) as site:
-        assert (await site.ask("GET", PATH)).status == 404
+        assert (await site.ask("GET", PATH, WORD)).status == 404
         assert (site.content("disk0"), site.hidden(), await is_free(site)) == (OLD, [], True)

@@ -57,7 +57,7 @@ async def furnished(site: Site) -> Site:
     disk = OVADisk(dev="vda", volume="local/ova_app_vda", size=MIB)
     ova = OVA(name="app", whole=True, vcpus=1, memory=64, disks=(disk,))
     await site.state.store.commit(Create(site.state.paths.ova("app"), encode(ova)))
-    begun = Reception("root", "t3", "local/begun", 4, 60, lambda _: message("It is whole."))
+    begun = Reception(("root", "w"), "t3", "local/begun", 4, 60, lambda _: message("It is whole."))
     begun.begin(site.app, Leg(nothing(), lambda: None), lambda: taken(begun))
     site.app[RECEPTIONS]["local/begun"] = begun
     return site
