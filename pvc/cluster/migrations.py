@@ -196,7 +196,7 @@ async def cancel(state: State, task_id: str) -> Task:
 def _uncancellable(task: Task) -> str:
     if task.status is not TaskStatus.RUNNING:
         return "has ended"
-    if task.kind not in (MIGRATE, FLUSH, UNFLUSH, *leftovers.LOCKED):
+    if task.kind not in (MIGRATE, FLUSH, UNFLUSH, leftovers.DOWNLOAD, *leftovers.LOCKED):
         return f'is of kind "{task.kind}", which cannot be cancelled'
     if task.kind == MIGRATE and task.phase == Phase.SHUTDOWN:
         return "cannot be cancelled any more: the guest has been asked to shut down"

@@ -31,12 +31,12 @@ def header(start: int, length: int) -> bytes:
     return _HEADER.pack(start, length)
 
 
-async def unframed(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes | Hole]:
-    """Yield an image of `size` bytes, in order and without a gap. Raises InvalidImage."""
-    body, at = Body(chunks, "the upload ended before its last frame"), 0
+async def unframed(chunks: AsyncIterator[bytes], size: int, begin: int = 0) -> AsyncIterator[bytes | Hole]:
+    """Yield an image of `size` bytes from `begin` on, in order and without a gap. Raises InvalidImage."""
+    body, at = Body(chunks, "the upload ended before its last frame"), begin
     while True:
         start, length = _HEADER.unpack(await body.exactly(_HEADER.size))
-        _check(start, length, at, size)
+        _check(start, length, at, size, begin)
         if start > at:
             yield Hole(start - at)
         if length == 0:
@@ -50,8 +50,8 @@ async def unframed(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[byt
         raise InvalidImage(problem="the upload goes on after its last frame")
 
 
-def _check(start: int, length: int, at: int, size: int) -> None:
-    """at: where the frame before ended."""
+def _check(start: int, length: int, at: int, size: int, begin: int) -> None:
+    """at: where the frame before ended. begin: where the first may begin, wherever that is."""
     end = start + length
     if start < at:
         raise InvalidImage(problem=f"a frame begins at {start}, before the end of the one before it at {at}")
@@ -59,5 +59,5 @@ def _check(start: int, length: int, at: int, size: int) -> None:
         raise InvalidImage(problem=f"a frame ends at {end}, past the end of the image at {size}")
     if length == 0 and end != size:
         raise InvalidImage(problem=f"the last frame is at {end}, the image ends at {size}")
-    if length and (start % _GRAIN or (end % _GRAIN and end != size)):
+    if length and ((start % _GRAIN and start != begin) or (end % _GRAIN and end != size)):
         raise InvalidImage(problem=f"a frame from {start} to {end} is not on boundaries of {_GRAIN} bytes")

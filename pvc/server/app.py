@@ -27,6 +27,7 @@ from pvc.server import (
     ovas,
     ovauploads,
     power,
+    receptions,
     recovery,
     sizes,
     snapshots,
@@ -101,6 +102,8 @@ def build_app(
     app[CONFIG] = config
     app[BOOK] = book
     app[uploads.UNDER_WAY] = set()
+    app[receptions.RECEPTIONS] = {}
+    app[downloads.UNDER_WAY] = set()
     app[events.READERS] = set()
     app[AT_WORK] = set()
     app[MEASURES] = Measures()

@@ -61,7 +61,7 @@ async def _upload(request: web.Request, name: str, given: UploadByName) -> web.R
     state, config = state_of(request), request.app[CONFIG]
     pool = await volumes.pool_of(request.app[POOLS], given.pool)
     task = tasks.new(state, leftovers.UPLOAD, ("ova", name), name, who=who(request), node=config.agent.node_name)
-    with admitted(request, task):
+    with admitted(request.app, task):
         async with ovas.reserved(state, name, leftovers.holder(task)):
             await ovas.check_free(state, name)
             async with tasks.recorded(state, task, reason_of) as running:

@@ -167,7 +167,7 @@ async def clone_volume(request: web.Request, given: Clone) -> web.Response:
     task = replace(task, node=request.app[CONFIG].agent.node_name)
     done = f'Cloned volume "{name}" to "{new_name}" in pool "{pool.name}".'
 
-    async def copy() -> str:
+    async def copy(_running: tasks.Running) -> str:
         await volumes.check_no_ova(state, f"{pool.name}/{new_name}")
         await pool.clone(name, new_name)
         return done

@@ -32,7 +32,8 @@ class Request:
 class Answer:
     """body: JSON, or bytes to be sent as they are. early: sent before the request's body is read, which it never is.
 
-    endless: after the body the connection stays open. short: the last byte that was promised never comes.
+    endless: after the body the connection stays open. short: the last byte that was promised never comes. cut: bytes of
+    the request's body after which the connection breaks.
     """
 
     body: Any = field(default_factory=lambda: {"message": "Done."})
@@ -41,6 +42,7 @@ class Answer:
     endless: bool = False
     breaks: bool = False
     short: bool = False
+    cut: int = 0
 
 
 class FakeAPI:
@@ -108,16 +110,16 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         path = parts.path.removeprefix(BASE)
         answer = api.answer_to(self.command, path)
-        body = b"" if answer.early else self._body()
+        body = b"" if answer.early else self.rfile.read(answer.cut) if answer.cut else self._body()
         query = parse_qs(parts.query, keep_blank_values=True)
         headers = {name.lower(): value for name, value in self.headers.items()}
         api.requests.append(Request(self.command, path, query, headers, body))
         self.close_connection = True
         api.wait_if_held(self.command, path)
-        if not answer.breaks:
+        if not answer.breaks and not answer.cut:
             self._answer(answer, api)
 
-    do_GET = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815
 
     def _answer(self, answer: Answer, api: FakeAPI) -> None:
         raw = isinstance(answer.body, bytes)

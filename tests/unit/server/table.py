@@ -31,6 +31,7 @@ class Case:
     wrong: dict[str, str] = field(default_factory=dict)
     there: dict[str, str] = field(default_factory=dict)
     data: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -203,6 +204,15 @@ CASES = [
         {"image_format": "raw"},
         {"image_format": "floppy", "checksum": "md5:0"},
         data=b"new",
+    ),
+    Case("GET", f"{VOLUME}/upload", {"resume": "w"}, there={"volume": "begun"}),
+    Case(
+        "PATCH",
+        f"{VOLUME}/upload",
+        {"resume": "w"},
+        there={"volume": "begun"},
+        data=b"rest",
+        headers={"Upload-Offset": "0"},
     ),
     Case("GET", f"{VOLUME}/download", wrong={"image_format": "floppy", "sparse": "2"}),
     Case("GET", f"{STORAGE}/snapshot", wrong={"limit": "("}),
