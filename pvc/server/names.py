@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from heapq import nsmallest
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from pvc.cluster import volumes
 from pvc.cluster.state import Held, MirrorView, Unreadable
-from pvc.errors import InvalidInput
 from pvc.server.endpoints import Endpoints
 from pvc.server.parts import POOLS
 from pvc.server.session import state_of, view_of
@@ -42,14 +41,12 @@ class Wanted(msgspec.Struct):
     kind: Kind = Kind.VM
     prefix: str = ""
     pool: str | None = None
-    most: int = 200
+    most: Annotated[int, msgspec.Meta(ge=1, le=_MOST)] = 200
 
 
 @endpoints.get("/names", "The names of one kind that begin with a prefix, in their order.", Wanted)
 async def list_names(request: web.Request, wanted: Wanted) -> web.Response:
     """A network goes by its VNI, an unreadable record by its key. more: whether there are more than the answer has."""
-    if not 1 <= wanted.most <= _MOST:
-        raise InvalidInput({"most": f"must be 1 to {_MOST}"})
     found = {name for name in await _all(request, wanted) if name.startswith(wanted.prefix)}
     return web.json_response({"names": nsmallest(wanted.most, found), "more": len(found) > wanted.most})
 
