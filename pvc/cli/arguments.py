@@ -38,7 +38,7 @@ class _Parser(ArgumentParser):
         see = f'see "{self.prog} --help".'
         if not word.startswith("-"):
             return f'"{word}" is more than this takes; {see}'
-        near = get_close_matches(word.partition("=")[0], self._option_string_actions, n=1)
+        near = get_close_matches(word.partition("=")[0], self._option_string_actions, n=1, cutoff=0.7)
         meant = f'did you mean "{near[0]}"? S{see[1:]}' if near else see
         return f'Option "{word}" is not known here{":" if near else ";"} {meant}'
 
@@ -81,7 +81,8 @@ def command_parser(name: str, command: Command) -> ArgumentParser:
 
 def _of_lists(parser: ArgumentParser, columns: list[str]) -> None:
     lists = parser.add_argument_group("with every list")
-    lists.add_argument("--columns", metavar="COLUMNS", default="", help=f"with commas, of: {', '.join(columns)}")
+    known = ", ".join(columns).replace("%", "%%")  # argparse fills in what follows a single one
+    lists.add_argument("--columns", metavar="COLUMNS", default="", help=f"with commas, of: {known}")
     lists.add_argument("--no-headers", dest="headers", action="store_false", help="leave the titles out")
     lists.add_argument("--watch", action="store_true", help=_WATCH)
 

@@ -31,7 +31,7 @@ def names(
         with _deadline(patience_s):
             if kind in _BY_PREFIX:
                 found = api.get("names", kind=kind, prefix=prefix or None, pool=pool, most=most)
-                return [str(name) for name in found["names"]]
+                return [str(name) for name in found.get("names", ())]
             path, field = _LISTS.get(kind, ((), ""))
             return [str(item[field]) for item in api.get(*path)] if path else []
     except (PVCError, _OutOfTimeError):
