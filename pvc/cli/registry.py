@@ -80,8 +80,15 @@ COMMANDS = (
 def load(name: str) -> Command:
     """Import the module of one of COMMANDS."""
     loaders = {
-        **{"vm": _vm, "storage": _storage, "provisioner": _provisioner, "task": _task, "maintenance": _maintenance},
-        **{"node": _node, "network": _network, "token": _token, "cluster": _cluster},
+        "maintenance": _maintenance,
+        "node": _node,
+        "vm": _vm,
+        "network": _network,
+        "storage": _storage,
+        "provisioner": _provisioner,
+        "task": _task,
+        "token": _token,
+        "cluster": _cluster,
     }
     return cast(Command, loaders.get(name.partition(" ")[0], _alone)(name))
 
