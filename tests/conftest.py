@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What needs no service keeps its files in memory where there is room: its small databases wait for no disk then."""
+    """What needs no service keeps its files in memory where there is room: small databases wait for no disk then."""
     if config.option.markexpr == "not real" and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 

@@ -21,6 +21,7 @@ from pvc.server import (
     logs,
     meta,
     migrations,
+    names,
     networks,
     nodes,
     osds,
@@ -89,7 +90,7 @@ async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
 _VMS = (vms, meta, power, migrations, sizes, devices, tags, locks, logs)
 _STORAGE = (volumes, snapshots, uploads, downloads, cephstatus, cephpools, osds)
 _PROVISIONER = (ovas, ovauploads)
-_PARTS = (*_VMS, *_STORAGE, *_PROVISIONER, events, networks, nodes, flushes, status, tasks, tokens, recovery)
+_PARTS = (*_VMS, *_STORAGE, *_PROVISIONER, events, names, networks, nodes, flushes, status, tasks, tokens, recovery)
 
 
 def build_app(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
+from queue import SimpleQueue
 from socketserver import BaseServer, ThreadingTCPServer, ThreadingUnixStreamServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -32,25 +33,28 @@ class Request:
 class Answer:
     """body: JSON, or bytes to be sent as they are. early: sent before the request's body is read, which it never is.
 
-    endless: after the body the connection stays open. short: the last byte that was promised never comes. cut: bytes of
-    the request's body after which the connection breaks.
+    endless: after the body the connection stays open. more: what comes then, b"" being its end.
+    short: the last byte that was promised never comes. cut: bytes of the request's body after which the connection
+    breaks.
     """
 
     body: Any = field(default_factory=lambda: {"message": "Done."})
     status: int = 200
     early: bool = False
     endless: bool = False
+    more: SimpleQueue[bytes] | None = None
     breaks: bool = False
     short: bool = False
     cut: int = 0
 
 
 class FakeAPI:
-    """`answers` by "METHOD /path": each is used up but the last. What is not told is {"message": "Done."}."""
+    """`answers` by "METHOD /path": each is used up but the last. otherwise: the answer to what is not told."""
 
     def __init__(self) -> None:
         self.url = ""
         self.requests: list[Request] = []
+        self.otherwise = Answer()
         self.answers: dict[str, list[Answer]] = {}
         self.held: dict[str, tuple[str, threading.Event]] = {}
         self.closing = threading.Event()
@@ -64,7 +68,7 @@ class FakeAPI:
 
     def answer_to(self, method: str, path: str) -> Answer:
         what = f"{method} {path}"
-        told = self.answers.get(what, [Answer()])
+        told = self.answers.get(what, [self.otherwise])
         if len(told) > 1:
             return told.pop(0)
         for until, released in self.held.values():
@@ -130,7 +134,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(data) + answer.short))
         self.end_headers()
         self.wfile.write(data)
-        if answer.endless:
+        while answer.more and (piece := answer.more.get(timeout=20)):
+            self.wfile.write(piece)
+        if answer.endless and not answer.more:
             api.closing.wait()
 
     def _body(self) -> bytes:

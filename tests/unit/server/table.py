@@ -77,7 +77,12 @@ NO_TAGS = {"tag": "a b", "any_tag": "-a", "without_tag": "a/b"}
 BACKUP = backup.document(Content(), "c", Taken(at="", revision=0, generation="")).decode()
 
 CASES = [
-    Case("POST", "/initialize", {CONFIRMED: "yes", "overwrite": "true"}, {CONFIRMED: "no", "overwrite": "2"}),
+    Case(
+        "POST",
+        "/initialize",
+        {CONFIRMED: "yes", "overwrite": "true"},
+        {CONFIRMED: "no", "overwrite": "2", "dry_run": "2"},
+    ),
     Case("GET", "/backup"),
     Case(
         "POST",
@@ -101,6 +106,7 @@ CASES = [
     Case("GET", "/status"),
     Case("POST", "/status", {"state": "true"}, {"state": "perhaps"}),
     Case("GET", "/events", wrong={"kind": "cat", "follow": "2", "after": "yesterday"}),
+    Case("GET", "/names", wrong={"kind": "cat", "most": "0"}),
     Case("GET", "/node", wrong={"limit": "("}),
     Case("GET", "/node/{node}"),
     Case("GET", "/node/{node}/log", wrong={"lines": "-1", "follow": "2"}),
@@ -111,7 +117,12 @@ CASES = [
     Case("GET", "/node/{node}/flush-plan"),
     Case("DELETE", "/node/{node}", there={"node": "left"}),
     Case("GET", "/vm", wrong={"limit": "(", "node": "absent", "state": "asleep", "negate": "perhaps", **NO_TAGS}),
-    Case("POST", "/vm", {"xml": documents.vm("new1")}, {"selector": "best", "migration_method": "x", "autostart": "2"}),
+    Case(
+        "POST",
+        "/vm",
+        {"xml": documents.vm("new1")},
+        {"selector": "best", "migration_method": "x", "autostart": "2", "dry_run": "2"},
+    ),
     Case(
         "POST",
         "/vm/{vm}",
@@ -121,7 +132,7 @@ CASES = [
     ),
     Case("GET", "/vm/{vm}"),
     Case("PUT", "/vm/{vm}", {"xml": documents.vm("web1")}, {"restart": "perhaps", "dry_run": "2"}),
-    Case("DELETE", "/vm/{vm}", wrong={"delete_disks": "some"}),
+    Case("DELETE", "/vm/{vm}", wrong={"delete_disks": "some", "dry_run": "2"}),
     Case("POST", "/vm/{vm}/rename", {"new_name": "web9"}, {"new_name": "a/b"}),
     Case("GET", "/vm/{vm}/meta"),
     Case(
