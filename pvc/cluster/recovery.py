@@ -13,15 +13,15 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from pvc.cluster import backing, scenery, vms
+from pvc.cluster import backing, scenery, tokens, vms
 from pvc.cluster.backing import Ground, Raw
-from pvc.cluster.state import State
+from pvc.cluster.state import State, Unreadable
 from pvc.errors import Busy, Conflict, NotFound, PVCError
 from pvc.model import recovery
 from pvc.model.backup import Backup, Unread
-from pvc.model.content import Content, Plan, plan
-from pvc.model.records import SCHEMA, Cluster, Made, encode
-from pvc.model.recovery import Obstacles, Scene
+from pvc.model.content import Content, Difference, Plan, plan
+from pvc.model.records import SCHEMA, Cluster, Made, Token, encode
+from pvc.model.recovery import Obstacles, Scene, listed
 from pvc.store import generation
 from pvc.store.base import Create, Operation, Put, Store
 from pvc.store.generation import read_current
@@ -39,6 +39,7 @@ class Prospect:
     plan: Plan
     notes: tuple[str, ...]
     obstacles: Obstacles
+    tokens: tuple[Token, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,33 @@ async def prospect(ground: Ground, backup: Backup) -> Prospect:
     notes = [*backup.notes, *recovery.notes(backup.content, made, scene)]
     notes += [f'The record of {one.kind} "{one.name}" cannot be read and stays behind: {one.problem}' for one in unread]
     notes += await scenery.absent(ground.pools, made)
-    return Prospect(made, planned, tuple(notes), recovery.obstacles(backup.content, scene))
+    added, kept = await _tokens(ground.store, backup)
+    if kept:
+        notes.append(f"These tokens are there, and stay as they are: {listed(kept)}.")
+    planned = replace(planned, creates=(*planned.creates, *map(_token_made, added)))
+    return Prospect(made, planned, tuple(notes), recovery.obstacles(backup.content, scene), added)
 
 
 def _planned(raw: list[Raw], made: Content) -> tuple[Plan, tuple[Unread, ...]]:
     now, unread = backing.readable(raw)
     return plan(now, made), unread
+
+
+async def _tokens(store: Store, backup: Backup) -> tuple[tuple[Token, ...], list[str]]:
+    """Those of the backup that are missing here, and the names of the others: nobody is locked out by a restore."""
+    if backup.secrets is None:
+        return (), []
+    present = {_name(one) for one in await tokens.every(store)}
+    added = tuple(one for one in backup.secrets.tokens if one.name not in present)
+    return added, [one.name for one in backup.secrets.tokens if one.name in present]
+
+
+def _name(token: Token | Unreadable) -> str:
+    return token.key if isinstance(token, Unreadable) else token.name
+
+
+def _token_made(token: Token) -> Difference:
+    return Difference(kind="token", name=token.name, key=token.name)
 
 
 async def restore(
@@ -85,7 +107,9 @@ async def restore(
             async with store.standing_still(f'{made} "{ground.state.new_uuid()}"') as still:
                 content = await _last_look(ground, backup, force=force)
                 await generation.fill(still.store, _corrections(expected.content, content, name))
-                await still.flip(_cluster(ground.state, still, backup, name, made, who))
+                added, _kept = await _tokens(still.store, backup)
+                new = _cluster(ground.state, still, backup, name, made, who)
+                await still.flip(new, *map(tokens.creation, added))
         except BaseException:
             await asyncio.shield(_undo(store, name))
             raise

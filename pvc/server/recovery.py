@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from pvc.cluster import backing, recovery
+from pvc.cluster import backing, recovery, sealing
 from pvc.cluster.backing import Ground
 from pvc.cluster.recovery import Outcome, Prospect
 from pvc.errors import InvalidInput, NotPermitted
@@ -18,9 +18,11 @@ from pvc.model.backup import Backup
 from pvc.model.content import Plan
 from pvc.model.foreign import foreign_parts
 from pvc.model.records import Made, Role
+from pvc.server.auth import BOOK
 from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.parse import DOCUMENT, Nothing
 from pvc.server.parts import CONFIG, POOLS, message, who
+from pvc.server.passphrase import HEADER, passphrase_of
 from pvc.server.session import SESSION, state_of, view_of
 from pvc.store import generation
 
@@ -40,6 +42,12 @@ class Confirmed(msgspec.Struct, kw_only=True):
 
 class Initialize(Confirmed, kw_only=True):
     overwrite: bool = False
+
+
+class Take(msgspec.Struct, kw_only=True):
+    """secrets: locked by the passphrase in the header X-Pvc-Passphrase."""
+
+    secrets: bool = False
 
 
 class Replace(Confirmed, kw_only=True):
@@ -69,21 +77,27 @@ async def initialize(request: web.Request, given: Initialize) -> web.Response:
     return await _done(request, "Initialized the cluster", done)
 
 
-@endpoints.get("/backup", "Everything that is configuration, as one document.", role=Role.ADMIN)
-async def take_backup(request: web.Request, _given: Nothing) -> web.Response:
-    data = await backing.take(await _ground(request))
-    return web.Response(body=data, content_type="application/json", charset="utf-8")
+@endpoints.get("/backup", "Everything that is configuration, as one document.", Take, role=Role.ADMIN)
+async def take_backup(request: web.Request, given: Take) -> web.Response:
+    passphrase = passphrase_of(request)
+    if given.secrets != bool(passphrase):
+        need = "is needed" if given.secrets else 'is of use with "secrets" only'
+        raise InvalidInput({HEADER: need})
+    data = await backing.take(await _ground(request), passphrase)
+    headers = {"Cache-Control": "no-store"}
+    return web.Response(body=data, content_type="application/json", charset="utf-8", headers=headers)
 
 
 @endpoints.post("/restore", "Restore a backup.", Restore, role=Role.ADMIN, most=MOST_BYTES)
 async def restore(request: web.Request, given: Restore) -> web.Response:
-    """The backup is the body, of the type DOCUMENT, or the parameter `cluster_data`."""
+    """The backup is the body, of the type DOCUMENT, or the parameter `cluster_data`. A passphrase opens its secrets."""
     if not given.dry_run:
         given.check()
     found = await _given(request, given.cluster_data)
     ground = await _ground(request)
     if given.vm:
         return await _restore_vm(ground, found, given)
+    found = await asyncio.to_thread(sealing.opened, found, passphrase_of(request))
     if given.dry_run:
         return _told(await recovery.prospect(ground, found))
     done = await recovery.restore(ground, found, who=who(request), force=given.force)
@@ -154,6 +168,7 @@ async def remove_generation(request: web.Request, _given: Nothing) -> web.Respon
 async def _done(request: web.Request, what: str, done: Outcome) -> web.Response:
     """Once this server answers from the new generation."""
     await request.app[SESSION].in_generation(done.generation)
+    await request.app[BOOK].read(state_of(request).store)
     return message(
         f'{what} as generation "{done.generation}"; generation "{done.previous}" is kept.',
         generation=done.generation,

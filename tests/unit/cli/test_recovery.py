@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.unit.cli.calling import PVC
-from tests.unit.cli.fake_api import Answer, FakeAPI
+from tests.unit.cli.fake_api import Answer, FakeAPI, Request
 
 DOCUMENT = b'{\n "format": "pvc-backup"\n}\n'
 YES = {"yes-i-really-mean-it": ["yes"]}
@@ -109,6 +113,80 @@ def test_a_restore_that_is_agreed_to_is_one_request(
 def test_parts_that_are_not_known_are_refused(pvc: PVC, api: FakeAPI, file: Path, words: str) -> None:
     result = pvc("task", "restore", "-f", str(file), *words.split())
     assert (result.returncode, api.requests) == (2, [])
+
+
+SECRET = "correct horse über battery"
+LOCKED = b'{"format": "pvc-backup", "secrets" : {"n": 1}}'
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> str:
+    """Options that name a passphrase."""
+    (tmp_path / "passphrase").write_text(SECRET + "\n")
+    return f"--passphrase-file {tmp_path}/passphrase"
+
+
+def passphrase(request: Request) -> str:
+    return request.headers.get("x-pvc-passphrase", "").encode("latin-1").decode()
+
+
+def test_secrets_are_asked_for_with_a_passphrase_in_a_header(pvc: PVC, api: FakeAPI, words: str) -> None:
+    api.tell("GET /backup", Answer(LOCKED))
+    assert pvc("task", "backup", "--secrets", *words.split()).stdout == LOCKED.decode()
+    assert (api.request.query, passphrase(api.request)) == ({"secrets": ["true"]}, SECRET)
+
+
+def test_secrets_are_restored_by_a_passphrase_in_a_header(pvc: PVC, api: FakeAPI, file: Path, words: str) -> None:
+    file.write_bytes(LOCKED)
+    api.tell("POST /restore", Answer(DONE))
+    assert pvc("task", "restore", "-f", str(file), "-y", *words.split()).returncode == 0
+    assert (api.request.query, passphrase(api.request)) == ({"force": ["false"], **YES}, SECRET)
+
+
+@pytest.mark.parametrize("words", ["", "--no-secrets"])
+def test_without_a_passphrase_the_rest_is_restored(pvc: PVC, api: FakeAPI, file: Path, words: str) -> None:
+    file.write_bytes(LOCKED)
+    api.tell("POST /restore", Answer(DONE))
+    assert pvc("task", "restore", "-f", str(file), "-y", *words.split()).returncode == 0
+    assert "x-pvc-passphrase" not in api.request.headers
+
+
+@pytest.mark.parametrize("line", ["--secrets", "--passphrase-file /dev/null", "--secrets --passphrase-file /dev/null"])
+def test_a_backup_without_what_its_passphrase_takes_is_refused(pvc: PVC, api: FakeAPI, line: str) -> None:
+    result = pvc("task", "backup", *line.split())
+    assert (result.returncode, api.requests) == (2, [])
+    assert "passphrase" in result.stderr
+
+
+def typed(pvc: PVC, *lines: str) -> tuple[int, str]:
+    """A backup with secrets, asked for on a terminal where `lines` are typed; what it ends with, and what is seen."""
+    ours, theirs = pty.openpty()
+    asking = pvc.start("task", "backup", "--secrets", stdin=theirs, stderr=theirs, stdout=subprocess.DEVNULL)
+    os.close(theirs)
+    seen = b""
+    for line in lines:
+        while not seen.endswith(b": "):
+            seen += os.read(ours, 1000)
+        os.write(ours, line.encode() + b"\n")
+        seen += os.read(ours, 1)
+    code = asking.wait(timeout=20)
+    with suppress(OSError):  # the other end is closed
+        seen += os.read(ours, 1000)
+    os.close(ours)
+    return code, seen.decode()
+
+
+def test_a_passphrase_is_asked_for_twice_and_not_shown(pvc: PVC, api: FakeAPI) -> None:
+    api.tell("GET /backup", Answer(LOCKED))
+    code, seen = typed(pvc, SECRET, SECRET)
+    assert (code, passphrase(api.request)) == (0, SECRET)
+    assert "The same again" in seen and SECRET not in seen
+
+
+def test_a_passphrase_that_was_mistyped_is_refused(pvc: PVC, api: FakeAPI) -> None:
+    code, seen = typed(pvc, SECRET, SECRET + "x")
+    assert (code, api.requests) == (2, [])
+    assert "The two are not the same; nothing was written." in seen
 
 
 ACTS = [

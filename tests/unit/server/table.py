@@ -77,7 +77,7 @@ BACKUP = backup.document(Content(), "c", Taken(at="", revision=0, generation="")
 
 CASES = [
     Case("POST", "/initialize", {CONFIRMED: "yes", "overwrite": "true"}, {CONFIRMED: "no", "overwrite": "2"}),
-    Case("GET", "/backup"),
+    Case("GET", "/backup", {}, {"secrets": "perhaps"}),
     Case(
         "POST",
         "/restore",
