@@ -11,6 +11,7 @@ from aiohttp import web
 
 from pvc.cluster import tasks
 from pvc.cluster.state import State
+from pvc.cluster.tasks import Running
 from pvc.errors import PVCError, Unavailable
 from pvc.model.records import Task
 
@@ -24,7 +25,7 @@ async def at_work(
     state: State,
     task: Task,
     holding: AbstractAsyncContextManager[None],
-    work: Callable[[], Awaitable[str]],
+    work: Callable[[Running], Awaitable[str]],
     *,
     wait: bool,
 ) -> bool:
@@ -37,7 +38,7 @@ async def at_work(
     async def run() -> None:
         async with holding, tasks.recorded(state, task, _reason) as running:
             begun.set()
-            running.result = await work()
+            running.result = await work(running)
 
     job = asyncio.create_task(run())
     app[AT_WORK].add(job)

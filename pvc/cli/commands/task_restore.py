@@ -30,7 +30,7 @@ def run(args: Namespace, api: Client, out: Output) -> None:
     def ask(**more: Any) -> Any:
         return api.document("restore", data=document, passphrase=opens, **more)
 
-    replacing.replace(args, out, ask, f'Restore "{args.file}"?')
+    replacing.replace("restore", args, api, out, ask, f'Restore "{args.file}"?')
 
 
 def _passphrase(args: Namespace, document: bytes) -> str:
@@ -51,10 +51,12 @@ def _has_secrets(document: bytes) -> bool:
 
 def _one_vm(args: Namespace, document: bytes, api: Client, out: Output) -> None:
     kind, name = args.only
-    if kind != "vm" or args.dry_run:
+    if kind != "vm":
         from pvc.cli.failure import Failure
 
-        raise Failure("usage", 'Only "--only vm NAME" is known, and it has no dry run.')
+        raise Failure("usage", 'Only "--only vm NAME" is known.')
+    if args.dry_run:
+        out.show(api.document("restore", data=document, vm=name, dry_run=True), replacing.told)
+        return
     confirm(f'Restore VM "{name}" from "{args.file}"?', agreed=args.yes)
-    confirmed = {"yes-i-really-mean-it": "yes"}
-    out.changed(api.document("restore", data=document, vm=name, force=args.force, **confirmed))
+    out.changed(api.document("restore", data=document, vm=name, force=args.force, **replacing.CONFIRMED))
