@@ -87,7 +87,12 @@ async def present(ground: Ground) -> list[Raw]:
 
 
 async def of_generation(store: Store, paths: Paths) -> list[Raw]:
-    return await _raw(store, {**_viewed(paths), "ova": paths.ovas})
+    return await _raw(store, folders(paths))
+
+
+def folders(paths: Paths) -> dict[str, str]:
+    """What a backup has, by the kind of record."""
+    return {**_viewed(paths), "ova": paths.ovas}
 
 
 def _viewed(paths: Paths) -> dict[str, str]:

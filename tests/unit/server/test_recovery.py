@@ -102,6 +102,38 @@ async def test_a_backup_larger_than_other_bodies_is_taken(bare: Site) -> None:
     assert (await send(bare, data, force="true", **YES)).status == 200
 
 
+async def test_who_follows_a_restore_hears_of_its_end_across_the_flip(bare: Site) -> None:
+    params = {"force": "true", "wait": "false", **YES}
+    begun = await send(bare, written(content(2)), **params)
+    assert begun.message == "The restore is under way."
+    seen = {"status": "running", "version": -1}
+    while seen["status"] == "running":
+        asked = {"after": seen["version"], "wait": 20}
+        answer = await bare.ask("GET", f"/tasks/{begun.body['task']}", asked)
+        assert answer.status == 200, answer.body
+        seen = answer.body
+    assert (seen["status"], seen["kind"], seen["target"]) == ("done", "restore", "cluster/pvc")
+    assert seen["figures"] == {"generation": 2, "previous": 1}
+    assert await names(bare) == ["vm1", "vm2"]
+    [task] = (await bare.ask("GET", "/tasks")).body
+    assert task == seen
+    assert (await bare.ask("POST", f"/tasks/{seen['id']}", json={"action": "cancel"})).code == "conflict"
+
+
+async def test_a_restore_that_is_refused_is_a_task_that_failed_for_the_same_reason(site: Site) -> None:
+    await site.running("web1")
+    refused = await send(site, written(content(1)), **YES)
+    task = next(one for one in (await site.ask("GET", "/tasks")).body if one["kind"] == "restore")
+    assert (task["status"], task["problem"]["message"]) == ("failed", refused.message)
+
+
+async def test_one_vm_has_a_dry_run(bare: Site) -> None:
+    before = await bare.everything()
+    answer = await send(bare, written(content(2)), dry_run="true", vm="vm2")
+    assert [one["name"] for one in answer.body["plan"]["creates"]] == ["vm2"]
+    assert await bare.everything() == before
+
+
 async def test_a_rollback_returns_to_what_was_before(bare: Site) -> None:
     await send(bare, written(content(1)), force="true", **YES)
     await send(bare, written(content(2)), force="true", **YES)
