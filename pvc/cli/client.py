@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pvc.cli import sparse
 from pvc.cli.body import answered, send
-from pvc.cli.connection import connect
+from pvc.cli.connection import connect, is_private
 from pvc.cli.failure import Failure
 
 if TYPE_CHECKING:
@@ -51,19 +51,20 @@ class Client:
     def put(self, *path: str, **parameters: Parameter) -> Any:
         return self._ask("PUT", _target(path), _json(parameters))
 
-    def raw(self, *path: str) -> bytes:
+    def raw(self, *path: str, passphrase: str = "", **parameters: Parameter) -> bytes:
         """An answer as it was sent, whole."""
         with self._spoken():
-            connection = self._request("GET", _target(path))
+            connection = self._request("GET", _target(path, parameters), passphrase)
             connection.endheaders()
             response = connection.getresponse()
             if response.status != 200:
                 _read(response)
             return response.read()
 
-    def document(self, *path: str, data: bytes, **parameters: Parameter) -> Any:
-        """POST a backup as the request's body; what else there is to say goes into the query."""
-        return self._ask("POST", _target(path, parameters), data, "application/vnd.pvc.backup+json")
+    def document(self, *path: str, data: bytes, passphrase: str = "", **parameters: Parameter) -> Any:
+        """POST a backup as the request's body; what else there is to say goes into the query, but no passphrase."""
+        kind = "application/vnd.pvc.backup+json"
+        return self._ask("POST", _target(path, parameters), data, kind, passphrase)
 
     def one(self, *path: str) -> dict[str, Any]:
         """Return the element that the API answers as a list of one."""
@@ -130,9 +131,11 @@ class Client:
                 meanwhile(lambda timeout_s: answered(connection.sock, timeout_s))
             return _read(connection.getresponse())
 
-    def _ask(self, method: str, target: str, body: bytes = b"", kind: str = "application/json") -> Any:
+    def _ask(
+        self, method: str, target: str, body: bytes = b"", kind: str = "application/json", passphrase: str = ""
+    ) -> Any:
         with self._spoken():
-            connection = self._request(method, target)
+            connection = self._request(method, target, passphrase)
             if body:
                 connection.putheader("Content-Type", kind)
             if body or method in ("POST", "PUT"):
@@ -141,13 +144,20 @@ class Client:
                 connection.endheaders(body)
             return _read(connection.getresponse())
 
-    def _request(self, method: str, target: str) -> HTTPConnection:
+    def _request(self, method: str, target: str, passphrase: str = "") -> HTTPConnection:
         connection = connect(self.url, self._ca)
+        if passphrase and not is_private(connection):
+            problem = (
+                f'A passphrase is not sent to "{self.url}", where others can read it: use https or the local socket.'
+            )
+            raise Failure("not_permitted", problem)
         connection.putrequest(method, target, skip_accept_encoding=True)
         connection.putheader("Accept", "application/json")
         connection.putheader("Connection", "close")
         if self._token:
             connection.putheader("X-Api-Key", self._token)
+        if passphrase:
+            connection.putheader("X-Pvc-Passphrase", passphrase.encode(errors="surrogateescape"))
         return connection
 
     @contextmanager

@@ -37,6 +37,15 @@ def connect(url: str, ca: str = "") -> HTTPConnection:
         raise Failure("unreachable", f'"{url}" cannot be reached: {exc.strerror or exc}') from exc
 
 
+def is_private(connection: HTTPConnection) -> bool:
+    """Whether nobody on a network can read what is sent."""
+    from http.client import HTTPConnection
+
+    if type(connection) is not HTTPConnection or connection.sock.family == socket.AF_UNIX:
+        return True
+    return str(connection.sock.getpeername()[0]) == "::1" or str(connection.sock.getpeername()[0]).startswith("127.")
+
+
 def _unix(path: str) -> HTTPConnection:
     _import_http_client(tls=False)
     from http.client import HTTPConnection

@@ -14,7 +14,7 @@ REDRAW_S = 0.1
 BAR_LEAST, BAR_MOST = 10, 40
 
 # What tasks count that do not count bytes, by their kind.
-COUNTED = {"flush": "VMs", "unflush": "VMs"}
+COUNTED = {"flush": "VMs", "unflush": "VMs", "restore": "records", "rollback": "records"}
 
 
 class Progress:

@@ -6,8 +6,16 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pvc.cli import following
+from pvc.cli.client import Client
+from pvc.cli.following import Followed
 from pvc.cli.layout import printable
 from pvc.cli.output import Output, confirm
+from pvc.cli.progress import COUNTED
+
+Ask = Callable[..., dict[str, Any]]
+
+CONFIRMED = {"yes-i-really-mean-it": "yes"}
 
 # Of each kind of difference, as many are shown to people.
 _MOST = 20
@@ -18,10 +26,11 @@ def arguments(parser: ArgumentParser) -> None:
     text = "though guests run that it does not know, nodes do not answer or tasks are under way"
     parser.add_argument("--force", action="store_true", help=text)
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    following.arguments(parser)
 
 
-def replace(args: Namespace, out: Output, ask: Callable[..., dict[str, Any]], question: str) -> None:
-    """ask: asks the API, with more parameters."""
+def replace(what: str, args: Namespace, api: Client, out: Output, ask: Ask, question: str) -> None:
+    """what: the kind of the task. ask: asks the API, with more parameters."""
     if args.dry_run:
         out.show(ask(dry_run=True), told)
         return
@@ -29,10 +38,8 @@ def replace(args: Namespace, out: Output, ask: Callable[..., dict[str, Any]], qu
         for line in told(ask(dry_run=True)):
             out.note(line)
         confirm(question, agreed=False)
-    out.show(
-        ask(force=args.force, **{"yes-i-really-mean-it": "yes"}),
-        lambda answer: [printable(answer["message"]), *map(printable, answer["notes"])],
-    )
+    followed = Followed(what, "Nothing is changed then.", COUNTED[what])
+    following.show(followed, ask(force=args.force, wait=False, **CONFIRMED), args, api, out)
 
 
 def told(answer: dict[str, Any]) -> Iterator[str]:

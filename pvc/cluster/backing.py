@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
-from pvc.cluster.state import MirrorView, State
+from pvc.cluster import sealing, tokens
+from pvc.cluster.state import MirrorView, State, Unreadable
 from pvc.errors import Conflict, Corrupt, NotFound
 from pvc.model import backup
 from pvc.model.backup import Taken, Unread, bare
 from pvc.model.content import Content
-from pvc.model.records import OVA, VM, Network, Node, decode
+from pvc.model.locked import Secrets
+from pvc.model.records import OVA, VM, Network, Node, Token, decode
 from pvc.storage.base import Pool
 from pvc.store.base import Reader, Store
 from pvc.store.inforce import InForce
@@ -50,8 +53,11 @@ class Raw:
     value: bytes
 
 
-async def take(ground: Ground) -> bytes:
-    """A backup of one moment: while its records are collected from memory, changes wait. Raises Busy."""
+async def take(ground: Ground, passphrase: str = "") -> bytes:
+    """A backup of one moment: while its records are collected from memory, changes wait. Raises Busy.
+
+    passphrase: what secrets are locked by; without one they are left out.
+    """
     async with ground.store.standing_still(f'backup "{ground.state.new_uuid()}"') as still:
         await ground.caught_up()
         taken = Taken(
@@ -60,12 +66,18 @@ async def take(ground: Ground) -> bytes:
             generation=still.cluster.generation,
         )
         found = await present(ground)
-    return await asyncio.to_thread(_written, found, still.cluster.id, taken)
+        secret = await tokens.every(ground.store) if passphrase else []
+    return await asyncio.to_thread(_written, found, secret, still.cluster.id, taken, passphrase)
 
 
-def _written(found: list[Raw], cluster: str, taken: Taken) -> bytes:
+def _written(found: list[Raw], secret: list[Token | Unreadable], cluster: str, taken: Taken, passphrase: str) -> bytes:
     content, unread = readable(found)
-    return backup.document(content, cluster, taken, unread)
+    if not passphrase:
+        return backup.document(content, cluster, taken, unread)
+    secrets = Secrets(tokens=tuple(one for one in secret if isinstance(one, Token)))
+    lost = [one for one in secret if isinstance(one, Unreadable)]
+    unread += tuple(Unread(kind="token", name=one.key, problem=one.reason, value="") for one in lost)
+    return backup.document(content, cluster, taken, unread, partial(sealing.seal, secrets, passphrase))
 
 
 async def present(ground: Ground) -> list[Raw]:
@@ -75,7 +87,12 @@ async def present(ground: Ground) -> list[Raw]:
 
 
 async def of_generation(store: Store, paths: Paths) -> list[Raw]:
-    return await _raw(store, {**_viewed(paths), "ova": paths.ovas})
+    return await _raw(store, folders(paths))
+
+
+def folders(paths: Paths) -> dict[str, str]:
+    """What a backup has, by the kind of record."""
+    return {**_viewed(paths), "ova": paths.ovas}
 
 
 def _viewed(paths: Paths) -> dict[str, str]:

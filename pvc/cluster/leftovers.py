@@ -18,15 +18,15 @@ from pvc.cluster.state import Held, State
 from pvc.cluster.volumes import all_pools, lock_name, pool_of
 from pvc.errors import Busy, Changed, NotFound, PVCError, SessionLost, Unavailable
 from pvc.model import names
-from pvc.model.records import Task, TaskStatus
+from pvc.model.records import Made, Task, TaskStatus
 from pvc.storage.base import Pool, Snapshots
-from pvc.store.paths import lock_path
+from pvc.store.paths import RECOVERY, lock_path
 
 log = logging.getLogger("pvc.server")
 
 UPLOAD, CLONE, DOWNLOAD = "upload", "clone", "download"
-# What goes on under the lock of the volume that it concerns, and ends with it.
-LOCKED = frozenset((UPLOAD, CLONE))
+# What goes on under a lock, that of the volume that it concerns or that of the records as a whole, and ends with it.
+LOCKED = frozenset((UPLOAD, CLONE, Made.RESTORE, Made.ROLLBACK))
 
 # Between two looks at the pools, and while something is left of somebody whom Ceph believes alive.
 _LOOK_S = 60.0
@@ -38,7 +38,7 @@ def download_lock(task: Task) -> str:
 
 
 def holder(task: Task) -> str:
-    """What the lock of its volume, or of its OVA, says while it goes on."""
+    """What its lock says while it goes on."""
     return f'{task.kind} "{task.id}"'
 
 
@@ -93,6 +93,8 @@ async def end_abandoned(state: State) -> tuple[set[str], int]:
 
 def _lock_of(task: Task) -> str:
     kind, name = task.target
+    if kind == "cluster":
+        return RECOVERY
     return ovas.lock_name(name) if kind == "ova" else lock_name(*names.split_volume(name))
 
 

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from pvc.cluster import backing, scenery, vms
+from pvc.cluster import backing, scenery, tasks, tokens
 from pvc.cluster.backing import Ground, Raw
-from pvc.cluster.state import State
+from pvc.cluster.state import State, Unreadable
+from pvc.cluster.tasks import Running
 from pvc.errors import Busy, Conflict, NotFound, PVCError
 from pvc.model import recovery
 from pvc.model.backup import Backup, Unread
-from pvc.model.content import Content, Plan, plan
-from pvc.model.records import SCHEMA, Cluster, Made, encode
-from pvc.model.recovery import Obstacles, Scene
+from pvc.model.content import Content, Difference, Plan, plan
+from pvc.model.records import SCHEMA, Cluster, Made, Token, encode
+from pvc.model.recovery import Obstacles, Scene, listed
 from pvc.store import generation
 from pvc.store.base import Create, Operation, Put, Store
 from pvc.store.generation import read_current
@@ -29,6 +30,9 @@ from pvc.store.inforce import Standstill
 from pvc.store.paths import RECOVERY, Paths, generation_root
 
 log = logging.getLogger("pvc.server")
+
+# Of a restore, as many are kept with its task.
+_MOST_NOTES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,16 @@ class Prospect:
     plan: Plan
     notes: tuple[str, ...]
     obstacles: Obstacles
+    tokens: tuple[Token, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """force: past what can be passed over."""
+
+    made: Made
+    who: str
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +61,62 @@ class Outcome:
 
     generation: str
     previous: str
+    made: Made
     prospect: Prospect
 
+    @property
+    def sentence(self) -> str:
+        content = self.prospect.content
+        count = f"{len(content.vms)} VMs, {len(content.networks)} networks and {len(content.nodes)} nodes"
+        did = {Made.INIT: "Initialized the cluster", Made.ROLLBACK: f"Returned to {count}"}
+        what = did.get(self.made, f"Restored {count}")
+        return f'{what} as generation "{self.generation}"; generation "{self.previous}" is kept.'
 
-async def prospect(ground: Ground, backup: Backup) -> Prospect:
+    @property
+    def told(self) -> str:
+        """With what is to be known of it, as far as a task's record has room."""
+        notes = self.prospect.notes
+        more = [f"{len(notes) - _MOST_NOTES} more notes are told by a dry run."] if len(notes) > _MOST_NOTES else []
+        return " ".join([self.sentence, *notes[:_MOST_NOTES], *more])
+
+
+async def prospect(ground: Ground, backup: Backup, ours: str = "") -> Prospect:
+    """ours: the id of the task that asks."""
     await ground.caught_up()
-    scene = await scenery.scene(ground.view, ground.state)
+    scene = await scenery.scene(ground.view, ground.state, ours)
     made = recovery.kept_running(backup.content, scene.guests, foreign=backup.foreign)
     raw = await backing.present(ground)
     planned, unread = await asyncio.to_thread(_planned, raw, made)
     notes = [*backup.notes, *recovery.notes(backup.content, made, scene)]
     notes += [f'The record of {one.kind} "{one.name}" cannot be read and stays behind: {one.problem}' for one in unread]
     notes += await scenery.absent(ground.pools, made)
-    return Prospect(made, planned, tuple(notes), recovery.obstacles(backup.content, scene))
+    added, kept = await _tokens(ground.store, backup)
+    if kept:
+        notes.append(f"These tokens are there, and stay as they are: {listed(kept)}.")
+    planned = replace(planned, creates=(*planned.creates, *map(_token_made, added)))
+    return Prospect(made, planned, tuple(notes), recovery.obstacles(backup.content, scene), added)
 
 
 def _planned(raw: list[Raw], made: Content) -> tuple[Plan, tuple[Unread, ...]]:
     now, unread = backing.readable(raw)
     return plan(now, made), unread
+
+
+async def _tokens(store: Store, backup: Backup) -> tuple[tuple[Token, ...], list[str]]:
+    """Those of the backup that are missing here, and the names of the others: nobody is locked out by a restore."""
+    if backup.secrets is None:
+        return (), []
+    present = {_name(one) for one in await tokens.every(store)}
+    added = tuple(one for one in backup.secrets.tokens if one.name not in present)
+    return added, [one.name for one in backup.secrets.tokens if one.name in present]
+
+
+def _name(token: Token | Unreadable) -> str:
+    return token.key if isinstance(token, Unreadable) else token.name
+
+
+def _token_made(token: Token) -> Difference:
+    return Difference(kind="token", name=token.name, key=token.name)
 
 
 async def restore(
@@ -74,29 +126,58 @@ async def restore(
 
     Raises Conflict for what stands in the way; then, as after every other failure, all is as it was.
     """
-    store = ground.store
-    async with store.lock(RECOVERY, f"{made} by {who}"):
-        await generation.clear(store)
-        expected = await prospect(ground, backup)
-        refuse(expected.obstacles, force=force)
-        name = await generation.begin(store)
-        try:
-            await generation.fill(store, _creations(expected.content, name))
-            async with store.standing_still(f'{made} "{ground.state.new_uuid()}"') as still:
-                content = await _last_look(ground, backup, force=force)
-                await generation.fill(still.store, _corrections(expected.content, content, name))
-                await still.flip(_cluster(ground.state, still, backup, name, made, who))
-        except BaseException:
-            await asyncio.shield(_undo(store, name))
-            raise
-    log.info('Generation "%s" is in force, made by %s of %s', name, made, who)
-    return Outcome(name, still.cluster.generation, expected)
+    async with ground.store.lock(RECOVERY, f"{made} by {who}"):
+        return await replace_all(ground, backup, Wish(made, who, force=force))
 
 
-async def _last_look(ground: Ground, backup: Backup, *, force: bool) -> Content:
+async def replace_all(ground: Ground, backup: Backup, wish: Wish, running: Running | None = None) -> Outcome:
+    """As `restore`, under the lock RECOVERY, which is the caller's.
+
+    running: the task that it is. It can be cancelled up to the flip, and stands in the new generation as done.
+    """
+    store, ours = ground.store, running.task.id if running else ""
+    report = running.report if running else _unheard
+    await generation.clear(store)
+    expected = await prospect(ground, backup, ours)
+    refuse(expected.obstacles, force=wish.force)
+    name = await generation.begin(store)
+    try:
+        total = _count(expected.content)
+        await generation.fill(store, _creations(expected.content, name), lambda done: report("writing", done, total))
+        async with store.standing_still(f'{wish.made} "{ground.state.new_uuid()}"') as still:
+            content = await _last_look(ground, backup, ours, force=wish.force)
+            await generation.fill(still.store, _corrections(expected.content, content, name))
+            outcome = Outcome(name, still.cluster.generation, wish.made, expected)
+            if running:
+                await _pass_on(running, still.store, outcome)
+            added, _kept = await _tokens(still.store, backup)
+            new = _cluster(ground.state, still, backup, name, wish)
+            await still.flip(new, *map(tokens.creation, added))
+    except BaseException:
+        await asyncio.shield(_undo(store, name))
+        raise
+    if running:
+        running.moved()
+    log.info('Generation "%s" is in force, made by %s of %s', name, wish.made, wish.who)
+    return outcome
+
+
+def _unheard(_phase: str, _done: int, _total: int) -> None:
+    pass
+
+
+async def _pass_on(running: Running, store: Store, outcome: Outcome) -> None:
+    """Nobody can ask for the end from here on, because everybody stands still. Raises Cancelled when somebody has."""
+    await running.check()
+    figures = {"generation": int(outcome.generation), "previous": int(outcome.previous)}
+    ended = replace(tasks.done(running.task, outcome.told), figures=figures)
+    await store.commit(Create(Paths(generation_root(outcome.generation)).task(ended.id), encode(ended)))
+
+
+async def _last_look(ground: Ground, backup: Backup, ours: str, *, force: bool) -> Content:
     """While nothing changes: guests may have been started or moved since the first look."""
     await ground.caught_up()
-    scene: Scene = await scenery.scene(ground.view, ground.state)
+    scene: Scene = await scenery.scene(ground.view, ground.state, ours)
     refuse(recovery.obstacles(backup.content, scene), force=force)
     return recovery.kept_running(backup.content, scene.guests, foreign=backup.foreign)
 
@@ -110,16 +191,22 @@ def refuse(obstacles: Obstacles, *, force: bool) -> None:
         )
 
 
-def _cluster(state: State, still: Standstill, backup: Backup, name: str, made: Made, who: str) -> Cluster:
+def _cluster(state: State, still: Standstill, backup: Backup, name: str, wish: Wish) -> Cluster:
     return Cluster(
         schema=SCHEMA,
         id=backup.cluster or still.cluster.id,
         generation=name,
         created_at=state.now(),
-        made=made,
-        who=who,
+        made=wish.made,
+        who=wish.who,
         previous=still.cluster.generation,
     )
+
+
+def _count(content: Content) -> int:
+    """Of what `_creations` makes."""
+    named = len(content.networks) + len(content.vms)
+    return len(Paths("").folders) + 2 * named + len(content.nodes) + len(content.ovas)
 
 
 def _creations(content: Content, name: str) -> Iterator[Operation]:
@@ -202,39 +289,3 @@ async def forget(ground: Ground, name: str) -> None:
         raise NotFound(kind="generation", name=name)
     async with ground.store.lock(RECOVERY, f'the removal of generation "{name}"'):
         await generation.remove(ground.store, name)
-
-
-async def restore_vm(ground: Ground, backup: Backup, name: str, *, force: bool) -> str:
-    """Only this VM, in the generation in force: its configuration, or the VM when it is gone. Returns which, in words.
-
-    Whether it runs, and where, stays as it is. Raises NotFound, Busy, InUse, AlreadyExists, NodeUnavailable.
-    """
-    for vm in backup.content.vms:
-        if vm.name == name:
-            break
-    else:
-        raise NotFound(kind="VM in the backup", name=name)
-    try:
-        held = await ground.state.vm(vm.uuid)
-    except NotFound:
-        await ground.caught_up()
-        scene, only = await scenery.scene(ground.view, ground.state), Content(vms=(vm,))
-        unsure = Scene(silent=scene.silent, answering=scene.answering)
-        refuse(recovery.obstacles(only, unsure), force=force)
-        [vm] = recovery.kept_running(only, scene.guests, foreign=backup.foreign).vms
-        await vms.define(ground.state, ground.pools, vm)
-        return f'Restored VM "{name}", which was gone.'
-    if held.record.name != name:
-        raise Conflict(kind="VM", name=name, problem=f'is called "{held.record.name}" now: rename it first')
-    old = held.record
-    wanted = replace(
-        vm,
-        node=old.node,
-        last_node=old.last_node,
-        desired=old.desired,
-        how=old.how,
-        deadline_s=old.deadline_s,
-        run=old.run,
-    )
-    await vms.rewrite(ground.state, ground.pools, held, wanted)
-    return f'Restored the configuration of VM "{name}"; a running guest has it from its next start on.'

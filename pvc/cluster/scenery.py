@@ -14,8 +14,8 @@ from pvc.model.recovery import Guest, Scene, guests_of, is_wanted
 from pvc.storage.base import Pool
 
 
-async def scene(view: View, state: State) -> Scene:
-    """view: of everything but tasks."""
+async def scene(view: View, state: State, ours: str = "") -> Scene:
+    """view: of everything but tasks. ours: the id of the task that asks, which is in nobody's way."""
     vms = [held.record for held in await view.vms() if isinstance(held, Held)]
     names = {vm.uuid: vm.name for vm in vms}
     guests: dict[str, Guest] = {}
@@ -32,7 +32,7 @@ async def scene(view: View, state: State) -> Scene:
     busy = [
         f"{held.record.kind} of {held.record.name}"
         for held in await state.tasks()
-        if isinstance(held, Held) and held.record.status is TaskStatus.RUNNING
+        if isinstance(held, Held) and held.record.status is TaskStatus.RUNNING and held.record.id != ours
     ]
     moving = tuple(vm.name for vm in vms if vm.moving is not None)
     return Scene(guests, silent, frozenset(answering), moving, tuple(busy))

@@ -39,6 +39,10 @@ def failed(task: Task, exc: PVCError) -> Task:
     return replace(task, status=status, phase="", problem={"code": exc.code, "message": str(exc)})
 
 
+def cancelled(task: Task) -> Cancelled:
+    return Cancelled(what=f'The {task.kind} of {task.target[0]} "{task.target[1]}"')
+
+
 class TaskProblem(PVCError):
     """What a task failed with, told again to the one who waited for it: the same code and message."""
 
@@ -67,11 +71,13 @@ async def wait(state: State, task_id: str, timeout_s: float) -> Task:
 
 
 async def after(state: State, task_id: str, version: int, wait_s: float) -> Held[Task]:
-    """Return the task as soon as its version exceeds `version`, or as it is after `wait_s`."""
+    """Return the task as soon as its version exceeds `version` or it has ended, or as it is after `wait_s`."""
     async with state.store.watch(state.paths.task(task_id)) as watch:
         try:
             async with asyncio.timeout(wait_s):
-                while (await state.task(task_id)).version <= version:
+                while (held := await state.task(task_id)).record.status is TaskStatus.RUNNING:
+                    if held.version > version:
+                        break
                     await watch.wait()
         except TimeoutError:
             pass
@@ -90,6 +96,7 @@ class Running:
         self._latest = task
         self._changed = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
+        self._moved = False
         self.result = ""
 
     @property
@@ -110,7 +117,17 @@ class Running:
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)
         self._latest = task
-        await self._write()
+        if not self._moved:
+            await self._write()
+
+    def moved(self) -> None:
+        """The last word stands in another generation of the records by now: this one's is nobody's to write."""
+        self._moved = True
+
+    async def check(self) -> None:
+        """Raises Cancelled when somebody has asked for the end by now."""
+        if (await self._state.task(self._latest.id)).record.cancel:
+            raise cancelled(self._latest)
 
     async def asked_to_end(self) -> None:
         """Return when somebody has asked for the end; never where the store cannot say so."""
@@ -149,9 +166,8 @@ async def recorded(state: State, task: Task, reason: Callable[[BaseException], P
     """
     running = Running(state, task)
     await running.begin()
-    cancelled = Cancelled(what=f'The {task.kind} of {task.target[0]} "{task.target[1]}"')
     try:
-        async with cut_off(running.asked_to_end, lambda: cancelled):
+        async with cut_off(running.asked_to_end, lambda: cancelled(task)):
             yield running
     except BaseException as exc:
         await asyncio.shield(_end_badly(running, exc if isinstance(exc, PVCError) else reason(exc)))

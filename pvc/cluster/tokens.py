@@ -33,10 +33,14 @@ async def add(state: State, name: str, role: Role, who: str) -> str:
     record = Token(name=name, role=role, digest=digest(token), created_by=who, created_at=state.now())
     await state.store.ensure(TOKENS)
     try:
-        await state.store.commit(Create(f"{TOKENS}/{name}", encode(record)))
+        await state.store.commit(creation(record))
     except AlreadyExists as exc:
         raise AlreadyExists(kind="token", name=name) from exc
     return token
+
+
+def creation(token: Token) -> Create:
+    return Create(f"{TOKENS}/{token.name}", encode(token))
 
 
 async def remove(state: State, name: str) -> None:

@@ -1,4 +1,4 @@
-"""A backup: everything that is configuration, nothing that is volatile or secret, as one JSON document.
+"""A backup: everything that is configuration, nothing that is volatile, as one JSON document; secrets only locked.
 
 The same configuration makes the same content, byte for byte: records in the order of their names, fields in that of
 their declaration, XML line by line.
@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from pvc.errors import InvalidInput
 from pvc.model import foreignbackup
 from pvc.model.content import Content, problems
+from pvc.model.locked import Locked, Secrets
 from pvc.model.records import OVA, VM, DomainState, Network, Node
 
 FORMAT = "pvc-backup"
@@ -50,17 +51,30 @@ class Unread(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """cluster: its id, "" where the document has none. notes: what is not restored of it, a sentence each."""
+    """cluster: its id, "" where the document has none. notes: what is not restored of it, a sentence each.
+
+    locked: its secrets, bound to `bound`; `secrets` once they are opened, and are to be restored.
+    """
 
     content: Content
     cluster: str = ""
     notes: tuple[str, ...] = ()
     foreign: bool = False
+    locked: Locked | None = None
+    bound: bytes = b""
+    secrets: Secrets | None = None
 
 
-def document(content: Content, cluster: str, taken: Taken, unread: tuple[Unread, ...] = ()) -> bytes:
+def document(
+    content: Content,
+    cluster: str,
+    taken: Taken,
+    unread: tuple[Unread, ...] = (),
+    lock: Callable[[bytes], Locked] | None = None,
+) -> bytes:
+    """lock: makes the locked secrets, which open together with the bytes that it is given and with no others."""
     inside = _plain(content)
-    whole = {
+    whole: dict[str, Any] = {
         "format": FORMAT,
         "schema": SCHEMA,
         "cluster": cluster,
@@ -70,12 +84,19 @@ def document(content: Content, cluster: str, taken: Taken, unread: tuple[Unread,
         "sha256": digest(inside),
         "content": inside,
     }
+    if lock is not None:
+        whole["secrets"] = msgspec.to_builtins(lock(_bound(whole)))
     return msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n"
 
 
 def digest(content: Any) -> str:
     """Of the content as JSON with sorted names, no spaces, in UTF-8."""
     return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+
+
+def _bound(whole: dict[str, Any]) -> bytes:
+    """What a document is, so that secrets of one do not open in another."""
+    return msgspec.json.encode([whole.get(name) for name in ("format", "schema", "cluster", "sha256")])
 
 
 def _plain(content: Content) -> dict[str, list[dict[str, Any]]]:
@@ -133,8 +154,10 @@ def _own(whole: dict[str, Any]) -> Backup:
         vms=list(_records(VM, _joined(given.get("vms")), "vms", found)),
         ovas=list(_records(OVA, given.get("ovas"), "ovas", found)),
     )
+    locked = _locked(whole.get("secrets"), found)
     _refuse(found)
-    return Backup(content, cluster=str(whole.get("cluster") or ""), notes=tuple(_unread(whole.get("unread"))))
+    notes = tuple(_unread(whole.get("unread")))
+    return Backup(content, str(whole.get("cluster") or ""), notes, locked=locked, bound=_bound(whole))
 
 
 def upgraded(
@@ -177,6 +200,14 @@ def _records(kind: type[_R], given: Any, name: str, found: list[str]) -> Iterato
             yield bare(msgspec.convert(one, kind))
         except msgspec.ValidationError as exc:
             found.append(f"{where}: {exc}")
+
+
+def _locked(given: Any, found: list[str]) -> Locked | None:
+    try:
+        return None if given is None else msgspec.convert(given, Locked)
+    except msgspec.ValidationError as exc:
+        found.append(f"secrets: {exc}")
+        return None
 
 
 def _unread(given: Any) -> Iterator[str]:

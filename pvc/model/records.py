@@ -351,8 +351,8 @@ class OVA(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A recorded long operation.
 
-    target: ("vm", uuid), ("volume", "pool/name"), ("node", name) or ("ova", name). done, total: bytes or parts, total 0
-    when unknown.
+    target: ("vm", uuid), ("volume", "pool/name"), ("node", name), ("ova", name) or ("cluster", "pvc"). done, total:
+    bytes or parts, total 0 when unknown.
     args: what the one who runs it needs. problem: {"code", "message"} when it failed. cancel: somebody asked for its
     end. figures: what was measured, each with its unit in its name.
     """

@@ -84,11 +84,11 @@ def obstacles(backup: Content, scene: Scene) -> Obstacles:
     silent = {**scene.silent, **dict.fromkeys(wanted - scene.answering - scene.silent.keys(), "no agent answers")}
     others = []
     if strangers:
-        others.append(f"VMs run that the backup does not know: {_listed(strangers)}")
+        others.append(f"VMs run that the backup does not know: {listed(strangers)}")
     others += [f'what runs on node "{name}" is not known: {why}' for name, why in sorted(silent.items())]
     if scene.busy:
-        others.append(f"tasks are under way: {_listed(scene.busy)}")
-    firm = (f"VMs are being migrated: {_listed(scene.moving)}",) if scene.moving else ()
+        others.append(f"tasks are under way: {listed(scene.busy)}")
+    firm = (f"VMs are being migrated: {listed(scene.moving)}",) if scene.moving else ()
     return Obstacles(firm, tuple(others))
 
 
@@ -97,16 +97,17 @@ def notes(backup: Content, made: Content, scene: Scene) -> Iterator[str]:
     changed = {vm.uuid: vm for vm in made.vms}
     kept = [vm.name for vm in backup.vms if vm.uuid in scene.guests and changed[vm.uuid] != vm]
     if kept:
-        yield f"These VMs run, and go on as they run, which is not what the backup says: {_listed(kept)}."
+        yield f"These VMs run, and go on as they run, which is not what the backup says: {listed(kept)}."
     at_rest = [vm.name for vm in backup.vms if vm.uuid not in scene.guests and changed[vm.uuid] != vm]
     if at_rest:
-        yield f"These VMs come from another cluster, where they may run on, and are not started: {_listed(at_rest)}."
+        yield f"These VMs come from another cluster, where they may run on, and are not started: {listed(at_rest)}."
     begun = [vm.name for vm in made.vms if vm.uuid not in scene.guests and vm.desired is Desired.RUNNING]
     if begun:
-        yield f"These VMs do not run and are started: {_listed(begun)}."
+        yield f"These VMs do not run and are started: {listed(begun)}."
 
 
-def _listed(names: Iterable[str], most: int = 10) -> str:
+def listed(names: Iterable[str], most: int = 10) -> str:
+    """In quotes; of many the first ones, and how many more."""
     every = list(names)
     shown = ", ".join(f'"{name}"' for name in every[:most])
     return f"{shown} and {len(every) - most} more" if len(every) > most else shown

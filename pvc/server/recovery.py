@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import replace
 
-from pvc.cluster import backing, recovery
+from pvc.cluster import backing, leftovers, recovery, sealing, tasks, vmrecovery
 from pvc.cluster.backing import Ground
-from pvc.cluster.recovery import Outcome, Prospect
+from pvc.cluster.recovery import Outcome, Prospect, Wish
+from pvc.cluster.tasks import Running
 from pvc.errors import InvalidInput, NotPermitted
 from pvc.model import backup, domain
 from pvc.model.backup import Backup
 from pvc.model.content import Plan
 from pvc.model.foreign import foreign_parts
 from pvc.model.records import Made, Role
+from pvc.server.auth import BOOK
 from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.parse import DOCUMENT, Nothing
 from pvc.server.parts import CONFIG, POOLS, message, who
+from pvc.server.passphrase import HEADER, passphrase_of
 from pvc.server.session import SESSION, state_of, view_of
+from pvc.server.working import at_work
 from pvc.store import generation
+from pvc.store.paths import RECOVERY
 
 endpoints = Endpoints()
 
@@ -44,9 +50,18 @@ class Initialize(Confirmed, kw_only=True):
     dry_run: bool = False
 
 
+class Take(msgspec.Struct, kw_only=True):
+    """secrets: locked by the passphrase in the header X-Pvc-Passphrase."""
+
+    secrets: bool = False
+
+
 class Replace(Confirmed, kw_only=True):
+    """wait: answer when all is done, else with the task that it is."""
+
     dry_run: bool = False
     force: bool = False
+    wait: bool = True
 
 
 class Restore(Replace, kw_only=True):
@@ -70,31 +85,34 @@ async def initialize(request: web.Request, given: Initialize) -> web.Response:
     ground = await _ground(request)
     if given.dry_run:
         expected = await recovery.prospect(ground, await recovery.nothing(ground, overwrite=given.overwrite))
-        return _told(replace(expected, obstacles=replace(expected.obstacles, others=())))
+        return _told(dataclasses.replace(expected, obstacles=dataclasses.replace(expected.obstacles, others=())))
     given.check()
     done = await recovery.initialise(ground, who=who(request), overwrite=given.overwrite)
-    return await _done(request, "Initialized the cluster", done)
+    return await _done(request, done)
 
 
-@endpoints.get("/backup", "Everything that is configuration, as one document.", role=Role.ADMIN)
-async def take_backup(request: web.Request, _given: Nothing) -> web.Response:
-    data = await backing.take(await _ground(request))
-    return web.Response(body=data, content_type="application/json", charset="utf-8")
+@endpoints.get("/backup", "Everything that is configuration, as one document.", Take, role=Role.ADMIN)
+async def take_backup(request: web.Request, given: Take) -> web.Response:
+    passphrase = passphrase_of(request)
+    if given.secrets != bool(passphrase):
+        need = "is needed" if given.secrets else 'is of use with "secrets" only'
+        raise InvalidInput({HEADER: need})
+    data = await backing.take(await _ground(request), passphrase)
+    headers = {"Cache-Control": "no-store"}
+    return web.Response(body=data, content_type="application/json", charset="utf-8", headers=headers)
 
 
 @endpoints.post("/restore", "Restore a backup.", Restore, role=Role.ADMIN, most=MOST_BYTES)
 async def restore(request: web.Request, given: Restore) -> web.Response:
-    """The backup is the body, of the type DOCUMENT, or the parameter `cluster_data`."""
+    """The backup is the body, of the type DOCUMENT, or the parameter `cluster_data`. A passphrase opens its secrets."""
     if not given.dry_run:
         given.check()
     found = await _given(request, given.cluster_data)
     ground = await _ground(request)
     if given.vm:
         return await _restore_vm(ground, found, given)
-    if given.dry_run:
-        return _told(await recovery.prospect(ground, found))
-    done = await recovery.restore(ground, found, who=who(request), force=given.force)
-    return await _done(request, f"Restored {_count(done.prospect)}", done)
+    found = await asyncio.to_thread(sealing.opened, found, passphrase_of(request))
+    return await _replace(request, ground, found, given, Made.RESTORE)
 
 
 async def _given(request: web.Request, text: str) -> Backup:
@@ -115,8 +133,8 @@ def _checked(data: bytes, allow_host_devices: bool) -> Backup:
 
 async def _restore_vm(ground: Ground, found: Backup, given: Restore) -> web.Response:
     if given.dry_run:
-        raise InvalidInput({"dry_run": "is not for a single VM"})
-    return message(await recovery.restore_vm(ground, found, given.vm, force=given.force))
+        return _told(await vmrecovery.prospect(ground, found, given.vm))
+    return message(await vmrecovery.restore(ground, found, given.vm, force=given.force))
 
 
 @endpoints.post("/rollback", "Return to the generation before.", Rollback, role=Role.ADMIN)
@@ -125,10 +143,26 @@ async def rollback(request: web.Request, given: Rollback) -> web.Response:
         given.check()
     ground = await _ground(request)
     found = await recovery.kept(ground, given.generation)
+    return await _replace(request, ground, found, given, Made.ROLLBACK)
+
+
+async def _replace(request: web.Request, ground: Ground, found: Backup, given: Replace, made: Made) -> web.Response:
+    """As a task, which the new generation has as well."""
     if given.dry_run:
         return _told(await recovery.prospect(ground, found))
-    done = await recovery.restore(ground, found, who=who(request), force=given.force, made=Made.ROLLBACK)
-    return await _done(request, f"Returned to {_count(done.prospect)}", done)
+    task = tasks.new(ground.state, made, ("cluster", "pvc"), "pvc", who=who(request), phase="reading")
+    task = replace(task, node=request.app[CONFIG].agent.node_name)
+    wish = Wish(made, who(request), force=given.force)
+    outcomes: list[Outcome] = []
+
+    async def work(running: Running) -> str:
+        outcomes.append(await recovery.replace_all(ground, found, wish, running))
+        return outcomes[0].told
+
+    holding = ground.store.lock(RECOVERY, leftovers.holder(task))
+    if await at_work(request.app, ground.state, task, holding, work, wait=given.wait):
+        return await _done(request, outcomes[0], task=task.id)
+    return message(f"The {made} is under way.", task=task.id)
 
 
 @endpoints.get("/generations", "Generations of the records that are kept.", answer=Answer.LIST, role=Role.ADMIN)
@@ -158,13 +192,15 @@ async def remove_generation(request: web.Request, _given: Nothing) -> web.Respon
     return message(f'Removed generation "{name}".')
 
 
-async def _done(request: web.Request, what: str, done: Outcome) -> web.Response:
+async def _done(request: web.Request, done: Outcome, **more: str) -> web.Response:
     """Once this server answers from the new generation."""
     await request.app[SESSION].in_generation(done.generation)
+    await request.app[BOOK].read(state_of(request).store)
     return message(
-        f'{what} as generation "{done.generation}"; generation "{done.previous}" is kept.',
+        done.sentence,
         generation=done.generation,
         previous=done.previous,
+        **more,
         **_shown(done.prospect),
     )
 
@@ -173,11 +209,6 @@ def _told(expected: Prospect) -> web.Response:
     plan = expected.plan
     counts = f"{len(plan.creates)} made, {len(plan.changes)} changed and {len(plan.deletes)} deleted"
     return message(f"Nothing was changed; there would be {counts}.", **_shown(expected))
-
-
-def _count(expected: Prospect) -> str:
-    content = expected.content
-    return f"{len(content.vms)} VMs, {len(content.networks)} networks and {len(content.nodes)} nodes"
 
 
 def _shown(expected: Prospect) -> dict[str, Any]:

@@ -70,6 +70,16 @@ class Session:
         except TimeoutError as exc:
             raise StoreUnavailable(reason=f'generation "{name}" is in force and has not been read yet') from exc
 
+    async def after(self, state: State | None, within_s: float) -> State:
+        """The state of the next session after that of `state`, or of the present one. Raises StoreUnavailable."""
+        try:
+            async with asyncio.timeout(within_s):
+                while self._present is None or self._present.state is state:
+                    await self._opened.wait()
+                return self._present.state
+        except TimeoutError as exc:
+            raise StoreUnavailable(reason=self._reason) from exc
+
     def _need(self) -> _Present:
         if self._present is None:
             raise StoreUnavailable(reason=self._reason)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -10,11 +12,12 @@ from aiohttp import web
 
 from pvc.cluster import migrations, tasks
 from pvc.cluster.state import Held
+from pvc.errors import SessionLost
 from pvc.model.records import Task, TaskStatus
 from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.limits import Limit, matcher
 from pvc.server.parts import message
-from pvc.server.session import state_of, view_of
+from pvc.server.session import SESSION, state_of, view_of
 
 endpoints = Endpoints()
 
@@ -66,9 +69,19 @@ def _shown(item: Held[Task] | Any) -> dict[str, Any]:
 
 @endpoints.get("/tasks/{task}", "One long operation, at once or when it has changed.", Wait)
 async def get_task(request: web.Request, query: Wait) -> web.Response:
-    state, task_id = state_of(request), request.match_info["task"]
-    held = await tasks.after(state, task_id, query.after, query.wait) if query.wait else await state.task(task_id)
+    task_id = request.match_info["task"]
+    held = await _changed(request, task_id, query) if query.wait else await state_of(request).task(task_id)
     return web.json_response(task_object(held))
+
+
+async def _changed(request: web.Request, task_id: str, query: Wait) -> Held[Task]:
+    """Also when the store's session ends meanwhile: after a restore the task stands in the new generation."""
+    clock, state = asyncio.get_running_loop().time, None
+    until = clock() + query.wait
+    while True:
+        state = await request.app[SESSION].after(state, until - clock())
+        with suppress(SessionLost):
+            return await tasks.after(state, task_id, query.after, max(until - clock(), 0.0))
 
 
 @endpoints.post("/tasks/{task}", "Ask for the end of a long operation, which then changes nothing.", Ask)

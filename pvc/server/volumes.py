@@ -11,6 +11,7 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from pvc.cluster import growth, leftovers, tasks, volumes
+from pvc.cluster.tasks import Running
 from pvc.errors import AlreadyExists, InvalidInput, NotFound
 from pvc.model.names import problem_with
 from pvc.server.endpoints import Answer, Endpoints
@@ -167,7 +168,7 @@ async def clone_volume(request: web.Request, given: Clone) -> web.Response:
     task = replace(task, node=request.app[CONFIG].agent.node_name)
     done = f'Cloned volume "{name}" to "{new_name}" in pool "{pool.name}".'
 
-    async def copy(_running: tasks.Running) -> str:
+    async def copy(_running: Running) -> str:
         await volumes.check_no_ova(state, f"{pool.name}/{new_name}")
         await pool.clone(name, new_name)
         return done

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from pvc.cluster import tasks
 from pvc.cluster.state import State
+from pvc.cluster.tasks import Running
 from pvc.errors import Busy, PVCError, Unavailable
 from pvc.model.records import Task
 
@@ -37,7 +38,7 @@ async def at_work(
     state: State,
     task: Task,
     holding: AbstractAsyncContextManager[None],
-    work: Callable[[tasks.Running], Awaitable[str]],
+    work: Callable[[Running], Awaitable[str]],
     *,
     wait: bool,
 ) -> bool:

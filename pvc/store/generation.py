@@ -6,7 +6,7 @@ writes into its root, in the same transaction, what CURRENT then holds (docs/des
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 import msgspec
@@ -81,10 +81,15 @@ async def begin(store: Store) -> str:
     return name
 
 
-async def fill(store: Store, operations: Iterable[Operation]) -> None:
-    """Do any number of operations, in order, in transactions that a store takes."""
+async def fill(
+    store: Store, operations: Iterable[Operation], wrote: Callable[[int], None] = lambda _count: None
+) -> None:
+    """Do any number of operations, in order, in transactions that a store takes. wrote: told how many are done."""
+    count = 0
     for batch in _batches(operations):
         await store.commit(*batch)
+        count += len(batch)
+        wrote(count)
 
 
 async def clear(store: Store) -> list[str]:

@@ -150,9 +150,10 @@ class Standstill:
         self._version = version
         self._over = False
 
-    async def flip(self, new: Cluster) -> None:
+    async def flip(self, new: Cluster, *more: Operation) -> None:
         """Put generation `new` in force, whole and at once; it and the one before are marked as complete.
 
+        more: what is to happen in the same moment, beside the generations.
         Raises StoreUnavailable when it cannot be known whether that happened.
         """
         marks = [
@@ -161,7 +162,7 @@ class Standstill:
             for root in (generation_root(cluster.generation),)
         ]
         try:
-            await self.store.commit(*marks, Put(CURRENT, encode(new), self._version))
+            await self.store.commit(*marks, *more, Put(CURRENT, encode(new), self._version))
         except StoreUnavailable:
             _, now = await read_current(self.store)  # only the answer may have been lost
             if now.generation != new.generation:

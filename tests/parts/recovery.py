@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -89,6 +89,21 @@ class _Breaking:
             return await self._breaks.call(own, *args)
 
         return call
+
+
+class Meanwhile(Breaking):
+    """Lets something happen once the VMs of generation 2 are written."""
+
+    def __init__(self, source: Source, happens: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(source, 0, after=False)
+        self._happens: Callable[[], Awaitable[None]] | None = happens
+
+    async def call(self, act: Callable[..., Any], *args: Any) -> Any:
+        result = await act(*args)
+        if self._happens and any(getattr(one, "path", "").startswith("/pvc/2/vms/") for one in args):
+            happens, self._happens = self._happens, None
+            await happens()
+        return result
 
 
 async def outcome(work: Any) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from pvc.cli import passphrase
 from pvc.cli.client import Client
 from pvc.cli.output import Output
 
@@ -11,10 +12,12 @@ EXAMPLE = "-f /root/cluster.json"
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("-f", "--file", metavar="FILE", help="readable by you alone; default: stdout")
+    parser.add_argument("--secrets", action="store_true", help="the API's tokens, too, locked by a passphrase")
+    passphrase.arguments(parser)
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:
-    data = api.raw("backup")
+    data = _taken(args, api)
     if args.file in (None, "-"):
         out.raw(data)
         return
@@ -22,3 +25,13 @@ def run(args: Namespace, api: Client, out: Output) -> None:
 
     write(args.file, data)
     out.note(f'Wrote the backup to "{args.file}".')
+
+
+def _taken(args: Namespace, api: Client) -> bytes:
+    if args.secrets:
+        return api.raw("backup", secrets=True, passphrase=passphrase.of_new(args.passphrase_file))
+    if args.passphrase_file is not None:
+        from pvc.cli.failure import Failure
+
+        raise Failure("usage", "A passphrase is of use with --secrets only.")
+    return api.raw("backup")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from typing import Any
 
 from pvc.cli import replacing
 from pvc.cli.client import Client
@@ -17,4 +18,8 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, api: Client, out: Output) -> None:
     question = f'Return to generation "{args.generation}"?' if args.generation else "Return to the generation before?"
-    replacing.replace(args, out, lambda **more: api.post("rollback", generation=args.generation, **more), question)
+
+    def ask(**more: Any) -> Any:
+        return api.post("rollback", generation=args.generation, **more)
+
+    replacing.replace("rollback", args, api, out, ask, question)

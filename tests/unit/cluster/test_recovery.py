@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from pvc.cluster import backing, nodes, recovery, tasks
+from pvc.cluster import backing, nodes, recovery, tasks, vmrecovery
 from pvc.cluster.backing import Ground
 from pvc.cluster.opening import open_state
 from pvc.cluster.state import Held, State
@@ -35,7 +34,7 @@ from pvc.store.base import Create, Put
 from pvc.store.embedded import EmbeddedSource
 from pvc.store.paths import Paths
 from tests.parts.interruption import cut_at
-from tests.parts.recovery import Breaking, content, ground, outcome, vm
+from tests.parts.recovery import Breaking, Meanwhile, content, ground, outcome, vm
 
 UP = NodeStatus(daemon=DaemonState.RUN)
 
@@ -227,21 +226,6 @@ async def test_a_task_under_way_is_a_refusal_unless_forced(up: Ground) -> None:
         await recovery.restore(up, Backup(content(1)), who="me")
 
 
-class Meanwhile(Breaking):
-    """Lets something happen once the VMs of generation 2 are written."""
-
-    def __init__(self, source: EmbeddedSource, happens: Callable[[], Awaitable[None]]) -> None:
-        super().__init__(source, 0, after=False)
-        self._happens: Callable[[], Awaitable[None]] | None = happens
-
-    async def call(self, act: Callable[..., Any], *args: Any) -> Any:
-        result = await act(*args)
-        if self._happens and any(getattr(one, "path", "").startswith("/pvc/2/vms/") for one in args):
-            happens, self._happens = self._happens, None
-            await happens()
-        return result
-
-
 async def test_a_guest_that_is_started_while_the_records_are_written_counts(up: Ground, source: EmbeddedSource) -> None:
     started = replace(UP, guests={vm(1).uuid: Stray(name="vm1", run=5)})
     meanwhile = Meanwhile(source, lambda: nodes.publish(up.state, "hv1", started))
@@ -394,9 +378,12 @@ async def test_one_vm_is_restored_alone_and_runs_on_as_it_ran(up: Ground) -> Non
         Create(up.state.paths.vm(runs.uuid), encode(runs)), Create(up.state.paths.vm_name("vm1"), runs.uuid.encode())
     )
     given = Backup(Content.ordered([], [Node(name="hv1")], [older, vm(2)]))
-    await recovery.restore_vm(up, given, "vm1", force=False)
+    planned = [(await vmrecovery.prospect(up, given, name)).plan for name in ("vm1", "vm2")]
+    assert [[one.name for one in plan.creates] for plan in planned] == [[], ["vm2"]]
+    assert [[one.fields for one in plan.changes] for plan in planned] == [[("profile",)], []]
+    await vmrecovery.restore(up, given, "vm1", force=False)
     assert (await up.state.vm(runs.uuid)).record == replace(runs, profile="old")
-    await recovery.restore_vm(up, given, "vm2", force=False)
+    await vmrecovery.restore(up, given, "vm2", force=False)
     assert (await up.state.find_vm("vm2")).record == vm(2)
     with pytest.raises(NotFound, match="vm3"):
-        await recovery.restore_vm(up, given, "vm3", force=False)
+        await vmrecovery.restore(up, given, "vm3", force=False)

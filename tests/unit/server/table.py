@@ -83,7 +83,7 @@ CASES = [
         {CONFIRMED: "yes", "overwrite": "true"},
         {CONFIRMED: "no", "overwrite": "2", "dry_run": "2"},
     ),
-    Case("GET", "/backup"),
+    Case("GET", "/backup", {}, {"secrets": "perhaps"}),
     Case(
         "POST",
         "/restore",

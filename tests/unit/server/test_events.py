@@ -15,6 +15,7 @@ import pytest
 from pvc.cluster import tasks, tokens
 from pvc.model.records import Role, Task
 from pvc.server import events
+from pvc.server.parse import DOCUMENT
 from pvc.server.session import SESSION
 from tests.unit.server.site import BASE, TOKENS, Site
 
@@ -160,6 +161,27 @@ async def test_silence_is_broken_by_comments_which_say_where_the_reader_is(
         feed = bare.app[SESSION].feed
         while block.id != feed.id:
             block = await stream.block() or block
+
+
+async def test_readers_are_told_of_a_restore_and_go_on_in_what_it_made(bare: Site) -> None:
+    """Nothing of before is told as if it had happened now; who comes back with an older place is told the same."""
+    async with following(bare) as stream:
+        await stream.block()
+        await network(bare, 1)
+        before = await stream.next()
+        saved = (await bare.ask("GET", "/backup")).body
+        params = {"yes-i-really-mean-it": "yes", "force": "true"}
+        headers = {"Content-Type": DOCUMENT}
+        answer = await bare.ask("POST", "/restore", params, data=json.dumps(saved), headers=headers)
+        assert answer.status == 200, answer.body
+        event = await stream.next()
+        while event.name == "task":  # of the restore, while it went on
+            event = await stream.next()
+        assert (event.name, event.data["code"]) == ("reload", "too_old")
+        await network(bare, 2)
+        assert (await stream.next()).line == "network n2 created"
+    async with following(bare, f"after={before.id}") as stream:
+        assert (await stream.next()).name == "reload"
 
 
 async def test_readers_are_told_of_the_end_of_the_server(bare: Site) -> None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import socket
 from io import BytesIO
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from pvc.cluster import sealing
 from pvc.cluster.tokens import digest
 from pvc.model import backup
 from pvc.model.backup import Taken
 from pvc.model.content import Content
 from pvc.model.records import Role
 from pvc.server.parse import DOCUMENT, MAX_BODY
+from pvc.server.passphrase import is_near
+from pvc.store.base import Create
+from pvc.store.paths import TOKENS as FOLDER
 from tests.parts import documents
 from tests.parts.recovery import content
 from tests.unit.server.site import BASE, TOKENS, Answer, Site
@@ -97,6 +102,38 @@ async def test_a_backup_larger_than_other_bodies_is_taken(bare: Site) -> None:
     assert (await send(bare, data, force="true", **YES)).status == 200
 
 
+async def test_who_follows_a_restore_hears_of_its_end_across_the_flip(bare: Site) -> None:
+    params = {"force": "true", "wait": "false", **YES}
+    begun = await send(bare, written(content(2)), **params)
+    assert begun.message == "The restore is under way."
+    seen = {"status": "running", "version": -1}
+    while seen["status"] == "running":
+        asked = {"after": seen["version"], "wait": 20}
+        answer = await bare.ask("GET", f"/tasks/{begun.body['task']}", asked)
+        assert answer.status == 200, answer.body
+        seen = answer.body
+    assert (seen["status"], seen["kind"], seen["target"]) == ("done", "restore", "cluster/pvc")
+    assert seen["figures"] == {"generation": 2, "previous": 1}
+    assert await names(bare) == ["vm1", "vm2"]
+    [task] = (await bare.ask("GET", "/tasks")).body
+    assert task == seen
+    assert (await bare.ask("POST", f"/tasks/{seen['id']}", json={"action": "cancel"})).code == "conflict"
+
+
+async def test_a_restore_that_is_refused_is_a_task_that_failed_for_the_same_reason(site: Site) -> None:
+    await site.running("web1")
+    refused = await send(site, written(content(1)), **YES)
+    task = next(one for one in (await site.ask("GET", "/tasks")).body if one["kind"] == "restore")
+    assert (task["status"], task["problem"]["message"]) == ("failed", refused.message)
+
+
+async def test_one_vm_has_a_dry_run(bare: Site) -> None:
+    before = await bare.everything()
+    answer = await send(bare, written(content(2)), dry_run="true", vm="vm2")
+    assert [one["name"] for one in answer.body["plan"]["creates"]] == ["vm2"]
+    assert await bare.everything() == before
+
+
 async def test_a_rollback_returns_to_what_was_before(bare: Site) -> None:
     await send(bare, written(content(1)), force="true", **YES)
     await send(bare, written(content(2)), force="true", **YES)
@@ -130,6 +167,108 @@ async def test_neither_tokens_nor_their_digests_are_in_a_backup(bare: Site) -> N
     assert not any(
         secret in json.dumps(answer.body) for role in Role for secret in (TOKENS[role], digest(TOKENS[role]))
     )
+
+
+OPENS = {"X-Pvc-Passphrase": "correct horse über battery"}
+
+
+@pytest.fixture
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes a guesser long would take the tests long."""
+    monkeypatch.setattr(sealing, "_N", 16)
+
+
+async def locked(site: Site) -> bytes:
+    answer = await site.ask("GET", "/backup", {"secrets": "true"}, headers=OPENS)
+    assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-store")
+    return json.dumps(answer.body).encode()
+
+
+async def test_tokens_come_back_by_the_passphrase_and_are_good_at_once(bare: Site, cheap: None) -> None:
+    saved = await locked(bare)
+    assert digest(TOKENS[Role.READ]).encode() not in saved
+    for role in (Role.READ, Role.OPERATE):
+        await bare.ask("DELETE", f"/tokens/{role}")
+    await bare.ask("POST", "/tokens", {"name": "operate", "role": "read"})
+    params = {"force": "true", **YES}
+    answer = await bare.ask("POST", "/restore", params, data=saved, headers={"Content-Type": DOCUMENT, **OPENS})
+    assert answer.status == 200, answer.body
+    assert [one["name"] for one in answer.body["plan"]["creates"] if one["kind"] == "token"] == ["read"]
+    assert answer.body["notes"] == ['These tokens are there, and stay as they are: "admin", "operate".']
+    assert (await bare_get(bare, TOKENS[Role.READ]), await bare_get(bare, TOKENS[Role.OPERATE])) == (200, 401)
+
+
+async def bare_get(site: Site, token: str) -> int:
+    url = f"http://127.0.0.1:{site.port}{BASE}/node"
+    async with site.network.request("GET", url, headers={"X-Api-Key": token}) as answer:
+        return answer.status
+
+
+@pytest.mark.parametrize("dry_run", ["false", "true"])
+async def test_a_wrong_passphrase_is_one_sentence_and_changes_nothing(bare: Site, cheap: None, dry_run: str) -> None:
+    saved, before = await locked(bare), await bare.everything()
+    wrong = {"Content-Type": DOCUMENT, "X-Pvc-Passphrase": "correct mule uber battery"}
+    params = {"dry_run": dry_run, "force": "true", **YES}
+    answer = await bare.ask("POST", "/restore", params, data=saved, headers=wrong)
+    assert (answer.status, answer.code, list(answer.fields)) == (400, "invalid_input", ["passphrase"])
+    assert await bare.everything() == before
+    assert [one["generation"] for one in (await bare.ask("GET", "/generations")).body] == ["1"]
+
+
+async def test_without_the_passphrase_all_but_the_secrets_is_restored(bare: Site, cheap: None) -> None:
+    saved = await locked(bare)
+    await bare.ask("DELETE", "/tokens/read")
+    answer = await send(bare, saved, force="true", **YES)
+    assert answer.body["notes"] == ["The secrets of the backup are not restored: no passphrase was given."]
+    assert await bare_get(bare, TOKENS[Role.READ]) == 401
+
+
+async def test_a_token_that_cannot_be_read_is_told_without_its_content(bare: Site, cheap: None) -> None:
+    await bare.state.store.commit(Create(f"{FOLDER}/odd", b'{"digest":"sha256:odd"'))
+    answer = await bare.ask("GET", "/backup", {"secrets": "true"}, headers=OPENS)
+    assert [(one["kind"], one["name"], one["value"]) for one in answer.body["unread"]] == [("token", "odd", "")]
+
+
+@pytest.mark.parametrize(("secrets", "headers"), [("true", {}), ("false", OPENS)])
+async def test_secrets_and_a_passphrase_are_asked_for_together(
+    bare: Site, secrets: str, headers: dict[str, str]
+) -> None:
+    answer = await bare.ask("GET", "/backup", {"secrets": secrets}, headers=headers)
+    assert (answer.status, list(answer.fields)) == (400, ["X-Pvc-Passphrase"])
+
+
+async def test_a_passphrase_is_in_no_log(bare: Site, cheap: None, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("DEBUG"):
+        await locked(bare)
+    assert "GET /api/v1/backup 200" in caplog.text
+    assert "correct" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("address", "near"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("10.0.0.1", False),
+        ("fe80::1%eth0", False),
+        ("::ffff:10.0.0.1", False),
+    ],
+)
+def test_a_passphrase_is_taken_where_nobody_on_the_network_reads_it(address: str, near: bool) -> None:
+    assert is_near(Peer(address)) == near
+
+
+class Peer:
+    """A socket as far as it matters."""
+
+    family = socket.AF_INET6
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def getpeername(self) -> tuple[str, int]:
+        return self._address, 1
 
 
 @pytest.mark.parametrize(
