@@ -15,9 +15,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pvc.cluster import leftovers, tasks, volumes
 from pvc.errors import Busy, InvalidImage, InvalidInput, PVCError
 from pvc.images import sparse
+from pvc.images.body import Body
 from pvc.images.receive import Received, receive
 from pvc.model.records import Task
 from pvc.server.endpoints import Endpoints
+from pvc.server.intake import can_be_taken, taken
 from pvc.server.measures import MEASURES
 from pvc.server.parts import CONFIG, message, who
 from pvc.server.session import state_of
@@ -60,7 +62,9 @@ async def upload(request: web.Request, given: Upload) -> web.Response:
         async with volumes.reserved(state, pool.name, name, leftovers.holder(task)):
             await volumes.check_idle(state, pool, name)
             received = await _run(request, task, pool, name, given, checksum)
-    return _answer(pool, name, received, task.id, verified=given.verify)
+    answer = _answer(pool, name, received, task.id, verified=given.verify)
+    answer.force_close()  # see `taken`
+    return answer
 
 
 def _answer(pool: Pool, name: str, received: Received, task_id: str, *, verified: bool) -> web.Response:
@@ -114,18 +118,18 @@ async def _run(
 ) -> Received:
     """Receive with a task that tells how it goes; its end is written whatever happens."""
     async with tasks.recorded(state_of(request), task, reason_of) as running:
-        chunks, length = _body(request, given.image_size)
-        received = await receive(
-            chunks,
-            declared=given.image_format,
-            pool=pool,
-            volume=name,
-            length=length,
-            limits=request.app[CONFIG].upload,
-            report=running.report,
-            checksum=checksum,
-            verify=given.verify,
-        )
+        with _image(request, given) as (chunks, length):
+            received = await receive(
+                chunks,
+                declared=given.image_format,
+                pool=pool,
+                volume=name,
+                length=length,
+                limits=request.app[CONFIG].upload,
+                report=running.report,
+                checksum=checksum,
+                verify=given.verify,
+            )
         sha256 = f", SHA-256 {received.sha256}" if received.sha256 else ""
         running.result = f"Received {received.received} bytes{sha256}."
     return received
@@ -146,11 +150,21 @@ def _is_sparse(request: web.Request) -> bool:
     return request.content_type == sparse.CONTENT_TYPE
 
 
-def _body(request: web.Request, image_size: int | None) -> tuple[AsyncIterator[bytes | sparse.Hole], int | None]:
-    """And how long the image is, where that is known."""
-    if image_size is not None:
-        return sparse.unframed(_plain(request), image_size), image_size
-    return body(request)
+@contextmanager
+def _image(request: web.Request, given: Upload) -> Iterator[tuple[AsyncIterator[bytes | sparse.Hole], int | None]]:
+    """And how long it is, where that is known."""
+    size = given.image_size
+    if given.image_format == "raw" and not _is_multipart(request) and can_be_taken(request):
+        with taken(request) as intake:
+            yield (
+                (sparse.whole(intake), request.content_length)
+                if size is None
+                else (sparse.unframed(intake, size), size)
+            )
+    elif size is not None:
+        yield sparse.unframed(Body(_plain(request), "the upload ended before its last frame"), size), size
+    else:
+        yield body(request)
 
 
 def body(request: web.Request) -> tuple[AsyncIterator[bytes], int | None]:
