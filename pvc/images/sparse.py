@@ -10,6 +10,7 @@ from pvc.errors import InvalidImage
 from pvc.units import MIB
 
 CONTENT_TYPE = "application/vnd.pvc.sparse"
+TOO_SHORT = "the upload ended before its last frame"
 
 _HEADER = struct.Struct(">QQ")  # where the frame's data belongs, and how many bytes they are: 0 in the last frame
 _GRAIN = 4096

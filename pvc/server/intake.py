@@ -1,4 +1,4 @@
-"""A large request body, read from its socket into the memory that is then written: past aiohttp, which copies it twice."""
+"""A large request body, read from its socket past aiohttp, in as large pieces as there are."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from aiohttp import hdrs, web
 
 from pvc.errors import InvalidImage
+from pvc.images import sparse
 from pvc.server.measures import MEASURES, Measures
-
-_PATIENCE_S = 0.5  # how long a piece is waited for before what came of it is passed on
 
 
 def can_be_taken(request: web.Request) -> bool:
@@ -33,7 +32,7 @@ def taken(request: web.Request) -> Iterator[Intake]:
     transport, content = request.transport, request.content
     if transport is None:
         raise ConnectionResetError
-    held = bytearray()
+    held = b""
     while part := content.read_nowait():  # aiohttp may go on reading for each
         held += part
     transport.pause_reading()
@@ -53,7 +52,7 @@ def taken(request: web.Request) -> Iterator[Intake]:
 class Intake:
     """left: bytes of the body that are still to be taken. Raises ConnectionError when the client goes away."""
 
-    def __init__(self, sock: socket.socket, held: bytearray, left: int, measures: Measures) -> None:
+    def __init__(self, sock: socket.socket, held: bytes, left: int, measures: Measures) -> None:
         """held: the first of those bytes, which were read already."""
         self._socket, self._held, self._measures = sock, held, measures
         self.left = left
@@ -61,61 +60,40 @@ class Intake:
     async def ended(self) -> bool:
         return self.left == 0
 
-    async def exactly(self, length: int) -> bytearray:
-        """Raises InvalidImage when there is less."""
-        taken = await self.up_to(length)
-        while len(taken) < length:
-            taken += await self.up_to(length - len(taken))
-        return taken
+    async def exactly(self, length: int) -> bytes:
+        parts: list[bytes] = []
+        while length:
+            parts.append(await self.up_to(length))
+            length -= len(parts[-1])
+        return b"".join(parts)
 
-    async def up_to(self, length: int) -> bytearray:
-        """At least a byte; less than `length` only at the end, or where the client is slow. Raises InvalidImage there."""
+    async def up_to(self, length: int) -> bytes:
+        """At least a byte: what there is, in one piece. Raises InvalidImage at the end."""
         if self.left == 0:
-            raise InvalidImage(problem="the upload ended before its last frame")
-        buffer = bytearray(min(length, self.left))
-        with memoryview(buffer) as view:
-            filled = await self._fill(view)
-        del buffer[filled:]
-        self.left -= filled
-        self._measures.uploaded += filled
-        return buffer
+            raise InvalidImage(problem=sparse.TOO_SHORT)
+        length = min(length, self.left)
+        data, self._held = self._held[:length], self._held[length:]
+        while not data:
+            data = await self._receive(length)
+        self.left -= len(data)
+        self._measures.uploaded += len(data)
+        return data
 
-    async def _fill(self, view: memoryview) -> int:
-        patience = asyncio.get_running_loop().time() + _PATIENCE_S
-        filled = self._hand_out(view)
-        while filled < len(view):
-            if (count := self._receive(view, filled)) is not None:
-                filled += count
-            elif not await self._more(patience if filled else None):
-                break
-        return filled
-
-    def _hand_out(self, view: memoryview) -> int:
-        count = min(len(view), len(self._held))
-        view[:count] = self._held[:count]
-        del self._held[:count]
-        return count
-
-    def _receive(self, view: memoryview, start: int) -> int | None:
-        """None when there is nothing yet."""
-        with view[start:] as rest:
-            try:
-                count = self._socket.recv_into(rest)
-            except BlockingIOError:
-                return None
-        if count == 0:
+    async def _receive(self, length: int) -> bytes:
+        """Empty when there was nothing yet."""
+        try:
+            data = self._socket.recv(length)
+        except BlockingIOError:
+            await self._readable()
+            return b""
+        if not data:
             raise ConnectionResetError("the client closed the connection")
-        return count
+        return data
 
-    async def _more(self, until: float | None) -> bool:
-        """Wait for it, up to that time of the event loop."""
+    async def _readable(self) -> None:
         loop, there = asyncio.get_running_loop(), asyncio.Event()
         loop.add_reader(self._socket, there.set)
         try:
-            async with asyncio.timeout_at(until):
-                await there.wait()
-        except TimeoutError:
-            return False
+            await there.wait()
         finally:
             loop.remove_reader(self._socket)
-        return True

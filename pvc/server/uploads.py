@@ -162,7 +162,7 @@ def _image(request: web.Request, given: Upload) -> Iterator[tuple[AsyncIterator[
                 else (sparse.unframed(intake, size), size)
             )
     elif size is not None:
-        yield sparse.unframed(Body(_plain(request), "the upload ended before its last frame"), size), size
+        yield sparse.unframed(Body(_plain(request), sparse.TOO_SHORT), size), size
     else:
         yield body(request)
 

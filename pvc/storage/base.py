@@ -145,8 +145,8 @@ class Draft(Protocol):
     async def write(self, data: Buffer) -> None:
         """Append `data` at the current end, which begins at 0.
 
-        Returns when the data is taken over, not when it is on disk; waits when too much is under way. A bytearray
-        belongs to the draft from then on; what a memoryview shows may change at once. Zeroes are not stored. Raises PoolFull, ImageTooLarge, PoolUnavailable.
+        Returns when the data is taken over (the caller may reuse its buffer), not when it is on disk; waits when
+        too much is under way. Zeroes are not stored. Raises PoolFull, ImageTooLarge, PoolUnavailable.
         """
         ...
 

@@ -245,11 +245,11 @@ class Writer:
         self._under_way = 0
         self._failed = 0  # the first failure's number
 
-    def put(self, data: bytes | bytearray, offset: int) -> None:
-        """Return when the writes are under way. Raises what an earlier one met. data: must stay as it is."""
+    def put(self, data: bytes, offset: int) -> None:
+        """Return when the writes are under way. Raises what an earlier one met."""
         self.check()
         for start, end in data_runs(len(data), lambda at, length: data.startswith(_ZEROES[:length], at)):
-            self._send(data if end - start == len(data) else data[start:end], offset + start)
+            self._send(data[start:end], offset + start)
 
     def settle(self) -> None:
         """Wait until nothing is under way."""
@@ -260,7 +260,7 @@ class Writer:
         if self._failed:
             raise _failure(self._pool, self._failed, "")
 
-    def _send(self, data: bytes | bytearray, offset: int) -> None:
+    def _send(self, data: bytes, offset: int) -> None:
         self._turns.acquire()
         with self._change:
             self._under_way += 1
@@ -270,7 +270,7 @@ class Writer:
             self._done(0)
             raise
 
-    def _written(self, data: bytes | bytearray, completion: rbd.Completion) -> None:
+    def _written(self, data: bytes, completion: rbd.Completion) -> None:
         """Called by a thread of librbd's. data: is kept until here, because librbd does not copy it."""
         self._done(min(0, completion.get_return_value()))
 

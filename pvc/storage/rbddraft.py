@@ -44,7 +44,7 @@ class RBDDraft:
         """put: makes the hidden image the target."""
         self._hidden, self._cluster = images.hidden(target.name), images.cluster
         self._target, self._location, self._run, self._put = target, location, run, put
-        self._parts: list[bytes | bytearray] = []
+        self._parts: list[bytes] = []
         self._filled = 0  # bytes in the parts
         self._offset = 0  # where in the image the parts begin
         self._room = 0  # how long the image is: scratch space grows, because a huge image takes long to remove
@@ -68,7 +68,7 @@ class RBDDraft:
         self._target.check(self._offset + self._filled + len(rest))
         while rest:
             part = rest[: self._left_of_object]
-            await self._add(data if len(part) == len(data) and not isinstance(data, memoryview) else bytes(part))
+            await self._add(data if isinstance(data, bytes) and len(part) == len(data) else bytes(part))
             rest = rest[len(part) :]
 
     async def skip(self, length: int) -> None:
@@ -108,7 +108,7 @@ class RBDDraft:
     def _left_of_object(self) -> int:
         return OBJECT_BYTES - (self._offset + self._filled) % OBJECT_BYTES
 
-    async def _add(self, part: bytes | bytearray) -> None:
+    async def _add(self, part: bytes) -> None:
         """part: not longer than what is left of the object."""
         self._parts.append(part)
         self._filled += len(part)
@@ -137,13 +137,14 @@ class RBDDraft:
         self._hidden.create(self._room)
         self._writer = self._cluster.writer(self._hidden.image)
 
-    def _put_parts(self, parts: list[bytes | bytearray], offset: int) -> None:
+    def _put_parts(self, parts: list[bytes], offset: int) -> None:
         """Blocks."""
         end = offset + sum(map(len, parts))
         if end > self._room:
             self._room = _rounded(min(self._target.limit, max(end, 2 * self._room)))
             self._hidden.image.resize(self._room)
-        self._writing.put(parts[0] if len(parts) == 1 else b"".join(parts), offset)
+        if not all(map(_ZEROES.startswith, parts)):  # else they need not be put together either
+            self._writing.put(b"".join(parts), offset)
 
     def _write_rest(self) -> None:
         """Blocks. The parts stay as they are, so that writing can go on."""
