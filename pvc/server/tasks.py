@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
 
 from pvc.cluster import migrations, tasks
 from pvc.cluster.state import Held
-from pvc.errors import InvalidInput
 from pvc.model.records import Task, TaskStatus
 from pvc.server.endpoints import Answer, Endpoints
-from pvc.server.limits import matcher
+from pvc.server.limits import Limit, matcher
 from pvc.server.parts import message
 from pvc.server.session import state_of, view_of
 
@@ -23,7 +22,7 @@ _LONGEST_WAIT_S = 60.0
 
 
 class ListQuery(msgspec.Struct):
-    limit: str | None = None
+    limit: Limit | None = None
     kind: str | None = None
     target: str | None = None
     status: TaskStatus | None = None
@@ -33,7 +32,7 @@ class Wait(msgspec.Struct):
     """after: the version already known. wait: seconds to wait for a newer one."""
 
     after: int = -1
-    wait: float = 0.0
+    wait: Annotated[float, msgspec.Meta(ge=0, le=_LONGEST_WAIT_S)] = 0.0
 
 
 class Act(StrEnum):
@@ -67,8 +66,6 @@ def _shown(item: Held[Task] | Any) -> dict[str, Any]:
 
 @endpoints.get("/tasks/{task}", "One long operation, at once or when it has changed.", Wait)
 async def get_task(request: web.Request, query: Wait) -> web.Response:
-    if not 0 <= query.wait <= _LONGEST_WAIT_S:
-        raise InvalidInput({"wait": f"must be 0 to {_LONGEST_WAIT_S:g}"})
     state, task_id = state_of(request), request.match_info["task"]
     held = await tasks.after(state, task_id, query.after, query.wait) if query.wait else await state.task(task_id)
     return web.json_response(task_object(held))
