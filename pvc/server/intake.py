@@ -13,12 +13,14 @@ from pvc.errors import InvalidImage
 from pvc.images import sparse
 from pvc.server.measures import MEASURES, Measures
 
+_TAKEN = web.RequestKey("taken", bool)
+
 
 def can_be_taken(request: web.Request) -> bool:
     """Whether the body stands on the socket as it is: not in chunks, not encrypted, not packed."""
     transport = request.transport
     return (
-        request.content_length is not None
+        bool(request.content_length)
         and hdrs.CONTENT_ENCODING not in request.headers
         and transport is not None
         and transport.get_extra_info("socket") is not None
@@ -28,10 +30,11 @@ def can_be_taken(request: web.Request) -> bool:
 
 @contextmanager
 def taken(request: web.Request) -> Iterator[Intake]:
-    """The body of a request that `can_be_taken`. Its answer must close the connection: aiohttp lost track of it."""
+    """The body of a request that `can_be_taken`."""
     transport, content = request.transport, request.content
     if transport is None:
         raise ConnectionResetError
+    request[_TAKEN] = True
     held = b""
     while part := content.read_nowait():  # aiohttp may go on reading for each
         held += part
@@ -47,6 +50,13 @@ def taken(request: web.Request) -> Iterator[Intake]:
             else:
                 content.feed_eof()
                 transport.pause_reading()
+
+
+async def end_connection(request: web.Request, response: web.StreamResponse) -> None:
+    """After a body that was taken: aiohttp does not know where it ended."""
+    if _TAKEN in request:
+        response.force_close()
+        response.headers[hdrs.CONNECTION] = "close"  # the other headers stand already
 
 
 class Intake:

@@ -75,9 +75,7 @@ async def upload(request: web.Request, given: Upload) -> web.Response:
         async with volumes.reserved(state, pool.name, name, leftovers.holder(task)):
             await volumes.check_idle(state, pool, name)
             received = await _run(request, task, pool, name, given, checksum)
-    answer = _answer(pool, name, received, task.id, verified=given.verify)
-    answer.force_close()  # see `taken`
-    return answer
+    return _answer(pool, name, received, task.id, verified=given.verify)
 
 
 def _answer(pool: Pool, name: str, received: Received, task_id: str, *, verified: bool) -> web.Response:
