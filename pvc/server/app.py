@@ -44,6 +44,7 @@ from pvc.server import (
 from pvc.server.auth import BOOK, METRICS_PATH, TokenBook, authenticate
 from pvc.server.endpoints import ENDPOINTS, Endpoints, add_endpoints
 from pvc.server.errors import Handler, speak
+from pvc.server.intake import end_connection
 from pvc.server.measures import BEGAN, MEASURES, Measures, note_answer
 from pvc.server.metrics import get_metrics
 from pvc.server.openapi import document
@@ -112,7 +113,7 @@ def build_app(
     app.router.add_get(METRICS_PATH, get_metrics)
     add_endpoints(app, chain(endpoints, *(part.endpoints for part in _PARTS)))
     unbuilt.add_unbuilt(app)
-    app.on_response_prepare.append(note_answer)
+    app.on_response_prepare.extend([note_answer, end_connection])
     app.on_shutdown.append(events.end_all)
     app.on_cleanup.append(cut_off_work)
     return app

@@ -20,12 +20,13 @@ from pvc.images.ovf import Descriptor
 from pvc.images.receive import receive
 from pvc.model import appliance, names
 from pvc.model.records import OVA, OVADisk, OVANic
+from pvc.server.bodies import body
 from pvc.server.endpoints import Endpoints
 from pvc.server.parse import need_name
 from pvc.server.parts import CONFIG, POOLS, message, who
 from pvc.server.rules import OVAName, Size
 from pvc.server.session import state_of
-from pvc.server.uploads import Checksum, admitted, body, checksum_in, reason_of
+from pvc.server.uploads import Checksum, admitted, checksum_in, reason_of
 from pvc.storage.base import Pool
 from pvc.units import parse_size
 

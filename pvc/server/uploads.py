@@ -1,4 +1,4 @@
-"""Images as they stream in: the request's body, whole or without holes, or the multipart field `file`."""
+"""Images as they stream into volumes: by one connection or several, or fetched."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
-import aiohttp
 import msgspec
-from aiohttp import BodyPartReader, web
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp import web
 
 from pvc.cluster import leftovers, tasks, volumes
 from pvc.cluster.state import State
@@ -24,10 +22,10 @@ from pvc.images import sparse
 from pvc.images.receive import Received, Report, receive
 from pvc.model.records import Role, Task
 from pvc.server import fetching, receptions, working
+from pvc.server.bodies import hang_up, image, is_multipart, is_sparse
 from pvc.server.endpoints import Endpoints
 from pvc.server.errors import refused
 from pvc.server.fetching import fetched
-from pvc.server.measures import MEASURES
 from pvc.server.parts import CONFIG, message, who
 from pvc.server.receptions import RECEPTIONS, Chunk, Leg, Reception
 from pvc.server.rules import Rule
@@ -37,8 +35,6 @@ from pvc.storage.base import Pool
 
 endpoints = Endpoints()
 
-# aiohttp's own 8 KiB costs four times the processor time of this (measured, see docs/design/002).
-_PART_PIECE = 256 * 1024
 _SHA256 = re.compile("[0-9a-f]{64}")
 _OFFSET = re.compile("[0-9]{1,18}")
 _PATH = "/storage/ceph/volume/{pool}/{volume}/upload"
@@ -95,10 +91,10 @@ async def upload(request: web.Request, given: Upload) -> web.Response:
     writing = Writing(request.app, state, task, pool, name, given, checksum)
     if given.url is not None:
         return await _fetch(writing, given.url)
-    chunks, length = _body(request, given.image_size)
-    if given.resume is not None and length is not None:
-        return await _begin(request, writing, given.resume, chunks, length)
-    return writing.answer(await writing.run(lambda _report: chunks, length, config.upload))
+    with image(request, given.image_size, raw=given.image_format == "raw") as (chunks, length):
+        if given.resume is not None and length is not None:
+            return await _begin(request, writing, given.resume, chunks, length)
+        return writing.answer(await writing.run(lambda _report: chunks, length, config.upload))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +194,7 @@ async def _begin(
             if request.app[RECEPTIONS].get(volume) is reception:
                 del request.app[RECEPTIONS][volume]
 
-    leg = Leg(chunks, partial(_hang_up, request))
+    leg = Leg(chunks, partial(hang_up, request))
     reception.begin(request.app, leg, work)
     return await _told(reception, leg)
 
@@ -214,21 +210,18 @@ async def go_on(request: web.Request, given: Resumed) -> web.Response:
     pool, name = await pool_in(request), volume_in(request)
     reception = receptions.find(request, f"{pool.name}/{name}", given.resume)
     offset = _offset_in(request)
-    if _is_multipart(request):
+    if is_multipart(request):
         raise InvalidInput({"body": "must be the rest of the image as it is"})
-    plain = _plain(request)
-    rest = sparse.unframed(plain, reception.length, offset) if _is_sparse(request) else plain
-    leg = Leg(rest, partial(_hang_up, request))
-    try:
-        await reception.go_on(leg, offset)
-    except Conflict as exc:
-        return _with_offset(refused(exc), reception)
-    return await _told(reception, leg)
-
-
-def _hang_up(request: web.Request) -> None:
-    if request.transport is not None:
-        request.transport.abort()
+    with image(request, reception.length if is_sparse(request) else None, raw=is_sparse(request), begin=offset) as (
+        rest,
+        _,
+    ):
+        leg = Leg(rest, partial(hang_up, request))
+        try:
+            await reception.go_on(leg, offset)
+        except Conflict as exc:
+            return _with_offset(refused(exc), reception)
+        return await _told(reception, leg)
 
 
 def _offset_in(request: web.Request) -> int:
@@ -265,7 +258,7 @@ def admitted(app: web.Application, task: Task) -> AbstractContextManager[None]:
 def _check(request: web.Request, given: Upload) -> None:
     problems = _problems_with_size(request, given)
     if given.resume is not None and (
-        _is_multipart(request) or (request.content_length is None and given.image_size is None)
+        is_multipart(request) or (request.content_length is None and given.image_size is None)
     ):
         problems["resume"] = "needs the image's length: as Content-Length, or as image_size"
     if given.url is None and not given.wait:
@@ -280,7 +273,7 @@ def _check(request: web.Request, given: Upload) -> None:
 
 def _problems_with_size(request: web.Request, given: Upload) -> dict[str, str]:
     problems = {}
-    if _is_sparse(request):
+    if is_sparse(request):
         if given.image_size is None or given.image_size <= 0:
             problems["image_size"] = "must be the size of the image with its holes"
         if given.image_format != "raw":
@@ -295,49 +288,3 @@ def reason_of(exc: BaseException) -> PVCError:
     if isinstance(exc, (ConnectionError, asyncio.CancelledError)):
         return InvalidImage(problem="the client went away during the upload")
     return PVCError(reason="the log of pvc serve has it")
-
-
-def _is_multipart(request: web.Request) -> bool:
-    return request.content_type == "multipart/form-data"
-
-
-def _is_sparse(request: web.Request) -> bool:
-    return request.content_type == sparse.CONTENT_TYPE
-
-
-def _body(request: web.Request, image_size: int | None) -> tuple[AsyncIterator[bytes | sparse.Hole], int | None]:
-    """And how long the image is, where that is known."""
-    if image_size is not None:
-        return sparse.unframed(_plain(request), image_size), image_size
-    return body(request)
-
-
-def body(request: web.Request) -> tuple[AsyncIterator[bytes], int | None]:
-    """What is uploaded, and how long it is, where that is known."""
-    if _is_multipart(request):
-        return _parts(request), None
-    return _plain(request), request.content_length
-
-
-async def _plain(request: web.Request) -> AsyncIterator[bytes]:
-    try:
-        while data := await request.content.readany():
-            request.app[MEASURES].uploaded += len(data)
-            yield data
-    except (HttpProcessingError, aiohttp.ClientPayloadError) as exc:
-        raise InvalidImage(problem="the request's body is malformed or ends too early") from exc
-
-
-async def _parts(request: web.Request) -> AsyncIterator[bytes]:
-    """The content of the part called "file". Raises InvalidInput without one, InvalidImage when it is cut off."""
-    try:
-        reader = await request.multipart()
-        while (part := await reader.next()) is not None:
-            if isinstance(part, BodyPartReader) and part.name == "file":
-                while data := await part.read_chunk(_PART_PIECE):
-                    request.app[MEASURES].uploaded += len(data)
-                    yield bytes(data)
-                return
-    except (ValueError, HttpProcessingError) as exc:
-        raise InvalidImage(problem="the multipart body is malformed or ends too early") from exc
-    raise InvalidInput({"file": "is missing"})
