@@ -42,6 +42,13 @@ class Case:
         return not self.data
 
     @property
+    def ways(self) -> tuple[str, ...]:
+        """Where its parameters may stand."""
+        if not self.good:
+            return ("query",)
+        return ("query", "form", "json") if self.method == "GET" else ("query", "form", "json", "multipart")
+
+    @property
     def real(self) -> str:
         return self.path.format(**(THERE | self.there))
 

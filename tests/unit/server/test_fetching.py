@@ -132,7 +132,7 @@ async def test_a_fetch_that_nobody_waits_for_is_a_task_that_ends(site: Site, mir
         "https://127.0.0.1:{port}/images/disk.raw",
         "//169.254.169.254/images/disk.raw",
         "file:///etc/shadow",
-        "http://[",
+        "http://%5B",
     ],
 )
 async def test_a_redirect_that_leads_out_is_not_followed(site: Site, mirror: Mirror, where: str) -> None:

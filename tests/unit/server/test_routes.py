@@ -104,7 +104,7 @@ def web_form(texts: dict[str, str]) -> tuple[str, bytes]:
 
 @pytest.mark.parametrize(
     ("case", "how"),
-    [(case, how) for case in CASES for how in ("query", "form", "json", "multipart") if case.good or how == "query"],
+    [(case, how) for case in CASES for how in case.ways],
     ids=str,
 )
 async def test_a_good_request_is_granted_wherever_its_parameters_stand(furnished: Site, case: Case, how: str) -> None:
