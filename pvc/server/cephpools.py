@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import AsyncExitStack
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
@@ -15,9 +15,10 @@ from pvc.errors import AlreadyExists, Conflict, InvalidInput, PoolUnavailable
 from pvc.model.records import Role
 from pvc.server.cephstatus import ceph_of
 from pvc.server.endpoints import Answer, Endpoints
-from pvc.server.limits import matcher
+from pvc.server.limits import Limit, matcher
 from pvc.server.parse import Nothing, need_name
 from pvc.server.parts import CONFIG, POOLS, message
+from pvc.server.rules import PoolName, Rule
 from pvc.server.session import state_of
 from pvc.server.volumes import pool_in
 from pvc.storage.administration import Layout
@@ -36,22 +37,40 @@ class Tier(StrEnum):
     DEFAULT = "default"
 
 
-class Limit(msgspec.Struct):
-    limit: str | None = None
+class ListQuery(msgspec.Struct):
+    limit: Limit | None = None
+
+
+def _replication(text: str) -> tuple[int, int]:
+    """Copies, and how many of them there must be to write. Raises ValueError with a phrase."""
+    found = _REPLICATION.fullmatch(text)
+    copies, least = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= least <= copies <= _MOST_COPIES:
+        problem = f'must be written as "copies=3,mincopies=2", with at most {_MOST_COPIES} copies and no more mincopies'
+        raise ValueError(problem)
+    return copies, least
+
+
+def _check_pgs(pgs: int) -> None:
+    if pgs < 1 or pgs & (pgs - 1):
+        raise ValueError("must be a power of 2")
+
+
+PGs = Annotated[int, Rule(_check_pgs)]
 
 
 class New(msgspec.Struct, kw_only=True):
-    pgs: int
-    replcfg: str
+    pgs: PGs
+    replcfg: Annotated[str, Rule(_replication)]
     tier: Tier = Tier.DEFAULT
 
 
 class Add(New, kw_only=True):
-    pool: str
+    pool: PoolName
 
 
 class Change(msgspec.Struct):
-    pgs: int
+    pgs: PGs
 
 
 class Removal(msgspec.Struct):
@@ -61,8 +80,8 @@ class Removal(msgspec.Struct):
     dry_run: bool = False
 
 
-@endpoints.get("/storage/ceph/pool", "Pools.", Limit, answer=Answer.LIST)
-async def list_pools(request: web.Request, query: Limit) -> web.Response:
+@endpoints.get("/storage/ceph/pool", "Pools.", ListQuery, answer=Answer.LIST)
+async def list_pools(request: web.Request, query: ListQuery) -> web.Response:
     fits = matcher(query.limit)
     pools = await volumes.all_pools(request.app[POOLS])
     return web.json_response([await _object(pool) for pool in pools if fits(pool.name)])
@@ -106,14 +125,13 @@ async def add_pool(request: web.Request, given: Add) -> web.Response:
 
 @endpoints.post("/storage/ceph/pool/{pool}", "Make a pool in Ceph.", New, role=Role.ADMIN)
 async def add_pool_by_path(request: web.Request, given: New) -> web.Response:
-    return await _add(request, request.match_info["pool"], given)
+    return await _add(request, need_name("pool", request.match_info["pool"]), given)
 
 
 async def _add(request: web.Request, name: str, given: New) -> web.Response:
     """Answers when the pool can be used."""
-    need_name("pool", name)
     copies, min_copies = _replication(given.replcfg)
-    layout = Layout(_checked(given.pgs), copies, min_copies, given.tier)
+    layout = Layout(given.pgs, copies, min_copies, given.tier)
     ceph = ceph_of(request)
     if name in request.app[CONFIG].pools:
         raise AlreadyExists(kind="pool", name=name)
@@ -123,27 +141,11 @@ async def _add(request: web.Request, name: str, given: New) -> web.Response:
     return message(f'Created RBD pool "{name}" with {given.pgs} PGs.')
 
 
-def _replication(text: str) -> tuple[int, int]:
-    found = _REPLICATION.fullmatch(text)
-    copies, least = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not 1 <= least <= copies <= _MOST_COPIES:
-        problem = f'must be written as "copies=3,mincopies=2", with at most {_MOST_COPIES} copies and no more mincopies'
-        raise InvalidInput({"replcfg": problem})
-    return copies, least
-
-
-def _checked(pgs: int) -> int:
-    if pgs < 1 or pgs & (pgs - 1):
-        raise InvalidInput({"pgs": "must be a power of 2"})
-    return pgs
-
-
 @endpoints.put("/storage/ceph/pool/{pool}", "Set the placement groups of a pool.", Change, role=Role.ADMIN)
 async def change_pool(request: web.Request, given: Change) -> web.Response:
-    pgs = _checked(given.pgs)
     pool = await _ceph_pool_in(request)
-    await ceph_of(request).set_pgs(pool.name, pgs)
-    return message(f'Set PGs count to {pgs} for RBD pool "{pool.name}".')
+    await ceph_of(request).set_pgs(pool.name, given.pgs)
+    return message(f'Set PGs count to {given.pgs} for RBD pool "{pool.name}".')
 
 
 @endpoints.delete("/storage/ceph/pool/{pool}", "Remove a pool with its volumes.", Removal, role=Role.ADMIN)

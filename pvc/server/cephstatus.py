@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
 
-from pvc.errors import Conflict, InvalidInput
+from pvc.errors import Conflict
 from pvc.model.records import Role
 from pvc.server.endpoints import Endpoints
 from pvc.server.parse import Nothing
 from pvc.server.parts import CEPH, CONFIG, message
+from pvc.server.rules import one_of
 from pvc.storage.administration import FLAGS, Administration
 
 endpoints = Endpoints()
@@ -23,7 +25,7 @@ class Action(StrEnum):
 
 
 class Option(msgspec.Struct):
-    option: str
+    option: Annotated[str, one_of(sorted(FLAGS))]
     action: Action
 
 
@@ -53,7 +55,5 @@ def _text(request: web.Request, kind: str, text: str) -> web.Response:
 
 @endpoints.post("/storage/ceph/option", "Set or unset a flag of all OSDs.", Option, role=Role.ADMIN)
 async def set_option(request: web.Request, given: Option) -> web.Response:
-    if given.option not in FLAGS:
-        raise InvalidInput({"option": f"must be one of {', '.join(sorted(FLAGS))}"})
     await ceph_of(request).flag(given.option, on=given.action is Action.SET)
     return message(f'{given.action.capitalize()} OSD property "{given.option}".')

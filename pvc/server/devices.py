@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
@@ -17,6 +18,7 @@ from pvc.model.records import VM, Desired
 from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.parse import Nothing
 from pvc.server.parts import CONFIG, POOLS, message, who
+from pvc.server.rules import VolumePath, one_of, written
 from pvc.server.session import state_of
 from pvc.server.vmview import disk_object, nic_object
 
@@ -25,8 +27,9 @@ endpoints = Endpoints()
 # Beyond the guest's own time to let go of a device: the agent's and the store's.
 _MARGIN_S = 30.0
 
-_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,31}")
-_DEV = re.compile(r"[vsh]d[a-z]{1,2}")
+_MAC = written(names.MAC, 'must be written as "52:54:00:12:34:56"')
+_MODEL = written(re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,31}"), 'must be a NIC model, as "virtio" or "e1000e"')
+_DEV = written(re.compile(r"[vsh]d[a-z]{1,2}"), 'must be a device name, as "vdb" or "sdc"')
 
 
 class Change(msgspec.Struct, kw_only=True):
@@ -42,8 +45,8 @@ class Device(Change):
 
 class AddNetwork(Change):
     net: str
-    mac: str | None = None
-    model: str = "virtio"
+    mac: Annotated[str, _MAC] | None = None
+    model: Annotated[str, _MODEL] = "virtio"
 
 
 class RemoveNetwork(Change):
@@ -52,9 +55,9 @@ class RemoveNetwork(Change):
 
 
 class AddVolume(Change):
-    volume: str
-    disk_id: str | None = None
-    bus: str | None = None
+    volume: VolumePath
+    disk_id: Annotated[str, _DEV] | None = None
+    bus: Annotated[str, one_of(domain.BUSES)] | None = None
 
 
 class RemoveVolume(Change):
@@ -178,10 +181,6 @@ async def list_networks(request: web.Request, _given: Nothing) -> web.Response:
 @endpoints.post("/vm/{vm}/network", "Add a network interface to a VM.", AddNetwork)
 async def add_network(request: web.Request, given: AddNetwork) -> web.Response:
     held, state = await _vm(request), state_of(request)
-    if given.mac is not None and not names.MAC.fullmatch(given.mac):
-        raise InvalidInput({"mac": 'must be written as "52:54:00:12:34:56"'})
-    if not _MODEL.fullmatch(given.model):
-        raise InvalidInput({"model": 'must be a NIC model, as "virtio" or "e1000e"'})
     network = await networks.find(state, given.net)
     taken = await networks.macs(state)
     mac = (given.mac or next(vms.new_macs(taken))).lower()
@@ -223,7 +222,6 @@ async def list_volumes(request: web.Request, _given: Nothing) -> web.Response:
 @endpoints.post("/vm/{vm}/volume", "Add a volume to a VM.", AddVolume)
 async def add_volume(request: web.Request, given: AddVolume) -> web.Response:
     held = await _vm(request)
-    _split(given.volume)
     dev, bus = _place(held.record, given)
     device = await _checked(request, domain.disk_xml(given.volume, dev, bus))
     return await _change(request, held, devices.ATTACH, device, given, f'volume "{given.volume}" as "{dev}"')
@@ -231,13 +229,9 @@ async def add_volume(request: web.Request, given: AddVolume) -> web.Response:
 
 def _place(vm: VM, given: AddVolume) -> tuple[str, str]:
     """Device name and bus: what is asked for, else the lowest free name."""
-    if given.bus is not None and given.bus not in domain.BUSES:
-        raise InvalidInput({"bus": f"must be one of {', '.join(domain.BUSES)}"})
     if given.disk_id is None:
         bus = given.bus or "virtio"
         return domain.next_dev(vm.xml, bus), bus
-    if not _DEV.fullmatch(given.disk_id):
-        raise InvalidInput({"disk_id": 'must be a device name, as "vdb" or "sdc"'})
     return given.disk_id, given.bus or domain.bus_of(given.disk_id)
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Annotated
 
 import re2
 
-from pvc.errors import InvalidInput
+from pvc.server.rules import Rule
 
 # Without a meaning of their own in an expression.
 _WORD = re.compile(r"[\w-]+", re.ASCII)
@@ -24,19 +25,22 @@ _OPTIONS.log_errors = False
 
 
 def matcher(limit: str | None) -> Callable[[str], bool]:
-    """Raises InvalidInput when `limit` is not a regular expression, or a large one."""
+    """Raises ValueError with a phrase when `limit` is not a regular expression, or a large one."""
     if not limit:
         return lambda _text: True
     if _WORD.fullmatch(limit):
         return lambda text: limit in text
     if len(limit) > _LONGEST:
-        raise InvalidInput({"limit": f"must be at most {_LONGEST} characters"})
+        raise ValueError(f"must be at most {_LONGEST} characters")
     try:
         pattern = re2.compile(_bytes(limit), _OPTIONS)
     except re2.error as exc:
-        raise InvalidInput({"limit": f"is not a regular expression: {exc.args[0].decode(errors='replace')}"}) from exc
+        raise ValueError(f"is not a regular expression: {exc.args[0].decode(errors='replace')}") from exc
     return lambda text: pattern.search(_bytes(text)) is not None
 
 
 def _bytes(text: str) -> bytes:
     return text.encode(errors="surrogateescape")
+
+
+Limit = Annotated[str, Rule(matcher)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Annotated
 
 import aiohttp
 import msgspec
 from aiohttp import web
 
 from pvc.cluster.state import State
-from pvc.errors import InvalidInput
 from pvc.model.records import Node
 from pvc.server import peers
 from pvc.server.endpoints import Answer, Endpoints
@@ -24,14 +24,13 @@ _MOST_LINES = 100_000
 
 
 class Query(msgspec.Struct):
-    lines: int = 50
+    lines: Annotated[int, msgspec.Meta(ge=0, le=_MOST_LINES)] = 50
     follow: bool = False
 
 
 @endpoints.get("/vm/{vm}/console", "What a VM's guest wrote to its console.", Query, answer=Answer.TEXT)
 async def get_console(request: web.Request, query: Query) -> web.StreamResponse:
     """An object, or with follow=true an endless text: what came so far and all that comes."""
-    _check(query)
     state = state_of(request)
     vm = (await state.find_vm(request.match_info["vm"])).record
     node = (await state.node(vm.node)).record
@@ -41,14 +40,8 @@ async def get_console(request: web.Request, query: Query) -> web.StreamResponse:
 @endpoints.get("/node/{node}/log", "What a node's agent logged.", Query, answer=Answer.TEXT)
 async def get_node_log(request: web.Request, query: Query) -> web.StreamResponse:
     """As a console, of what the node's agent logs."""
-    _check(query)
     node = (await state_of(request).node(request.match_info["node"])).record
     return await _answer(request, query, node.name, node, "/log")
-
-
-def _check(query: Query) -> None:
-    if not 0 <= query.lines <= _MOST_LINES:
-        raise InvalidInput({"lines": f"must be 0 to {_MOST_LINES}"})
 
 
 async def _answer(request: web.Request, query: Query, name: str, node: Node, path: str) -> web.StreamResponse:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
@@ -15,12 +15,18 @@ from pvc.model.records import VM, MigrationMethod, Selector
 from pvc.server.endpoints import Endpoints
 from pvc.server.parse import Nothing
 from pvc.server.parts import message
+from pvc.server.rules import Rule
 from pvc.server.session import state_of
 
 endpoints = Endpoints()
 
 _LONGEST_PROFILE = 64
 _LONGEST_DOWNTIME_MS = 2_000_000  # QEMU takes no more
+
+
+def _check_profile(text: str) -> None:
+    if len(text) > _LONGEST_PROFILE or not text.isprintable():
+        raise ValueError(f"must be at most {_LONGEST_PROFILE} printable characters")
 
 
 class Meta(msgspec.Struct):
@@ -32,9 +38,9 @@ class Meta(msgspec.Struct):
     limit: tuple[str, ...] | None = None
     selector: Selector | None = None
     autostart: bool | None = None
-    profile: str | None = None
+    profile: Annotated[str, Rule(_check_profile)] | None = None
     migration_method: MigrationMethod | None = None
-    migration_max_downtime: int | None = None
+    migration_max_downtime: Annotated[int, msgspec.Meta(ge=0, le=_LONGEST_DOWNTIME_MS)] | None = None
 
 
 @endpoints.get("/vm/{vm}/meta", "Settings of a VM that its XML does not have.")
@@ -50,9 +56,9 @@ async def change_meta(request: web.Request, given: Meta) -> web.Response:
         "node_limit": None if given.limit is None else await node_limit(state, given.limit),
         "node_selector": given.selector,
         "node_autostart": given.autostart,
-        "profile": _profile(given.profile),
+        "profile": given.profile,
         "migration_method": given.migration_method,
-        "max_downtime_ms": _downtime(given.migration_max_downtime),
+        "max_downtime_ms": given.migration_max_downtime,
     }
     asked = {field: value for field, value in settings.items() if value is not None}
     if not asked:
@@ -71,18 +77,6 @@ def _shown(vm: VM) -> dict[str, Any]:
         "migration_max_downtime": vm.max_downtime_ms or None,
         "profile": vm.profile,
     }
-
-
-def _downtime(given: int | None) -> int | None:
-    if given is not None and not 0 <= given <= _LONGEST_DOWNTIME_MS:
-        raise InvalidInput({"migration_max_downtime": f"must be 0 to {_LONGEST_DOWNTIME_MS}"})
-    return given
-
-
-def _profile(given: str | None) -> str | None:
-    if given is not None and (len(given) > _LONGEST_PROFILE or not given.isprintable()):
-        raise InvalidInput({"profile": f"must be at most {_LONGEST_PROFILE} printable characters"})
-    return given
 
 
 async def node_limit(state: State, given: Sequence[str]) -> tuple[str, ...]:

@@ -8,10 +8,10 @@ from aiohttp import web
 from pvc.cluster import migrations
 from pvc.cluster.migrations import Action, Asked
 from pvc.errors import InvalidInput
-from pvc.model import names
 from pvc.model.records import Selector
 from pvc.server.endpoints import Endpoints
 from pvc.server.parts import CONFIG, POOLS, message, who
+from pvc.server.rules import NodeName
 from pvc.server.session import state_of
 
 endpoints = Endpoints()
@@ -35,7 +35,7 @@ class Move(msgspec.Struct):
     """node: absent to have one chosen. force: although the VM was migrated before. force_live: never by a shutdown."""
 
     action: Action
-    node: str | None = None
+    node: NodeName | None = None
     force: bool = False
     wait: bool = False
     force_live: bool = False
@@ -43,8 +43,6 @@ class Move(msgspec.Struct):
 
 @endpoints.post("/vm/{vm}/node", "Migrate a VM to another node, back home, or move it for good.", Move)
 async def move_vm(request: web.Request, given: Move) -> web.Response:
-    if given.node is not None and (problem := names.problem_with("node", given.node)):
-        raise InvalidInput({"node": problem})
     if given.node and given.action is Action.UNMIGRATE:
         raise InvalidInput({"node": "is not for unmigrate, which brings the VM back to where it came from"})
     state, name = state_of(request), request.match_info["vm"]

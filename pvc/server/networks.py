@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
@@ -15,16 +14,22 @@ from pvc.cluster.state import Unreadable
 from pvc.errors import InvalidInput, NotBuilt, NotFound
 from pvc.model.records import Network
 from pvc.server.endpoints import Answer, Endpoints
-from pvc.server.limits import matcher
-from pvc.server.parse import Nothing, need_name
+from pvc.server.limits import Limit, matcher
+from pvc.server.parse import Nothing, build
 from pvc.server.parts import message
+from pvc.server.rules import NetworkName, written
 from pvc.server.session import state_of, view_of
 
 endpoints = Endpoints()
 
-_VNI, _VNI_RULE = re.compile(r"[0-9]{1,8}"), "must be 1 to 16777215"
+_VNI = re.compile(r"[0-9]{1,8}")
 # What Linux takes as the name of a network interface, and no more.
-_BRIDGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
+_BRIDGE = written(
+    re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,14})?"),
+    "must be at most 15 letters, digits, dots, dashes or underscores",
+)
+VNI = Annotated[int, msgspec.Meta(ge=1, le=16_777_215)]
+MTU = Annotated[int, msgspec.Meta(ge=576, le=65_535)]
 
 
 class NetType(StrEnum):
@@ -33,23 +38,27 @@ class NetType(StrEnum):
 
 
 class ListQuery(msgspec.Struct):
-    limit: str | None = None
+    limit: Limit | None = None
 
 
 class AddByVNI(msgspec.Struct, kw_only=True):
-    description: str
+    description: NetworkName
     nettype: NetType
-    mtu: int | None = None
-    bridge: str | None = None
+    mtu: MTU | None = None
+    bridge: Annotated[str, _BRIDGE] | None = None
+
+
+class ByPath(msgspec.Struct):
+    vni: VNI
 
 
 class Add(AddByVNI, kw_only=True):
-    vni: int
+    vni: VNI
 
 
 class Change(msgspec.Struct):
-    description: str | None = None
-    mtu: int | None = None
+    description: NetworkName | None = None
+    mtu: MTU | None = None
 
 
 @endpoints.get("/network", "Networks.", ListQuery, answer=Answer.LIST)
@@ -77,44 +86,22 @@ async def add_network(request: web.Request, given: Add) -> web.Response:
 
 @endpoints.post("/network/{vni}", "Add a network.", AddByVNI)
 async def add_network_by_vni(request: web.Request, given: AddByVNI) -> web.Response:
-    text = request.match_info["vni"]
-    if not _VNI.fullmatch(text):
-        raise InvalidInput({"vni": _VNI_RULE})
-    return await _add(request, int(text), given)
+    return await _add(request, build(ByPath, {"vni": [request.match_info["vni"]]}, {}).vni, given)
 
 
 async def _add(request: web.Request, vni: int, given: AddByVNI) -> web.Response:
     if given.nettype is not NetType.BRIDGED:
         raise NotBuilt(what="A managed network")
-    if problems := dict([*_mtu_problem(given.mtu), *_problems(vni, given.bridge)]):
-        raise InvalidInput(problems)
-    need_name("network", given.description, "description")
     bridge = given.bridge or f"vmbr{vni}"
     network = Network(vni=vni, description=given.description, mtu=given.mtu, bridge=bridge)
     await networks.add(state_of(request), network)
     return message(f'Network "{given.description}" added; its NICs join the bridge "{bridge}" of their node.')
 
 
-def _problems(vni: int, bridge: str | None) -> Iterator[tuple[str, str]]:
-    if not 1 <= vni <= 16_777_215:
-        yield "vni", _VNI_RULE
-    if bridge and not _BRIDGE.fullmatch(bridge):
-        yield "bridge", "must be at most 15 letters, digits, dots, dashes or underscores"
-
-
-def _mtu_problem(mtu: int | None) -> Iterator[tuple[str, str]]:
-    if mtu is not None and not 576 <= mtu <= 65_535:
-        yield "mtu", "must be 576 to 65535"
-
-
 @endpoints.put("/network/{vni}", "Change the description or the MTU of a network.", Change)
 async def change_network(request: web.Request, given: Change) -> web.Response:
     if given.description is None and given.mtu is None:
         raise InvalidInput({"description": "or mtu must be given", "mtu": "or description must be given"})
-    if problems := dict(_mtu_problem(given.mtu)):
-        raise InvalidInput(problems)
-    if given.description is not None:
-        need_name("network", given.description, "description")
     vni = _vni_in(request)
     await networks.modify(state_of(request), vni, description=given.description, mtu=given.mtu)
     return message(f'Network "{vni}" modified.')

@@ -11,7 +11,7 @@ from pvc.cluster import nodes
 from pvc.cluster.state import Held, Unreadable, View
 from pvc.model.records import Node, Role
 from pvc.server.endpoints import Answer, Endpoints
-from pvc.server.limits import matcher
+from pvc.server.limits import Limit, matcher
 from pvc.server.nodeview import node_object
 from pvc.server.parse import Nothing
 from pvc.server.parts import message
@@ -21,7 +21,7 @@ endpoints = Endpoints()
 
 
 class ListQuery(msgspec.Struct):
-    limit: str | None = None
+    limit: Limit | None = None
     daemon_state: str | None = None
     coordinator_state: str | None = None
     domain_state: str | None = None

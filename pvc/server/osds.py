@@ -12,7 +12,7 @@ from pvc.errors import NotFound
 from pvc.model.records import Role
 from pvc.server.cephstatus import ceph_of
 from pvc.server.endpoints import Answer, Endpoints
-from pvc.server.limits import matcher
+from pvc.server.limits import Limit, matcher
 from pvc.server.parse import Nothing
 from pvc.server.parts import CEPH, message
 from pvc.storage.administration import OSD
@@ -21,7 +21,7 @@ endpoints = Endpoints()
 
 
 class ListQuery(msgspec.Struct):
-    limit: str | None = None
+    limit: Limit | None = None
 
 
 class Place(StrEnum):

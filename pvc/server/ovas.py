@@ -14,10 +14,11 @@ from pvc.errors import InvalidInput, NotFound
 from pvc.model import appliance, domain, names
 from pvc.model.records import OVA, VM, OVADisk, Selector
 from pvc.server.endpoints import Answer, Endpoints
-from pvc.server.limits import matcher
+from pvc.server.limits import Limit, matcher
 from pvc.server.meta import node_limit
 from pvc.server.parse import Nothing, need_name
 from pvc.server.parts import CONFIG, POOLS, message
+from pvc.server.rules import VMName
 from pvc.server.session import state_of
 from pvc.units import GIB
 
@@ -25,13 +26,13 @@ endpoints = Endpoints()
 
 
 class ListQuery(msgspec.Struct):
-    limit: str | None = None
+    limit: Limit | None = None
 
 
 class Define(msgspec.Struct):
     """network: "NAME=NETWORK" for each network that the OVA's NICs join, by description or VNI."""
 
-    name: str
+    name: VMName
     network: tuple[str, ...] = ()
     limit: tuple[str, ...] = ()
     node: str | None = None
@@ -66,8 +67,6 @@ async def remove_ova(request: web.Request, _given: Nothing) -> web.Response:
 async def define_vm(request: web.Request, given: Define) -> web.Response:
     """Its disks are copies of the OVA's."""
     state, ova = state_of(request), (await _found(request)).record
-    if problem := names.problem_with("VM", given.name):
-        raise InvalidInput({"name": problem})
     vm = await _vm(request, state, ova, given)
     await appliances.define(state, request.app[POOLS], ova, vm)
     return message(f'Added VM "{vm.name}" with UUID "{vm.uuid}" from OVA "{ova.name}".', uuid=vm.uuid)

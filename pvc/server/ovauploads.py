@@ -23,10 +23,11 @@ from pvc.model.records import OVA, OVADisk, OVANic
 from pvc.server.endpoints import Endpoints
 from pvc.server.parse import need_name
 from pvc.server.parts import CONFIG, POOLS, message, who
+from pvc.server.rules import OVAName, Size
 from pvc.server.session import state_of
-from pvc.server.uploads import admitted, body, checksum_in, reason_of
-from pvc.server.volumes import size_of
+from pvc.server.uploads import Checksum, admitted, body, checksum_in, reason_of
 from pvc.storage.base import Pool
+from pvc.units import parse_size
 
 endpoints = Endpoints()
 
@@ -35,17 +36,17 @@ class UploadByName(msgspec.Struct, kw_only=True):
     """ova_size: bytes of the file; it must have them then. checksum: as of an image."""
 
     pool: str
-    ova_size: str | None = None
-    checksum: str | None = None
+    ova_size: Size | None = None
+    checksum: Checksum | None = None
 
 
 class Upload(UploadByName, kw_only=True):
-    name: str
+    name: OVAName
 
 
 @endpoints.post("/provisioner/ova", "Upload an OVA.", Upload, image=True)
 async def upload(request: web.Request, given: Upload) -> web.Response:
-    return await _upload(request, need_name("OVA", given.name, "name"), given)
+    return await _upload(request, given.name, given)
 
 
 @endpoints.post("/provisioner/ova/{ova}", "Upload an OVA.", UploadByName, image=True)
@@ -56,7 +57,7 @@ async def upload_by_path(request: web.Request, given: UploadByName) -> web.Respo
 async def _upload(request: web.Request, name: str, given: UploadByName) -> web.Response:
     """Everything that can be refused is refused before the first byte is read."""
     checksum = checksum_in(given.checksum)
-    size = None if given.ova_size is None else size_of(given.ova_size, "ova_size")
+    size = None if given.ova_size is None else parse_size(given.ova_size)
     state, config = state_of(request), request.app[CONFIG]
     pool = await volumes.pool_of(request.app[POOLS], given.pool)
     task = tasks.new(state, leftovers.UPLOAD, ("ova", name), name, who=who(request), node=config.agent.node_name)

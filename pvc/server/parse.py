@@ -18,6 +18,7 @@ from msgspec.structs import FieldInfo, fields
 
 from pvc.errors import InvalidInput
 from pvc.model.names import problem_with
+from pvc.server.rules import check
 
 P = TypeVar("P", bound=msgspec.Struct)
 
@@ -36,7 +37,7 @@ class Nothing(msgspec.Struct):
 
 
 async def parameters(request: web.Request, kind: type[P]) -> P:
-    """Read `kind`'s fields. Raises InvalidInput: unknown, missing, twice, or not what the field takes."""
+    """Read `kind`'s fields. Raises InvalidInput: unknown, missing, twice, or not what a field and its rules take."""
     given = _from_query(request)
     problems: dict[str, str] = {}
     for name, values in (await _from_body(request)).items():
@@ -147,6 +148,10 @@ def _bare(kind: Any) -> Any:
 def _one(kind: Any, value: Any) -> Any:
     if isinstance(value, (dict, list)):
         raise ValueError("must be a single value")
+    if typing.get_origin(kind) is typing.Annotated:
+        found = _one(kind.__origin__, value)
+        check(found, kind.__metadata__)
+        return found
     if kind is bool:
         return _boolean(value)
     text = str(value)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
 
 from pvc.cluster import power
-from pvc.errors import InvalidInput
 from pvc.model.observing import was_stopped
 from pvc.model.records import VM, Desired
 from pvc.server.endpoints import Endpoints
@@ -35,7 +35,7 @@ class Ask(msgspec.Struct):
     state: Action
     force: bool = False
     wait: bool = False
-    timeout: float | None = None
+    timeout: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
 _ASKED = {
@@ -56,8 +56,6 @@ _DONE = {
 
 @endpoints.post("/vm/{vm}/state", "Start, restart, shut down, stop or disable a VM.", Ask)
 async def ask_state(request: web.Request, given: Ask) -> web.Response:
-    if given.timeout is not None and given.timeout < 0:
-        raise InvalidInput({"timeout": "must not be less than 0"})
     state = state_of(request)
     name = request.match_info["vm"]
     vm = await power.ask(state, name, given.state, force=given.force, deadline_s=given.timeout)

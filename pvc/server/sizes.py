@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 from aiohttp import web
 
@@ -13,16 +15,28 @@ from pvc.model.records import VM
 from pvc.server.endpoints import Endpoints
 from pvc.server.parse import Nothing
 from pvc.server.parts import message
+from pvc.server.rules import Rule
 from pvc.server.session import state_of
 from pvc.units import MIB, format_size, parse_size
 
 endpoints = Endpoints()
 
 
+def mebibytes(text: str) -> int:
+    """The API counts memory in MiB, so a plain number is that. Raises ValueError with a phrase."""
+    try:
+        size = parse_size(f"{text}M" if text.strip().isdecimal() else text)
+    except ValueError as exc:
+        raise ValueError('must be a number of MiB or have a suffix K, M, G or T, like "2G"') from exc
+    if size % MIB:
+        raise ValueError("must be whole MiB")
+    return size // MIB
+
+
 class SetVCPU(msgspec.Struct):
     """topology: sockets/cores/threads."""
 
-    vcpu: int
+    vcpu: Annotated[int, msgspec.Meta(ge=1)]
     topology: str | None = None
     restart: bool = False
 
@@ -30,7 +44,7 @@ class SetVCPU(msgspec.Struct):
 class SetMemory(msgspec.Struct):
     """memory: MiB, or with a suffix K, M, G or T."""
 
-    memory: str
+    memory: Annotated[str, Rule(mebibytes)]
     restart: bool = False
 
 
@@ -54,8 +68,6 @@ async def _described(request: web.Request) -> tuple[VM, domain.Domain]:
 
 @endpoints.post("/vm/{vm}/vcpu", "Give a VM another number of CPUs.", SetVCPU)
 async def set_vcpu(request: web.Request, given: SetVCPU) -> web.Response:
-    if given.vcpu < 1:
-        raise InvalidInput({"vcpu": "must be at least 1"})
     topology = _topology(given)
     state = state_of(request)
     held = await state.find_vm(request.match_info["vm"])
@@ -72,22 +84,11 @@ def _topology(given: SetVCPU) -> tuple[int, ...] | None:
 
 @endpoints.post("/vm/{vm}/memory", "Give a VM more or less memory.", SetMemory)
 async def set_memory(request: web.Request, given: SetMemory) -> web.Response:
-    mebibytes = _mebibytes(given.memory)
+    wanted = mebibytes(given.memory)
     state = state_of(request)
     held = await state.find_vm(request.match_info["vm"])
-    new = await sizes.set_memory(state, held, mebibytes, restart=given.restart)
-    return await _answer(state, held, new, f"{format_size(mebibytes * MIB)} of memory")
-
-
-def _mebibytes(text: str) -> int:
-    """The API counts memory in MiB, so a plain number is that."""
-    try:
-        size = parse_size(f"{text}M" if text.strip().isdecimal() else text)
-    except ValueError as exc:
-        raise InvalidInput({"memory": 'must be a number of MiB or have a suffix K, M, G or T, like "2G"'}) from exc
-    if size % MIB:
-        raise InvalidInput({"memory": "must be whole MiB"})
-    return size // MIB
+    new = await sizes.set_memory(state, held, wanted, restart=given.restart)
+    return await _answer(state, held, new, f"{format_size(wanted * MIB)} of memory")
 
 
 async def _answer(state: State, held: Held[VM], new: VM, what: str) -> web.Response:

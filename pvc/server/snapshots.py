@@ -11,9 +11,10 @@ from pvc.cluster import volumes
 from pvc.errors import NotFound
 from pvc.model.names import problem_with
 from pvc.server.endpoints import Answer, Endpoints
-from pvc.server.limits import matcher
+from pvc.server.limits import Limit, matcher
 from pvc.server.parse import Nothing, need_name
 from pvc.server.parts import POOLS, message
+from pvc.server.rules import SnapshotName
 from pvc.server.session import state_of
 from pvc.server.volumes import pool_in, volume_in
 from pvc.storage.base import Pool, Snapshot, Snapshots
@@ -26,17 +27,17 @@ _ONE = "/storage/ceph/snapshot/{pool}/{volume}/{snapshot}"
 class ListQuery(msgspec.Struct):
     pool: str | None = None
     volume: str | None = None
-    limit: str | None = None
+    limit: Limit | None = None
 
 
 class Add(msgspec.Struct):
-    snapshot: str
+    snapshot: SnapshotName
     volume: str
     pool: str
 
 
 class Rename(msgspec.Struct):
-    new_name: str
+    new_name: SnapshotName
 
 
 def _of(pool: Pool) -> Snapshots:
@@ -91,7 +92,7 @@ async def add_snapshot(request: web.Request, given: Add) -> web.Response:
     pool = await volumes.pool_of(request.app[POOLS], given.pool)
     if problem_with("volume", given.volume):
         raise NotFound(kind="volume", name=f"{given.pool}/{given.volume}")
-    return await _add(request, pool, given.volume, need_name("snapshot", given.snapshot))
+    return await _add(request, pool, given.volume, given.snapshot)
 
 
 @endpoints.post(_ONE, "Take a snapshot of a volume.")
@@ -109,7 +110,7 @@ async def _add(request: web.Request, pool: Pool, volume: str, name: str) -> web.
 @endpoints.put(_ONE, "Rename a snapshot.", Rename)
 async def rename_snapshot(request: web.Request, given: Rename) -> web.Response:
     pool, volume, name = await pool_in(request), volume_in(request), _name_in(request)
-    await _of(pool).rename_snapshot(volume, name, need_name("snapshot", given.new_name, "new_name"))
+    await _of(pool).rename_snapshot(volume, name, given.new_name)
     return message(f'Renamed snapshot "{name}" to "{given.new_name}" for volume "{volume}" in pool "{pool.name}".')
 
 

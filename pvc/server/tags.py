@@ -10,8 +10,9 @@ from aiohttp import web
 from pvc.cluster import tags
 from pvc.model.records import Tag
 from pvc.server.endpoints import Endpoints
-from pvc.server.parse import Nothing, need_name
+from pvc.server.parse import Nothing
 from pvc.server.parts import message, who
+from pvc.server.rules import TagName
 from pvc.server.session import state_of
 from pvc.server.vmview import tag_object
 
@@ -33,7 +34,7 @@ _DONE = {
 
 class Change(msgspec.Struct):
     action: Action
-    tag: str
+    tag: TagName
     protected: bool = False
 
 
@@ -46,7 +47,7 @@ async def get_tags(request: web.Request, _given: Nothing) -> web.Response:
 
 @endpoints.post("/vm/{vm}/tags", "Add, remove or unprotect one tag of a VM.", Change)
 async def change_tags(request: web.Request, given: Change) -> web.Response:
-    tag = Tag(name=need_name("tag", given.tag), protected=given.protected)
+    tag = Tag(name=given.tag, protected=given.protected)
     state = state_of(request)
     vm = (await state.find_vm(request.match_info["vm"])).record
     await tags.change(state, vm.name, given.action, tag, who=who(request))

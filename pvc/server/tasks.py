@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
 
 from pvc.cluster import migrations, tasks
 from pvc.cluster.state import Held
-from pvc.errors import InvalidInput, SessionLost
+from pvc.errors import SessionLost
 from pvc.model.records import Task, TaskStatus
 from pvc.server.endpoints import Answer, Endpoints
-from pvc.server.limits import matcher
+from pvc.server.limits import Limit, matcher
 from pvc.server.parts import message
 from pvc.server.session import SESSION, state_of, view_of
 
@@ -25,7 +25,7 @@ _LONGEST_WAIT_S = 60.0
 
 
 class ListQuery(msgspec.Struct):
-    limit: str | None = None
+    limit: Limit | None = None
     kind: str | None = None
     target: str | None = None
     status: TaskStatus | None = None
@@ -35,7 +35,7 @@ class Wait(msgspec.Struct):
     """after: the version already known. wait: seconds to wait for a newer one."""
 
     after: int = -1
-    wait: float = 0.0
+    wait: Annotated[float, msgspec.Meta(ge=0, le=_LONGEST_WAIT_S)] = 0.0
 
 
 class Act(StrEnum):
@@ -69,8 +69,6 @@ def _shown(item: Held[Task] | Any) -> dict[str, Any]:
 
 @endpoints.get("/tasks/{task}", "One long operation, at once or when it has changed.", Wait)
 async def get_task(request: web.Request, query: Wait) -> web.Response:
-    if not 0 <= query.wait <= _LONGEST_WAIT_S:
-        raise InvalidInput({"wait": f"must be 0 to {_LONGEST_WAIT_S:g}"})
     task_id = request.match_info["task"]
     held = await _changed(request, task_id, query) if query.wait else await state_of(request).task(task_id)
     return web.json_response(task_object(held))

@@ -12,15 +12,16 @@ from pvc.cluster.state import Unreadable
 from pvc.model.records import Role, Token
 from pvc.server.auth import BOOK
 from pvc.server.endpoints import Answer, Endpoints
-from pvc.server.parse import Nothing, need_name
+from pvc.server.parse import Nothing
 from pvc.server.parts import message, who
+from pvc.server.rules import TokenName
 from pvc.server.session import state_of
 
 endpoints = Endpoints()
 
 
 class Add(msgspec.Struct):
-    name: str
+    name: TokenName
     role: Role
 
 
@@ -45,7 +46,7 @@ def _shown(item: Token | Unreadable) -> dict[str, Any]:
 
 @endpoints.post("/tokens", "Make a token, which only this answer shows.", Add, role=Role.ADMIN)
 async def add_token(request: web.Request, given: Add) -> web.Response:
-    name, state = need_name("token", given.name, "name"), state_of(request)
+    name, state = given.name, state_of(request)
     token = await tokens.add(state, name, given.role, who(request))
     await request.app[BOOK].read(state.store)
     return message(f'Made token "{name}" with the role "{given.role}".', token=token)

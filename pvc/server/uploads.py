@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 import aiohttp
 import msgspec
@@ -20,6 +21,7 @@ from pvc.model.records import Task
 from pvc.server.endpoints import Endpoints
 from pvc.server.measures import MEASURES
 from pvc.server.parts import CONFIG, message, who
+from pvc.server.rules import Rule
 from pvc.server.session import state_of
 from pvc.server.volumes import pool_in, volume_in
 from pvc.storage.base import Pool
@@ -33,6 +35,17 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 UNDER_WAY = web.AppKey("uploads under way", set[str])
 
 
+def checksum_in(text: str | None) -> str | None:
+    """As `receive` takes it. Raises ValueError with a phrase."""
+    kind, colon, digits = (text or "").lower().partition(":")
+    if text is None or (kind == "sha256" and (not colon or _SHA256.fullmatch(digits))):
+        return None if text is None else digits
+    raise ValueError('must be "sha256", or "sha256:" and 64 hexadecimal digits')
+
+
+Checksum = Annotated[str, Rule(checksum_in)]
+
+
 class Upload(msgspec.Struct):
     """checksum: "sha256" to be told that of the upload, "sha256:HEX" to have it refused unless it is this one.
 
@@ -41,7 +54,7 @@ class Upload(msgspec.Struct):
     """
 
     image_format: str
-    checksum: str | None = None
+    checksum: Checksum | None = None
     image_size: int | None = None
     verify: bool = False
 
@@ -86,14 +99,6 @@ def admitted(request: web.Request, task: Task) -> Iterator[None]:
         yield
     finally:
         under_way.discard(task.id)
-
-
-def checksum_in(text: str | None) -> str | None:
-    """As `receive` takes it."""
-    kind, colon, digits = (text or "").lower().partition(":")
-    if text is None or (kind == "sha256" and (not colon or _SHA256.fullmatch(digits))):
-        return None if text is None else digits
-    raise InvalidInput({"checksum": 'must be "sha256", or "sha256:" and 64 hexadecimal digits'})
 
 
 def _check_sparse(request: web.Request, given: Upload) -> None:

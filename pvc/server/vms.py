@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
@@ -13,14 +13,15 @@ from msgspec.structs import replace
 from pvc.cluster import networks, placing, vms
 from pvc.cluster.state import Held, State, View
 from pvc.errors import InvalidInput, NotFound
-from pvc.model import domain, names
+from pvc.model import domain
 from pvc.model.records import VM, Desired, MigrationMethod, Network, Selector, Tag
 from pvc.model.states import api_state
 from pvc.server.endpoints import Answer, Endpoints
-from pvc.server.limits import matcher
+from pvc.server.limits import Limit, matcher
 from pvc.server.meta import node_limit
-from pvc.server.parse import Nothing, need_name
+from pvc.server.parse import Nothing
 from pvc.server.parts import CONFIG, POOLS, message
+from pvc.server.rules import TagName, VMName, one_of
 from pvc.server.session import SESSION, state_of, view_of
 from pvc.server.vmlist import Shown, array
 from pvc.server.vmview import vm_object
@@ -44,12 +45,12 @@ _STATES = (
 class ListQuery(msgspec.Struct):
     """tag: each must be there. negate: turns node, state and tag into their opposites, and nothing else."""
 
-    limit: str | None = None
+    limit: Limit | None = None
     node: str | None = None
-    state: str | None = None
-    tag: tuple[str, ...] = ()
-    without_tag: tuple[str, ...] = ()
-    any_tag: tuple[str, ...] = ()
+    state: Annotated[str, one_of(_STATES)] | None = None
+    tag: tuple[TagName, ...] = ()
+    without_tag: tuple[TagName, ...] = ()
+    any_tag: tuple[TagName, ...] = ()
     negate: bool = False
 
 
@@ -60,8 +61,8 @@ class Define(msgspec.Struct):
     selector: Selector = Selector.NONE
     autostart: bool = False
     migration_method: MigrationMethod = MigrationMethod.NONE
-    user_tags: tuple[str, ...] = ()
-    protected_tags: tuple[str, ...] = ()
+    user_tags: tuple[TagName, ...] = ()
+    protected_tags: tuple[TagName, ...] = ()
 
 
 class Modify(msgspec.Struct):
@@ -75,7 +76,7 @@ class Remove(msgspec.Struct):
 
 
 class Rename(msgspec.Struct):
-    new_name: str = field()
+    new_name: VMName = field()
 
 
 @endpoints.get("/vm", "VMs.", ListQuery, answer=Answer.LIST)
@@ -90,11 +91,6 @@ async def list_vms(request: web.Request, query: ListQuery) -> web.StreamResponse
 
 
 async def _check_filters(view: View, query: ListQuery) -> None:
-    if query.state is not None and query.state not in _STATES:
-        raise InvalidInput({"state": f"must be one of {', '.join(_STATES)}"})
-    for argument in ("tag", "without_tag", "any_tag"):
-        for name in getattr(query, argument):
-            need_name("tag", name, argument)
     if query.node is not None:
         try:
             await view.node(query.node)
@@ -159,9 +155,8 @@ async def _node(state: State, wanted: str | None, vm: VM, default: Selector) -> 
 
 
 def _tags(given: Define) -> tuple[Tag, ...]:
-    found = {name: Tag(name=need_name("tag", name, "user_tags")) for name in given.user_tags}
-    protected = (need_name("tag", name, "protected_tags") for name in given.protected_tags)
-    found |= {name: Tag(name=name, protected=True) for name in protected}
+    found = {name: Tag(name=name) for name in given.user_tags}
+    found |= {name: Tag(name=name, protected=True) for name in given.protected_tags}
     return tuple(found[name] for name in sorted(found))
 
 
@@ -205,8 +200,6 @@ def _listed(volumes: list[str]) -> str:
 async def rename_vm(request: web.Request, given: Rename) -> web.Response:
     state = state_of(request)
     old = (await state.find_vm(request.match_info["vm"])).record.name
-    if problem := names.problem_with("VM", given.new_name):
-        raise InvalidInput({"new_name": problem})
     moves = await vms.rename(state, request.app[POOLS], old, given.new_name)
     along = "".join(f', and its volume "{before}" to "{after}"' for before, after in moves.items())
     return message(f'Renamed VM "{old}" to "{given.new_name}"{along}.')

@@ -15,9 +15,10 @@ from pvc.cluster.tasks import Running
 from pvc.errors import AlreadyExists, InvalidInput, NotFound
 from pvc.model.names import problem_with
 from pvc.server.endpoints import Answer, Endpoints
-from pvc.server.limits import matcher
+from pvc.server.limits import Limit, matcher
 from pvc.server.parse import Nothing, need_name
 from pvc.server.parts import CONFIG, POOLS, message, who
+from pvc.server.rules import Size, VolumeName
 from pvc.server.session import state_of
 from pvc.server.working import at_work
 from pvc.storage.base import Pool, Volume
@@ -30,32 +31,32 @@ _RESIZE_S = 60.0
 
 
 class ListQuery(msgspec.Struct):
-    limit: str | None = None
+    limit: Limit | None = None
     pool: str | None = None
 
 
 class Add(msgspec.Struct):
-    volume: str
+    volume: VolumeName
     pool: str
-    size: str
+    size: Size
 
 
-class Size(msgspec.Struct):
-    size: str
+class OfSize(msgspec.Struct):
+    size: Size
 
 
 class Change(msgspec.Struct):
     """force: allow the volume to become smaller, losing its end."""
 
-    new_size: str | None = None
-    new_name: str | None = None
+    new_size: Size | None = None
+    new_name: VolumeName | None = None
     force: bool = False
 
 
 class Clone(msgspec.Struct):
     """wait: until the copy is there; else its task is the answer."""
 
-    new_volume: str
+    new_volume: VolumeName
     wait: bool = True
 
 
@@ -70,13 +71,6 @@ def volume_in(request: web.Request) -> str:
     if problem_with("volume", name):
         raise NotFound(kind="volume", name=f"{request.match_info['pool']}/{name}")
     return name
-
-
-def size_of(text: str, argument: str) -> int:
-    try:
-        return parse_size(text)
-    except ValueError as exc:
-        raise InvalidInput({argument: str(exc)}) from exc
 
 
 @endpoints.get("/storage/ceph/volume", "Volumes.", ListQuery, answer=Answer.LIST)
@@ -118,16 +112,16 @@ def _time(seconds: float) -> str:
 @endpoints.post("/storage/ceph/volume", "Add an empty volume.", Add)
 async def add_volume(request: web.Request, given: Add) -> web.Response:
     pool = await volumes.pool_of(request.app[POOLS], given.pool)
-    return await _add(request, pool, need_name("volume", given.volume), given.size)
+    return await _add(request, pool, given.volume, given.size)
 
 
-@endpoints.post("/storage/ceph/volume/{pool}/{volume}", "Add an empty volume.", Size)
-async def add_volume_by_path(request: web.Request, given: Size) -> web.Response:
+@endpoints.post("/storage/ceph/volume/{pool}/{volume}", "Add an empty volume.", OfSize)
+async def add_volume_by_path(request: web.Request, given: OfSize) -> web.Response:
     return await _add(request, await pool_in(request), need_name("volume", request.match_info["volume"]), given.size)
 
 
 async def _add(request: web.Request, pool: Pool, name: str, size: str) -> web.Response:
-    length = size_of(size, "size")
+    length = parse_size(size)
     async with volumes.reserved_new(state_of(request), pool.name, name, "the making of the volume"):
         volume = await pool.create(name, length)
     return message(f'Created volume "{name}" of size "{format_size(volume.size)}" in pool "{pool.name}".')
@@ -139,8 +133,8 @@ async def change_volume(request: web.Request, given: Change) -> web.Response:
     if (given.new_size is None) == (given.new_name is None):
         raise InvalidInput({"new_size": 'or "new_name" must be given, and not both'})
     if given.new_size is not None:
-        return await _resize(request, pool, name, size_of(given.new_size, "new_size"), given.force)
-    new_name, state = need_name("volume", given.new_name or "", "new_name"), state_of(request)
+        return await _resize(request, pool, name, parse_size(given.new_size), given.force)
+    new_name, state = given.new_name or "", state_of(request)
     async with volumes.reserved(state, pool.name, name, "a change of the volume"):
         await volumes.check_unused(state, f"{pool.name}/{name}")
         await volumes.check_no_ova(state, f"{pool.name}/{new_name}")
@@ -167,7 +161,7 @@ async def remove_volume(request: web.Request, _given: Nothing) -> web.Response:
 @endpoints.post("/storage/ceph/volume/{pool}/{volume}/clone", "Copy a volume.", Clone)
 async def clone_volume(request: web.Request, given: Clone) -> web.Response:
     pool, name, state = await pool_in(request), volume_in(request), state_of(request)
-    new_name = need_name("volume", given.new_volume, "new_volume")
+    new_name = given.new_volume
     await _check_clonable(pool, name, new_name)
     await volumes.check_no_ova(state, f"{pool.name}/{new_name}")
     task = tasks.new(state, leftovers.CLONE, ("volume", f"{pool.name}/{name}"), name, who=who(request), phase="copying")

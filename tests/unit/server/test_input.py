@@ -51,6 +51,39 @@ async def test_a_body_that_is_no_parameters_is_refused(site: Site, body: bytes, 
     assert answer.fields == {"body": problem}
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "given"),
+    [
+        ("POST", "/vm/web1/network", {"net": "lan", "mac": "x", "model": "-", "live": "maybe"}),
+        ("POST", "/vm/web1/volume", {"volume": "web1", "disk_id": "../x", "bus": "isa", "restart": "2"}),
+        ("POST", "/vm/web1/meta", {"profile": "x" * 65, "migration_max_downtime": "-1", "selector": "best"}),
+        ("POST", "/vm/web1/tags", {"action": "paint", "tag": "-"}),
+        ("POST", "/vm/web1/state", {"state": "fly", "timeout": "-1"}),
+        ("POST", "/vm/web1/node", {"action": "fly", "node": "-"}),
+        ("POST", "/vm", {"user_tags": ["-"], "protected_tags": ["/"], "selector": "best"}),
+        ("POST", "/network", {"vni": "0", "description": "-", "nettype": "bridged", "mtu": "1", "bridge": "/"}),
+        ("PUT", "/network/5", {"description": "-", "mtu": "65536"}),
+        ("POST", "/storage/ceph/volume", {"volume": "-", "size": "much"}),
+        ("POST", "/storage/ceph/pool", {"pool": "-", "pgs": "3", "replcfg": "copies=1,mincopies=2"}),
+        ("POST", "/storage/ceph/option", {"option": "fly", "action": "try"}),
+        ("POST", "/storage/ceph/snapshot", {"snapshot": "-"}),
+        ("POST", "/tokens", {"name": "-", "role": "king"}),
+        ("POST", "/provisioner/ova/app/define", {"name": "-", "selector": "best"}),
+        ("GET", "/vm", {"limit": "(", "state": "flying", "tag": "-", "negate": "maybe"}),
+        ("GET", "/vm/web1/console", {"lines": "-1", "follow": "maybe"}),
+        ("GET", "/tasks", {"limit": "(", "status": "late"}),
+    ],
+)
+async def test_all_that_is_wrong_is_said_at_once(site: Site, method: str, path: str, given: dict[str, str]) -> None:
+    """Each argument with what it may be; what is missing with the rest."""
+    how = {"params": given} if method == "GET" else {"json": given}
+    answer = await refused(site, method, path, 400, "invalid_input", **how)
+    right = {"net", "nettype"}
+    missing = {"xml", "pool", "volume"} & set(answer.fields) - set(given)
+    assert set(answer.fields) == set(given) - right | missing
+    assert all(problem.startswith(("must be", "is ")) for problem in answer.fields.values()), answer.fields
+
+
 @pytest.mark.parametrize("kind", [JSON, FORM, {"Content-Type": "text/xml"}])
 async def test_a_body_of_50_mb_is_too_large(site: Site, kind: dict[str, str]) -> None:
     answer = await refused(site, "POST", "/vm", 413, "too_large", data=io.BytesIO(b"a" * (50 << 20)), headers=kind)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from pvc.errors import InvalidInput
 from pvc.server.limits import matcher
 
 NAMES = ["web1", "web-2", "db1", "a.b", "ünder"]
@@ -31,7 +30,7 @@ def test_a_limit_is_searched_anywhere_unless_it_is_anchored(limit: str | None, f
 
 @pytest.mark.parametrize("limit", ["(", "*", "[a", "a{1000}{1000}", "web(?!1)", "(a)\\1", "\udcff", "(?:.?){900}"])
 def test_what_cannot_be_searched_in_bounded_time_is_refused(limit: str) -> None:
-    with pytest.raises(InvalidInput, match=r'^Argument "limit" is not a regular expression: .+\.$'):
+    with pytest.raises(ValueError, match=r"^is not a regular expression: .+"):
         matcher(limit)
 
 
