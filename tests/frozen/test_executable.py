@@ -24,6 +24,7 @@ NEEDED = [
     "yarl/_quoting_c",
 ]
 PURE = ["libvirt", "libvirtaio", "libvirt_qemu", "asyncinotify", "kazoo.client", "pvc.daemon", "sqlite3"]
+PURE += ["pvc.cluster.sealing", "cryptography.hazmat.primitives.kdf.scrypt"]
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +35,11 @@ def archive(pvc_command: list[str]) -> CArchiveReader:
 @pytest.mark.parametrize("name", NEEDED)
 def test_extension_modules_are_inside(archive: CArchiveReader, name: str) -> None:
     assert any(entry.startswith(f"{name}.cpython-") for entry in archive.toc)
+
+
+def test_what_locks_the_secrets_of_backups_is_inside(archive: CArchiveReader) -> None:
+    """For any Python from some version on, and so without one in its name."""
+    assert "cryptography/hazmat/bindings/_rust.abi3.so" in archive.toc
 
 
 @pytest.mark.parametrize("name", PURE)

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from pvc.cluster import backing, leftovers, migrations, recovery, tasks
+from pvc.cluster import backing, leftovers, migrations, nodes, recovery, tasks
 from pvc.cluster.backing import Ground
 from pvc.cluster.recovery import Wish
 from pvc.errors import Cancelled, NotFound, PVCError, Unavailable
 from pvc.model import backup
 from pvc.model.backup import Backup
 from pvc.model.content import Content
-from pvc.model.records import Made, Task, TaskStatus
+from pvc.model.records import DaemonState, Made, Node, NodeStatus, Task, TaskStatus
 from pvc.store.embedded import EmbeddedSource
 from pvc.store.paths import RECOVERY
 from tests.parts.interruption import cut_at
@@ -43,11 +43,11 @@ async def present(source: EmbeddedSource) -> Content:
         return backup.read(await backing.take(on)).content
 
 
-async def as_task(on: Ground, new: Content, task_id: str = ID) -> None:
+async def as_task(on: Ground, new: Content, task_id: str = ID, *, force: bool = True) -> None:
     """As the server does it."""
     task = replace(tasks.new(on.state, Made.RESTORE, ("cluster", "pvc"), "pvc", node="hv1"), id=task_id)
     async with on.store.lock(RECOVERY, leftovers.holder(task)), tasks.recorded(on.state, task, reason) as running:
-        wish = Wish(Made.RESTORE, "me", force=True)
+        wish = Wish(Made.RESTORE, "me", force=force)
         running.result = (await recovery.replace_all(on, Backup(new), wish, running)).told
 
 
@@ -65,9 +65,11 @@ async def seen_task(source: EmbeddedSource, task_id: str = ID) -> Task | None:
 
 
 async def test_a_task_is_done_in_the_generation_that_it_put_in_force(source: EmbeddedSource) -> None:
-    """Where it has counted all that was written."""
+    """Where it has counted all that was written; and it was not in its own way."""
     async with ground(source) as on:
-        await as_task(on, content(3))
+        await nodes.join(on.state, Node(name="hv1"))
+        await nodes.publish(on.state, "hv1", NodeStatus(daemon=DaemonState.RUN))
+        await as_task(on, content(3), force=False)
     task = await seen_task(source)
     assert task is not None and task.status is TaskStatus.DONE
     assert task.done == task.total > 0
@@ -87,20 +89,12 @@ class Halting(Meanwhile):
         await self.go.wait()
 
 
-@pytest.mark.parametrize("late", [False, True])
-async def test_a_cancelled_restore_leaves_all_as_it_was(source: EmbeddedSource, late: bool) -> None:
-    """Also when nobody heard of the wish before everybody stood still."""
+async def test_a_cancelled_restore_leaves_all_as_it_was(source: EmbeddedSource) -> None:
     halting = Halting(source)
     async with ground(halting) as on, ground(source) as other:
         work = asyncio.create_task(as_task(on, content(3)))
         await halting.halted.wait()
-        if late:
-            held = await other.state.task(ID)
-            wish = tasks.writing(other.state, held, replace(held.record, cancel=True))
-            halting.go.set()
-            await other.store.commit(wish)
-        else:
-            await migrations.cancel(other.state, ID)
+        await migrations.cancel(other.state, ID)
         with pytest.raises(Cancelled):
             await work
     assert await present(source) == Content()
@@ -108,6 +102,20 @@ async def test_a_cancelled_restore_leaves_all_as_it_was(source: EmbeddedSource, 
     assert task is not None and (task.status, task.problem["code"]) == (TaskStatus.CANCELLED, "cancelled")
     async with ground(source) as on:
         assert "2" not in await on.store.children("/pvc")
+
+
+async def test_a_wish_for_the_end_counts_that_nobody_heard_of_before_everybody_stood_still(
+    source: EmbeddedSource,
+) -> None:
+    async with ground(source) as on:
+        running = tasks.Running(on.state, tasks.new(on.state, Made.RESTORE, ("cluster", "pvc"), "pvc"))
+        await running.begin()
+        await migrations.cancel(on.state, running.task.id)
+        wish = Wish(Made.RESTORE, "me", force=True)
+        with pytest.raises(Cancelled):
+            await recovery.replace_all(on, Backup(content(3)), wish, running)
+        await running.end(running.task)
+    assert await present(source) == Content()
 
 
 async def test_a_restore_as_a_task_that_is_cut_off_anywhere_tells_what_came_of_it(source: EmbeddedSource) -> None:

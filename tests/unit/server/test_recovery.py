@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from io import BytesIO
@@ -117,6 +118,8 @@ async def test_who_follows_a_restore_hears_of_its_end_across_the_flip(bare: Site
     assert await names(bare) == ["vm1", "vm2"]
     [task] = (await bare.ask("GET", "/tasks")).body
     assert task == seen
+    async with asyncio.timeout(20):  # whoever knows a later version, of the generation before
+        await bare.ask("GET", f"/tasks/{seen['id']}", {"after": 99, "wait": 60})
     assert (await bare.ask("POST", f"/tasks/{seen['id']}", json={"action": "cancel"})).code == "conflict"
 
 
