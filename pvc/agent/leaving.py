@@ -171,7 +171,7 @@ class Leaving:
         """What this node lacks ends a migration that has not begun, and shuts nothing down."""
         if task.phase == Phase.READY:
             try:
-                await transport.check(self._hands.settings, task.args["uri"])
+                await transport.check(self._hands.settings, self._hands.qemu_user, task.args["uri"])
             except Conflict as exc:
                 await migrations.give_up(self._state, self._uuid, self._task_id, exc, only_in=Phase.READY)
                 return False

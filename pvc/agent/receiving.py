@@ -72,7 +72,7 @@ def _check_absent(hands: Hands, vm: VM, seen: Seen | None) -> None:
 
 async def _check_reachable(hands: Hands, task: Task) -> None:
     if migration.may_live(task):
-        await transport.check_arrivals(hands.settings)
+        await transport.check_arrivals(hands.settings, hands.qemu_user)
 
 
 async def _check_bridges(hands: Hands, vm: VM) -> None:

@@ -202,7 +202,7 @@ class Reconciler:
         """Facts, and what guests use, are of the last regular look: a counter that moved is no reason to write."""
         if self._facts is None or self._clock() >= self._facts_due:
             self._facts = await self._hypervisor.facts()
-            self._standing = await transport.standing(self._settings)
+            self._standing = await transport.standing(self._settings, self._facts.qemu_user)
             self._use, self._use_problem = await self._gatherer.use()
             self._looked_at = self._state.now()
             self._facts_due = self._clock() + self._settings.interval_s
@@ -250,7 +250,8 @@ class Reconciler:
 
     def _hands(self) -> Hands:
         domain_type = self._facts.domain_type if self._facts else "qemu"
-        return Hands(self._state, self._hypervisor, self._pools, self._settings, domain_type)
+        qemu_user = self._facts.qemu_user if self._facts else None
+        return Hands(self._state, self._hypervisor, self._pools, self._settings, domain_type, qemu_user)
 
     async def _start(self, hands: Hands, held: Held[VM]) -> None:
         vm = held.record

@@ -31,6 +31,7 @@ class Hands:
     pools: Mapping[str, Pool]
     settings: Settings
     domain_type: str
+    qemu_user: tuple[int, int] | None = None
 
     def console_log(self, uuid: str) -> Path:
         return Path(self.settings.console_path) / f"{uuid}.log"

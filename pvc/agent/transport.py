@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import pwd
 import ssl
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from pvc.agent.settings import Settings
+from pvc.environment import child_environment
 from pvc.errors import Conflict, PVCError
 from pvc.hypervisor.base import Hypervisor, in_the_clear
 
@@ -24,7 +28,7 @@ async def tell(hypervisor: Hypervisor, settings: Settings) -> None:
         log.info('Guests do not come here live: "hypervisor.migration_uri" is not set')
         return
     try:
-        await check_arrivals(settings)
+        await check_arrivals(settings, (await hypervisor.facts()).qemu_user)
         await hypervisor.check_address(uri)
     except PVCError as exc:
         log.warning('Guests cannot come here live at "%s": %s', uri, exc)
@@ -46,9 +50,12 @@ class Standing:
     no_encryption: str = ""
 
 
-async def standing(settings: Settings) -> Standing:
-    """As it is now: certificates come and go while an agent runs."""
-    lacking = await asyncio.to_thread(_problem, Path(settings.migration_certificates))
+QEMUUser = tuple[int, int] | None
+
+
+async def standing(settings: Settings, qemu_user: QEMUUser) -> Standing:
+    """As it is now: certificates come and go while an agent runs. qemu_user: as `Facts` has it."""
+    lacking = await asyncio.to_thread(_problem, Path(settings.migration_certificates), qemu_user)
     no_encryption = f"cannot move guests encrypted: {lacking}" if lacking else ""
     if not settings.migration_uri:
         return Standing(_NO_ADDRESS, no_encryption=no_encryption)
@@ -57,28 +64,29 @@ async def standing(settings: Settings) -> Standing:
     return Standing(no_encryption, encrypted=True, no_encryption=no_encryption)
 
 
-async def check_arrivals(settings: Settings) -> None:
+async def check_arrivals(settings: Settings, qemu_user: QEMUUser) -> None:
     """Raises Conflict when no guest can come to this node live."""
-    if problem := (await standing(settings)).no_live:
+    if problem := (await standing(settings, qemu_user)).no_live:
         raise Conflict(kind="node", name=settings.node, problem=problem)
 
 
-async def check(settings: Settings, uri: str) -> None:
+async def check(settings: Settings, qemu_user: QEMUUser, uri: str) -> None:
     """Raises Conflict when this node's QEMU has not what it needs to move a guest to the hypervisor at `uri`."""
     if in_the_clear(uri):
         return
-    if problem := (await standing(settings)).no_encryption:
+    if problem := (await standing(settings, qemu_user)).no_encryption:
         raise Conflict(kind="node", name=settings.node, problem=problem)
 
 
-def _problem(folder: Path) -> str:
+def _problem(folder: Path, qemu_user: QEMUUser) -> str:
     """What keeps QEMU from TLS with the certificates in `folder`, "" when nothing is seen.
 
     libvirt has QEMU show one as a client too, to the node that it sends a guest to.
     """
     authority = folder / "ca-cert.pem"
     pairs = [(folder / f"{side}-cert.pem", folder / f"{side}-key.pem") for side in ("server", "client")]
-    for file in (authority, *(file for pair in pairs for file in pair)):
+    files = [authority, *(file for pair in pairs for file in pair)]
+    for file in files:
         if not file.exists():
             return f'"{file}" is not there'
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -88,4 +96,33 @@ def _problem(folder: Path) -> str:
             context.load_cert_chain(certificate, key)
     except OSError as exc:  # an SSLError is one
         return f'the certificates in "{folder}" cannot be used ({exc.strerror or exc})'
-    return ""
+    return _unreadable(files, *qemu_user) if qemu_user else ""
+
+
+def _unreadable(files: list[Path], uid: int, gid: int) -> str:
+    """A child asks as QEMU's user: modes alone do not tell where there are access lists, or folders above are closed.
+
+    Of groups it has the user's own ones besides, as libvirt gives them to QEMU.
+    """
+    try:
+        name = pwd.getpwuid(uid).pw_name
+        groups = os.getgrouplist(name, gid)
+    except KeyError:
+        name, groups = str(uid), [gid]
+    asked = ["/bin/sh", "-c", 'for f; do [ -r "$f" ] || { echo "$f"; exit; }; done', "sh", *map(str, files)]
+    environment = child_environment()
+    try:
+        answer = subprocess.run(
+            asked,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            env=environment,
+            user=uid,
+            group=gid,
+            extra_groups=groups,
+        )
+    except (OSError, subprocess.CalledProcessError) as exc:
+        return f'whether QEMU, which runs as "{name}", can read its certificates is not known ({exc})'
+    file = answer.stdout.strip()
+    return f'QEMU runs as "{name}" and cannot read "{file}"' if file else ""

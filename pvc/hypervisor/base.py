@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -44,6 +45,7 @@ class Facts:
     libvirt_version: str
     qemu_version: str
     reason: str  # why this domain type, one sentence
+    qemu_user: tuple[int, int] | None = None  # uid and gid that QEMU runs as, None where libvirt does not tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,15 @@ class Tuning:
 def in_the_clear(uri: str) -> bool:
     """Whether what goes to the hypervisor at `uri` can be read, and that hypervisor be reached, by anybody between."""
     return uri.startswith("qemu+tcp:")
+
+
+def data_address(uri: str) -> str:
+    """Where a guest's memory goes on its way to the hypervisor at `uri`; "" where that names no machine.
+
+    Left to itself, libvirt sends it to the name that the other machine has for itself, which need not be known here.
+    """
+    host = re.match(r"[^:/]+://(?:[^@/]*@)?(\[[^]]+]|[^:/[]+)", uri)
+    return f"tcp://{host[1]}" if host else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from lxml import etree
 
 from pvc.errors import AlreadyExists, HypervisorRefused, HypervisorUnavailable, NotFound, PVCError, Timeout
 from pvc.hypervisor import bulk, domxml, machine
-from pvc.hypervisor.base import Copy, Event, Facts, Seen, Tuning, in_the_clear
+from pvc.hypervisor.base import Copy, Event, Facts, Seen, Tuning, data_address, in_the_clear
 from pvc.hypervisor.domaintype import choose_domain_type
 from pvc.hypervisor.jobs import copy_of
 from pvc.model.records import Ending, Power, Use
@@ -93,7 +93,7 @@ class LibvirtHypervisor:
         self._listeners: list[Callable[[Event], None]] = []
         self._removals: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._runs: dict[tuple[str, int], int | None] = {}
-        self._domain_type: tuple[str, str] | None = None
+        self._capabilities: str | None = None
         self._ended_jobs: dict[str, Copy] = {}
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
@@ -214,7 +214,7 @@ class LibvirtHypervisor:
                 self._watch(connection)
                 self._connection = connection
                 self._runs.clear()
-                self._domain_type = None
+                self._capabilities = None
             return self._connection
 
     def _watch(self, connection: libvirt.virConnect) -> None:
@@ -251,6 +251,8 @@ class LibvirtHypervisor:
         flags |= libvirt.VIR_MIGRATE_POSTCOPY if tuning.post_copy else 0
         flags |= 0 if in_the_clear(uri) else libvirt.VIR_MIGRATE_TLS
         parameters: dict[str, str | int] = {libvirt.VIR_MIGRATE_PARAM_DEST_XML: xml}
+        if address := data_address(uri):
+            parameters[libvirt.VIR_MIGRATE_PARAM_URI] = address
         if tuning.bandwidth:
             parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = max(tuning.bandwidth >> 20, 1)
         domain.migrateToURI3(uri, parameters, flags)
@@ -328,20 +330,21 @@ class LibvirtHypervisor:
 
     def _read_facts(self) -> Facts:
         connection = self._open()
+        capabilities = self._capabilities_of(connection)
         return machine.facts(
             connection.getHostname(),
-            self._choose_domain_type(connection),
+            choose_domain_type(self._wanted_type, machine.guest_types(capabilities), Path("/proc/cpuinfo").read_text()),
             connection.getInfo(),
             connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS),
             (connection.getLibVersion(), connection.getVersion()),
+            machine.qemu_user(capabilities),
         )
 
-    def _choose_domain_type(self, connection: libvirt.virConnect) -> tuple[str, str]:
-        """Found out once a connection: where /dev/kvm is odd, libvirt probes QEMU anew for each such question."""
-        if self._domain_type is None:
-            offered = machine.guest_types(connection.getCapabilities())
-            self._domain_type = choose_domain_type(self._wanted_type, offered, Path("/proc/cpuinfo").read_text())
-        return self._domain_type
+    def _capabilities_of(self, connection: libvirt.virConnect) -> str:
+        """Asked once a connection: where /dev/kvm is odd, libvirt probes QEMU anew for each such question."""
+        if self._capabilities is None:
+            self._capabilities = connection.getCapabilities()
+        return self._capabilities
 
     # On libvirt's event thread.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Mapping
 
 from lxml import etree
@@ -18,6 +19,7 @@ def facts(
     info: tuple[str, int, int, int, int, int, int, int],
     memory_kib: Mapping[str, int],
     versions: tuple[int, int],
+    qemu_user: tuple[int, int] | None,
 ) -> Facts:
     """domain_type: with the reason. info, memory_kib: as libvirt's calls give them. versions: of libvirt and QEMU."""
     free_kib = memory_kib.get("free", 0) + memory_kib.get("buffers", 0) + memory_kib.get("cached", 0)
@@ -34,6 +36,7 @@ def facts(
         load=os.getloadavg()[0],
         libvirt_version=_version(versions[0]),
         qemu_version=_version(versions[1]),
+        qemu_user=qemu_user,
     )
 
 
@@ -43,6 +46,13 @@ def guest_types(capabilities: str) -> set[str]:
     arch = root.findtext("host/cpu/arch")
     nodes = root.iterfind("guest/arch")
     return {kind.get("type", "") for node in nodes if node.get("name") == arch for kind in node.iterfind("domain")}
+
+
+def qemu_user(capabilities: str) -> tuple[int, int] | None:
+    """uid and gid that libvirt starts QEMU as; None where it does not say, because it changes nobody's owner."""
+    label = etree.fromstring(capabilities.encode()).findtext("host/secmodel[model='dac']/baselabel") or ""
+    ids = re.fullmatch(r"\+(\d+):\+(\d+)", label.strip())
+    return (int(ids[1]), int(ids[2])) if ids else None
 
 
 def _os_name() -> str:

@@ -182,7 +182,6 @@ class Libvirtd(Daemon):
         qemu = QEMU_CONF.format(user=self._qemu_user)
         daemon = LIBVIRTD_CONF.format(uuid=uuid.uuid4())
         if self._address:
-            qemu += f'migration_host = "{self._address}"\n'
             daemon += TCP_CONF.format(address=self._address)
             daemon += TLS_CONF if self._authority else "listen_tls = 0\n"
         if self._authority:

@@ -165,6 +165,7 @@ async def test_the_facts_are_those_of_a_machine_that_can_run_guests(harness: Har
     assert facts.cpu_count > 0
     assert 0 < facts.memory_free <= facts.memory_total
     assert facts.os and facts.kernel and facts.arch
+    assert facts.qemu_user == (None if isinstance(harness, FakeHarness) else (0, 0))
 
 
 async def test_what_every_guest_uses_is_told_in_one_answer(harness: Harness) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,7 +65,25 @@ BROKEN: dict[str, Callable[[Path], object]] = {
 async def test_what_qemu_lacks_is_named(certificates: Path, problem: str, caplog: pytest.LogCaptureFixture) -> None:
     BROKEN[problem](certificates)
     with pytest.raises(Conflict, match=problem):
-        await transport.check(settings("", certificates), TLS)
-    await transport.check(settings("", certificates), TCP)
+        await transport.check(settings("", certificates), None, TLS)
+    await transport.check(settings("", certificates), None, TCP)
     level, text = await said(TLS, certificates, caplog)
     assert (level, problem in text) == ("WARNING", True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can ask as somebody else")
+async def test_a_key_that_qemus_own_user_cannot_read_is_named(certificates: Path) -> None:
+    nobody = (65534, 65534)
+    for folder in (certificates, *certificates.parents):
+        if folder.stat().st_uid == 0 and folder.stat().st_mode & 0o055 != 0o055:
+            folder.chmod(0o755)
+    here, key = settings(TLS, certificates), certificates / "server-key.pem"
+    for file in certificates.iterdir():
+        file.chmod(0o644)
+    assert await transport.standing(here, nobody) == transport.Standing(encrypted=True)
+    key.chmod(0o640)
+    with pytest.raises(Conflict, match=f'QEMU runs as "nobody" and cannot read "{key}"'):
+        await transport.check_arrivals(here, nobody)
+    os.chown(key, -1, nobody[1])
+    await transport.check_arrivals(here, nobody)
+    assert (await transport.standing(here, (0, 0))).encrypted
