@@ -47,11 +47,15 @@ def namespaces(machine: Machine) -> Iterator[Finding]:
     if not complaint:
         yield ok("namespaces", "bubblewrap can make namespaces, to convert images in.")
         return
-    clone = machine.text("/proc/sys/kernel/unprivileged_userns_clone").strip()
-    switch = "kernel.unprivileged_userns_clone=1" if clone == "0" else "user.max_user_namespaces=10000"
-    yield wrong(
-        "namespaces", f"bubblewrap cannot make namespaces to convert images in: {complaint}", f"sysctl {switch}"
-    )
+    text = f"bubblewrap cannot make namespaces to convert images in: {complaint}"
+    if machine.is_in_chroot():
+        yield wrong("namespaces", f"{text} (This is a chroot, in which the kernel allows none.)")
+    elif machine.text("/proc/sys/kernel/unprivileged_userns_clone").strip() == "0":
+        yield wrong("namespaces", text, "sysctl kernel.unprivileged_userns_clone=1")
+    elif machine.text("/proc/sys/user/max_user_namespaces").strip() == "0":
+        yield wrong("namespaces", text, "sysctl user.max_user_namespaces=10000")
+    else:
+        yield wrong("namespaces", text)
 
 
 def virtualisation(machine: Machine) -> Iterator[Finding]:
@@ -63,8 +67,10 @@ def virtualisation(machine: Machine) -> Iterator[Finding]:
         module = "kvm_intel" if "vmx" in words else "kvm_amd"
         yield warning("kvm", "There is no /dev/kvm: guests are emulated, slowly.", f"modprobe {module}")
     else:
-        text = "The CPU shows neither vmx nor svm: guests are emulated, slowly. Its firmware may have a switch for it."
-        yield warning("kvm", text)
+        why = (
+            "This is a VM: its host may allow nested ones." if "hypervisor" in words else "Firmware may have a switch."
+        )
+        yield warning("kvm", f"The CPU shows neither vmx nor svm: guests are emulated, slowly. {why}")
 
 
 def post_copy(machine: Machine, config: Config) -> Iterator[Finding]:
@@ -115,7 +121,11 @@ def files(machine: Machine, config: Config) -> Iterator[Finding]:
 
 
 def _readable(machine: Machine, check: str, path: str, *, secret: bool) -> Finding:
-    if problem := machine.problem_reading(path):
+    problem = machine.problem_reading(path)
+    if problem and check == "store.password_file" and not machine.exists(path):
+        text = f'There is no "{path}": copy it from another machine of the cluster, or make it on the first.'
+        return wrong(check, text, f"(umask 077; openssl rand -base64 32 >{path})")
+    if problem:
         return wrong(check, f'"{path}" cannot be read: {problem}', f"ls -l {path}")
     if secret and machine.is_open_to_others(path):
         return warning(check, f'"{path}" can be read by others than root.', f"chmod 600 {path}")
@@ -142,6 +152,16 @@ def _no_keyring(path: str, users: list[CephUser]) -> Finding:
     user = next(user.user for user in users if path in (user.keyring, f"/etc/ceph/ceph.client.{user.user}.keyring"))
     make = f"ceph auth get-or-create client.{user} mon 'profile rbd' osd 'profile rbd' -o {path}"
     return wrong("keyring", f'There is no "{path}", the key of Ceph\'s user "{user}".', make)
+
+
+def pools(config: Config) -> Iterator[Finding]:
+    """A folder in a cluster is shown by every server as its own, and no other node can open what is in it."""
+    folders = [name for name, pool in config.pools.items() if isinstance(pool, DirectoryPool)]
+    for name in folders if not config.standalone else []:
+        text = (
+            f'Pool "{name}" is a folder of this machine: other nodes have other volumes in it, and its VMs stay here.'
+        )
+        yield warning("pools", text, "keep the disks of a cluster in Ceph")
 
 
 def addresses(machine: Machine, config: Config, roles: Iterable[str]) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from pvc.environment import child_environment
 
 _TIME_ERROR = 5  # what adjtimex(2) answers while the clock follows no other
 _TIMEX_BYTES = 256  # more than any struct timex has; all zeroes ask and change nothing
-_PROGRAM_S = 10
+_PROGRAM_S = 4
 
 
 class Machine:
@@ -54,6 +54,24 @@ class Machine:
 
     def exists(self, path: str) -> bool:
         return os.path.exists(path)
+
+    def is_in_chroot(self) -> bool:
+        """Whether the first process has another root; as far as that can be seen."""
+        try:
+            return not os.path.samefile("/", "/proc/1/root")
+        except OSError:
+            return False
+
+    def has_systemd(self) -> bool:
+        return os.path.isdir("/run/systemd/system")
+
+    def answers(self, host: str, port: int) -> bool:
+        """Whether anybody listens there."""
+        try:
+            socket.create_connection((host, port), timeout=_PROGRAM_S).close()
+        except OSError:
+            return False
+        return True
 
     def space(self, folder: str) -> tuple[int, int]:
         """Return free and all bytes where the folder is, or will be."""

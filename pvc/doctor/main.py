@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterator, Set
 from pathlib import Path
 
 from pvc import config
 from pvc.config import Config, ConfigProblems
-from pvc.doctor import checks, reaching
+from pvc.doctor import checks, reaching, zookeeper
+from pvc.doctor.deadline import Check, examined
 from pvc.doctor.findings import Finding, ok, wrong
 from pvc.doctor.machine import Machine
 
 
-def examine(roles: Set[str], path: Path | None, machine: Machine | None = None) -> list[Finding]:
-    """roles: of "serve" and "agent". path: the configuration, as `config.load` takes it.
+def examine(roles: Set[str], path: Path | None, machine: Machine | None = None) -> Iterator[Finding]:
+    """Yield each finding as soon as it is there, for no check waits long.
 
-    With a configuration that cannot be used, the rest is judged by the default one.
+    roles: of "serve" and "agent". path: the configuration, as `config.load` takes it. With a configuration that cannot
+    be used, the rest is judged by the default one.
     """
     machine = machine or Machine()
     settings, findings = read(path)
+    yield from findings
     if settings.standalone and "serve" in roles:
         roles = {*roles, "agent"}
-    findings += here(machine, settings, roles)
-    return findings + asyncio.run(_around(machine, settings, roles))
+    for check in (*_here(machine, settings, roles), *_around(machine, settings, roles)):
+        yield from examined(check)
 
 
 def read(path: Path | None) -> tuple[Config, list[Finding]]:
@@ -38,24 +40,30 @@ def read(path: Path | None) -> tuple[Config, list[Finding]]:
 
 
 def here(machine: Machine, settings: Config, roles: Set[str]) -> list[Finding]:
-    return [*_here(machine, settings, roles)]
+    return [finding for check in _here(machine, settings, roles) for finding in check.findings]
 
 
-def _here(machine: Machine, settings: Config, roles: Set[str]) -> Iterator[Finding]:
-    yield from checks.root(machine)
-    yield from checks.programs(machine, sorted(roles, reverse=True))
+def _here(machine: Machine, settings: Config, roles: Set[str]) -> Iterator[Check]:
+    yield Check("root", checks.root(machine))
+    yield Check("programs", checks.programs(machine, sorted(roles, reverse=True)))
     if "serve" in roles:
-        yield from checks.namespaces(machine)
+        yield Check("namespaces", checks.namespaces(machine))
     if "agent" in roles:
-        yield from checks.virtualisation(machine)
-        yield from checks.post_copy(machine, settings)
-    yield from checks.clock(machine)
-    yield from checks.space(machine, settings)
-    yield from checks.files(machine, settings)
-    yield from checks.ceph_files(machine, settings)
-    yield from checks.addresses(machine, settings, roles)
+        yield Check("kvm", checks.virtualisation(machine))
+        yield Check("post-copy", checks.post_copy(machine, settings))
+    yield Check("clock", checks.clock(machine))
+    yield Check("space", checks.space(machine, settings))
+    yield Check("files", checks.files(machine, settings))
+    yield Check("ceph.conf", checks.ceph_files(machine, settings))
+    yield Check("pools", checks.pools(settings))
+    yield Check("zookeeper", zookeeper.configuration(machine, settings))
+    yield Check("addresses", checks.addresses(machine, settings, roles))
 
 
-async def _around(machine: Machine, settings: Config, roles: Set[str]) -> list[Finding]:
-    found = await reaching.libvirt(machine, settings) if "agent" in roles else []
-    return [*found, *await reaching.store(settings), *await reaching.ceph(settings)]
+def _around(machine: Machine, settings: Config, roles: Set[str]) -> Iterator[Check]:
+    if "agent" in roles:
+        yield reaching.libvirt(machine, settings)
+        yield reaching.migration(machine, settings)
+        yield reaching.agent(machine, settings)
+    yield reaching.store(machine, settings)
+    yield reaching.ceph(settings)

@@ -18,6 +18,9 @@ ROLES = ("serve", "agent", "client")
 
 Finding = dict[str, Any]
 
+# Columns of the longest name of a check.
+_WIDEST = len("api.tls_certificate")
+
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
@@ -41,31 +44,39 @@ def _role(text: str) -> str:
 def run(args: Namespace, api: Client, out: Output) -> None:
     away = not api.url.startswith("unix:")
     roles = set(args.roles) or ({"client"} if away and args.config is None else set(ROLES))
-    findings = _daemons(roles & {"serve", "agent"}, args.config)
-    if "client" in roles:
-        findings += [*_locale(), *_server(api)]
-    out.show(findings, _lines)
+    findings = []
+    for finding in _found(roles, args.config, api):
+        findings.append(finding)
+        if not out.machine:
+            print(_line(finding), flush=True)  # at once: the next check may take seconds
+    if out.machine:
+        out.show(findings, lambda _: [])
     wrong = sum(finding["verdict"] == "wrong" for finding in findings)
     if wrong:
         raise Failure("unavailable", f"{wrong} of {len(findings)} checks found something wrong.")
 
 
-def _lines(findings: list[Finding]) -> Iterator[str]:
-    longest = max(len(finding["check"]) for finding in findings)
-    for finding in findings:
-        mend = f"  Try: {finding['mend']}" if finding["mend"] else ""
-        yield printable(f"{finding['verdict']:<7}  {finding['check']:<{longest}}  {finding['text']}{mend}")
+def _found(roles: set[str], config: Path | None, api: Client) -> Iterator[Finding]:
+    yield from _daemons(roles & {"serve", "agent"}, config)
+    if "client" in roles:
+        yield from _locale()
+        yield from _server(api)
 
 
-def _daemons(roles: set[str], config: Path | None) -> list[Finding]:
+def _line(finding: Finding) -> str:
+    mend = f"  Try: {finding['mend']}" if finding["mend"] else ""
+    return printable(f"{finding['verdict']:<7}  {finding['check']:<{_WIDEST}}  {finding['text']}{mend}")
+
+
+def _daemons(roles: set[str], config: Path | None) -> Iterator[Finding]:
     """Loads what the daemons load, so only when they are asked about."""
     if not roles:
-        return []
+        return
     from dataclasses import asdict
 
     from pvc.doctor.main import examine
 
-    return [asdict(finding) for finding in examine(roles, config)]
+    yield from map(asdict, examine(roles, config))
 
 
 def _locale() -> Iterator[Finding]:
@@ -81,16 +92,25 @@ def _server(api: Client) -> Iterator[Finding]:
     from pvc import __version__
 
     try:
-        version = api.get("status").get("pvc_version")
+        status = api.get("status")
     except Failure as exc:
-        mend = "systemctl enable --now pvc-server" if api.url.startswith("unix:") else "pvc cluster list"
+        start = "systemctl enable --now pvc-server" if _has_systemd() else "pvc serve 2>pvc.log &"
+        mend = start if api.url.startswith("unix:") else "pvc cluster list"
         yield _finding("server", "wrong", str(exc), mend)
         return
+    version = status.get("pvc_version")
     if version == __version__:
         yield _finding("server", "ok", f'pvc serve {version} answers at "{api.url}".')
     else:
         text = f'pvc serve {version} answers at "{api.url}", and this is pvc {__version__}.'
         yield _finding("server", "warning", text, "apt-get install pvc")
+
+    for reason in status.get("reasons", []):
+        yield _finding("cluster", "warning", reason["text"], "pvc status --check")
+
+
+def _has_systemd() -> bool:
+    return Path("/run/systemd/system").is_dir()
 
 
 def _finding(check: str, verdict: str, text: str, mend: str = "") -> Finding:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pvc.cephconfig import Ceph, RBDPool
-from pvc.config import API, Agent, Config, DirectoryPool, Migration, Store
-from pvc.doctor import checks
-from pvc.doctor.findings import Finding, Verdict
+from pvc.config import API, Agent, Config, DirectoryPool, Hypervisor, Migration, Store
+from pvc.doctor import checks, reaching, zookeeper
+from pvc.doctor.deadline import Check, examined
+from pvc.doctor.findings import Finding, Verdict, ok, wrong
 from pvc.doctor.machine import Machine
 from pvc.doctor.main import examine, here, read
 from pvc.doctor.reaching import judge_libvirt
@@ -30,7 +34,8 @@ CLUSTER = Store(kind="zookeeper", hosts=("zk1:2181",), user="pvc", password_file
 class Healthy(Machine):
     """Where everything is as it should be; each test spoils one thing."""
 
-    root, clock, jail, free = True, True, "", 100 * GIB
+    root, clock, jail, free, chroot, systemd = True, True, "", 100 * GIB, False, True
+    listening: tuple[tuple[str, int], ...] = ()
     missing: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
     open_files: tuple[str, ...] = ()
@@ -53,10 +58,19 @@ class Healthy(Machine):
         return path in self.open_files
 
     def text(self, path: str) -> str:
-        return self.texts[path]
+        return self.texts.get(path, "")
 
     def exists(self, path: str) -> bool:
         return path not in self.gone
+
+    def is_in_chroot(self) -> bool:
+        return self.chroot
+
+    def has_systemd(self) -> bool:
+        return self.systemd
+
+    def answers(self, host: str, port: int) -> bool:
+        return (host, port) in self.listening
 
     def space(self, folder: str) -> tuple[int, int]:
         return self.free, 1000 * GIB
@@ -95,7 +109,7 @@ def test_nothing_is_found_where_nothing_is_wrong() -> None:
             Verdict.WRONG,
             "apt-get install qemu-system-x86",
         ),
-        ({"jail": "No permissions"}, "namespaces", Verdict.WRONG, "sysctl user.max_user_namespaces=10000"),
+        ({"jail": "No permissions"}, "namespaces", Verdict.WRONG, ""),
         ({"gone": ("/dev/kvm",)}, "kvm", Verdict.WARNING, "modprobe kvm_intel"),
         ({"texts": {"/proc/cpuinfo": "flags : fpu"}}, "kvm", Verdict.WARNING, ""),
         ({"clock": False}, "clock", Verdict.WARNING, "apt-get install systemd-timesyncd"),
@@ -108,10 +122,23 @@ def test_each_thing_that_is_wrong_is_found_with_what_mends_it(
     assert found == [(check, verdict, mend)]
 
 
-def test_namespaces_that_debian_switches_off_are_switched_on_by_its_own_switch() -> None:
-    texts = {"/proc/sys/kernel/unprivileged_userns_clone": "0"}
-    [found] = checks.namespaces(spoilt(jail="x", texts=texts))
-    assert found.mend == "sysctl kernel.unprivileged_userns_clone=1"
+@pytest.mark.parametrize("switch", ["kernel.unprivileged_userns_clone=1", "user.max_user_namespaces=10000"])
+def test_namespaces_that_are_switched_off_are_switched_on_by_the_same_switch(switch: str) -> None:
+    name, _, _ = switch.partition("=")
+    machine = spoilt(jail="x", texts={f"/proc/sys/{name.replace('.', '/')}": "0\n"})
+    [found] = checks.namespaces(machine)
+    assert found.mend == f"sysctl {switch}"
+
+
+def test_in_a_chroot_no_switch_is_blamed_for_namespaces() -> None:
+    [found] = checks.namespaces(spoilt(jail="x", chroot=True, texts={"/proc/sys/user/max_user_namespaces": "0"}))
+    assert ("chroot" in found.text, found.mend) == (True, "")
+
+
+def test_a_vm_without_kvm_is_told_of_its_host_and_a_machine_of_its_firmware() -> None:
+    for flags, named in (("fpu hypervisor", "nested"), ("fpu", "Firmware")):
+        [found] = checks.virtualisation(spoilt(texts={"/proc/cpuinfo": flags}))
+        assert named in found.text
 
 
 def test_post_copy_needs_the_kernels_leave_only_where_it_is_asked_for() -> None:
@@ -144,6 +171,80 @@ def test_files_of_the_configuration_are_read_and_secrets_must_be_closed() -> Non
         ("api.tls_key", Verdict.WARNING, "chmod 600 /key"),
         ("store.password_file", Verdict.WARNING, "chmod 600 /etc/pvc/store.password"),
     ]
+
+
+def test_a_password_that_is_not_there_is_copied_or_made() -> None:
+    [found] = checks.files(spoilt(gone=("/etc/pvc/store.password",)), Config(store=CLUSTER))
+    assert found.mend == "(umask 077; openssl rand -base64 32 >/etc/pvc/store.password)"
+
+
+def test_a_missing_password_is_not_blamed_on_zookeeper_too() -> None:
+    config = Config(store=Store(kind="zookeeper", hosts=("127.0.0.1:1",), user="pvc", password_file="/none/password"))
+    assert list(reaching.store(Machine(), config).findings) == []
+
+
+def test_a_folder_is_no_pool_of_a_cluster() -> None:
+    assert bad(checks.pools(Config())) == []
+    assert [found.check for found in checks.pools(Config(store=CLUSTER))] == ["pools"]
+    assert bad(checks.pools(Config(store=CLUSTER, pools={"vms": RBDPool(pool="vms")}))) == []
+
+
+ENSEMBLE = Store(kind="zookeeper", hosts=("10.0.0.1:2181", "10.0.0.2:2181", "10.0.0.3:2181"), unprotected=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "verdicts"),
+    [
+        ("", []),
+        ("dataDir=/tmp/zookeeper\nserver.1=10.0.0.1:2888:3888\n", [Verdict.WRONG]),
+        ("# server.1=x\ndataDir = /var/lib/zookeeper\n", [Verdict.WRONG]),
+        ("dataDir=/var/lib/zookeeper\nserver.1=10.0.0.1:2888:3888\n", [Verdict.OK]),
+    ],
+)
+def test_a_zookeeper_that_forgets_or_stands_alone_is_found(text: str, verdicts: list[Verdict]) -> None:
+    machine = spoilt(texts={zookeeper.FILE: text})
+    assert [found.verdict for found in zookeeper.configuration(machine, Config(store=ENSEMBLE))] == verdicts
+    assert list(zookeeper.configuration(machine, Config())) == []
+
+
+def test_a_zookeeper_without_its_daemon_is_found() -> None:
+    machine = spoilt(texts={zookeeper.FILE: "dataDir=/srv"}, gone=("/etc/init.d/zookeeper",))
+    found = bad(zookeeper.configuration(machine, Config(store=CLUSTER)))
+    assert found == [("zookeeper", Verdict.WARNING, "apt-get install zookeeperd")]
+
+
+def test_an_agent_that_is_dead_is_found_by_its_silence() -> None:
+    config = Config(store=CLUSTER, agent=Agent(listen="[fd00::1]:7371"))
+    assert bad(reaching.agent(spoilt(listening=(("fd00::1", 7371),)), config).findings) == []
+    found = [("agent", Verdict.WRONG, "systemctl enable --now pvc-agent")]
+    assert bad(reaching.agent(Healthy(), config).findings) == found
+    assert list(reaching.agent(Healthy(), Config()).findings) == []
+
+
+def test_a_node_of_a_cluster_that_takes_no_guests_live_is_found(tmp_path: Path) -> None:
+    def found(uri: str) -> list[str]:
+        there = Hypervisor(migration_uri=uri, migration_certificates=str(tmp_path))
+        return [one.text for one in reaching.migration(Healthy(), Config(store=CLUSTER, hypervisor=there)).findings]
+
+    assert found("") == ["No hypervisor.migration_uri is set: no guest comes here live."]
+    missing = f'QEMU cannot move guests encrypted: "{tmp_path}/ca-cert.pem" is not there.'
+    assert found("qemu+tls://10.0.0.1/system") == [missing]
+    assert list(reaching.migration(Healthy(), Config()).findings) == []
+
+
+def test_a_check_that_hangs_or_dies_is_a_finding_and_the_next_is_made() -> None:
+    def hang() -> Iterator[Finding]:
+        threading.Event().wait()
+        yield ok("never", "This is not said.")
+
+    def die() -> Iterator[Finding]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        yield ok("never", "This is not said.")
+
+    [hung] = examined(Check("x", hang(), "Nobody answers", "ask again", patience_s=0.01))
+    assert hung == wrong("x", "Nobody answers within 0.01 s.", "ask again")
+    assert [found.text for found in examined(Check("x", die()))] == ["This check ended before it found anything."]
+    assert list(examined(Check("x", iter([ok("x", "Fine.")])))) == [ok("x", "Fine.")]
 
 
 def test_what_ceph_needs_is_looked_for_where_ceph_is_configured() -> None:
@@ -234,3 +335,10 @@ def test_what_is_wrong_is_the_exit_code(pvc: PVC, api: FakeAPI) -> None:
 
 def test_another_role_is_refused(pvc: PVC) -> None:
     assert pvc("doctor", "nurse").returncode == 2
+
+
+def test_what_is_wrong_in_the_cluster_is_told_by_its_server(pvc: PVC, api: FakeAPI) -> None:
+    reason = {"kind": "node", "name": "hv1", "points": 50, "text": 'Node "hv1" is dead.'}
+    api.tell("GET /status", Answer({"pvc_version": "0.1.0", "reasons": [reason]}))
+    result = pvc("doctor", "client", environment={"LC_ALL": "C.UTF-8"})
+    assert 'Node "hv1" is dead.  Try: pvc status --check' in result.stdout
