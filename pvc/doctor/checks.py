@@ -158,10 +158,8 @@ def pools(config: Config) -> Iterator[Finding]:
     """A folder in a cluster is shown by every server as its own, and no other node can open what is in it."""
     folders = [name for name, pool in config.pools.items() if isinstance(pool, DirectoryPool)]
     for name in folders if not config.standalone else []:
-        text = (
-            f'Pool "{name}" is a folder of this machine: other nodes have other volumes in it, and its VMs stay here.'
-        )
-        yield warning("pools", text, "keep the disks of a cluster in Ceph")
+        text = f'Pool "{name}" is a folder of this machine alone: VMs with disks in it can go to no other node.'
+        yield warning("pools", text)
 
 
 def addresses(machine: Machine, config: Config, roles: Iterable[str]) -> Iterator[Finding]:

@@ -15,8 +15,9 @@ _DAEMON = "/etc/init.d/zookeeper"
 
 def configuration(machine: Machine, config: Config) -> Iterator[Finding]:
     """Nothing where the cluster's ZooKeeper is elsewhere."""
+    hosts = (address.rpartition(":")[0].strip("[]") for address in config.store.hosts)
     text = machine.text(FILE)
-    if config.standalone or not text:
+    if config.standalone or not text or not any(map(machine.has_address, hosts)):
         return
     if not machine.exists(_DAEMON):
         yield warning("zookeeper", "ZooKeeper is installed here without its daemon.", "apt-get install zookeeperd")

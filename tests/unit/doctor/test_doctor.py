@@ -205,11 +205,13 @@ def test_a_zookeeper_that_forgets_or_stands_alone_is_found(text: str, verdicts: 
     machine = spoilt(texts={zookeeper.FILE: text})
     assert [found.verdict for found in zookeeper.configuration(machine, Config(store=ENSEMBLE))] == verdicts
     assert list(zookeeper.configuration(machine, Config())) == []
+    assert list(zookeeper.configuration(machine, Config(store=CLUSTER))) == []
 
 
 def test_a_zookeeper_without_its_daemon_is_found() -> None:
     machine = spoilt(texts={zookeeper.FILE: "dataDir=/srv"}, gone=("/etc/init.d/zookeeper",))
-    found = bad(zookeeper.configuration(machine, Config(store=CLUSTER)))
+    here = Store(kind="zookeeper", hosts=("10.0.0.1:2181",), unprotected=True)
+    found = bad(zookeeper.configuration(machine, Config(store=here)))
     assert found == [("zookeeper", Verdict.WARNING, "apt-get install zookeeperd")]
 
 
