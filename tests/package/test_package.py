@@ -77,6 +77,13 @@ def _is_all_there(debian: Debian) -> None:
     assert config.parse(debian("pvc", "serve", "--show-config")) == config.Config()
     assert not _enabled(debian)
     assert debian("systemd-analyze", "verify", "--man=no", *UNITS) == ""
+    for link in (
+        "docs/commands.md",
+        "docs/disaster-recovery.md",
+        "docs/design/015-who-may-speak.md",
+        "packaging/grafana/pvc.json",
+    ):
+        assert (debian.root / "usr" / "share" / "doc" / "pvc" / link).exists()
     for file in ("man/man1/pvc-vm.1.gz", "bash-completion/completions/pvc", "zsh/vendor-completions/_pvc"):
         assert (debian.root / "usr" / "share" / file).exists()
     found = json.loads(debian.says("pvc", "doctor", "serve", "--format", "json"))
