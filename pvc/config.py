@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pvc import toml
+from pvc.addresses import problem_with_beginning
 from pvc.cephconfig import NAME, Ceph, RBDPool
 
 DEFAULT_PATH = Path("/etc/pvc/pvc.toml")
@@ -209,7 +210,8 @@ class Migration:
     # Slow a guest down that changes its memory faster than it can be copied.
     auto_converge: bool = True
     # Let a guest that still outruns the copy go on at the target before its memory is all there: it then waits for what
-    # is missing, and is lost if either node fails meanwhile.
+    # is missing, and is lost if either node fails meanwhile. Each node that such a guest may go to then needs
+    # vm.unprivileged_userfaultfd = 1 (sysctl) unless its QEMU runs as root: without, its QEMU takes no guest live.
     post_copy: bool = False
     # Seconds without progress before more downtime is allowed.
     stall_s: float = 10.0
@@ -233,18 +235,34 @@ class Migration:
 class Upload:
     # Uploads at the same time; one more is refused. Each takes memory: unpacking alone up to 72 MiB, for "xz -9".
     most_at_once: int = 4
+    # Downloads at the same time; one more is refused.
+    most_downloads: int = 8
     # Largest image accepted, bytes as received; packed, what is inside is bounded by its volume.
     largest_bytes: int = 16 << 40
     # Seconds without a byte from the client after which an upload is given up; of a download, without one taken by it.
     idle_timeout_s: float = 60.0
+    # Seconds that an upload whose connection broke waits for its client to go on, where the client asked for that; it
+    # counts as an upload, and its volume stays reserved. 0: none waits.
+    resume_s: float = 120.0
+    # What this server may fetch for who names an address instead of sending an image: beginnings of addresses, as
+    # ["https://images.example/debian/"], at which redirects must end too. Empty: nothing. Whoever may upload can have
+    # everything below them fetched, with this machine's place in the network.
+    fetch_from: tuple[str, ...] = ()
+    # Seconds that one fetch may take in all.
+    fetch_s: float = 14400.0
     # Limits of one qemu-img: memory in bytes, CPU time in seconds.
     convert_memory_bytes: int = 2 << 30
     convert_cpu_s: int = 3600
 
     def problems(self) -> Iterator[str]:
         for item in dataclasses.fields(self):
-            if getattr(self, item.name) <= 0:
+            if item.name not in ("resume_s", "fetch_from") and getattr(self, item.name) <= 0:
                 yield f"upload.{item.name} must be more than 0."
+        for one in self.fetch_from:
+            if problem := problem_with_beginning(one):
+                yield f'upload.fetch_from has "{one}", which {problem}.'
+        if self.resume_s < 0:
+            yield "upload.resume_s must not be negative."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

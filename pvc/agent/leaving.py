@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 from pvc.agent import transport, words
@@ -47,6 +47,7 @@ class Leaving:
             post_copy=hands.settings.tuning.post_copy,
         )
         self._impatient = ""
+        self._copied, self._may_try_again = False, True
 
     async def run(self) -> None:
         """Until the task has ended, or this agent ends."""
@@ -85,6 +86,7 @@ class Leaving:
         here = await self._look(observed)
         target_alive = await self._state.node_alive(self._target)
         over = is_over(vm, observed)
+        self._forgive()
         act = migration.leaving(vm, task, here, self._attempt(), target_alive=target_alive, over=over)
         if act is Leave.DONE:
             return False
@@ -106,11 +108,21 @@ class Leaving:
     async def _seen(self) -> Seen | None:
         return next((one for one in await self._hypervisor.domains() if one.uuid == self._uuid), None)
 
+    def _forgive(self) -> None:
+        """One try that failed before anything was copied does not count, as when the target's QEMU did not answer: a
+        shutdown may follow.
+        """
+        if self._call is None or not self._call.done() or self._copied or self._impatient or not self._may_try_again:
+            return
+        if problem := self._attempt().problem:
+            log.warning("Migration %s failed before it began, and is tried once more: %s", self._task_id, problem)
+            self._call, self._may_try_again = None, False
+
     def _attempt(self) -> Attempt:
         if self._call is None:
             return Attempt()
         if not self._call.done():
-            return Attempt(under_way=True)
+            return Attempt(under_way=True, problem=self._impatient)
         exc = self._call.exception()
         if exc is not None and not isinstance(exc, PVCError):
             raise exc
@@ -127,7 +139,7 @@ class Leaving:
                 await self._watch()
                 await self._until_next_sample()
             case Leave.ABORT:
-                await self._hypervisor.abort_migration(self._uuid)
+                await self._press(self._hypervisor.abort_migration(self._uuid))
                 await self._until_next_sample()
             case Leave.ASK_TARGET:
                 phase = Phase.LOST if here.power is Power.OFF else Phase.DOUBT
@@ -181,6 +193,7 @@ class Leaving:
         copy = await self._hypervisor.copy(self._uuid)
         if copy is None:
             return
+        self._copied |= copy.processed > 0
         await migrations.report(
             self._state, self._uuid, self._task_id, max(copy.total - copy.left, 0), copy.total, words.progress(copy)
         )
@@ -190,14 +203,25 @@ class Leaving:
         match self._patience.look(self._clock(), copy.left):
             case Push.ALLOW_MORE:
                 log.info("Migration %s stalls; %d ms of downtime are allowed", self._task_id, self._patience.allowed_ms)
-                await self._hypervisor.allow_downtime(self._uuid, self._patience.allowed_ms)
+                await self._press(self._hypervisor.allow_downtime(self._uuid, self._patience.allowed_ms))
             case Push.POST_COPY:
-                await self._hypervisor.start_post_copy(self._uuid)
+                log.info(
+                    "Migration %s stalls; the guest goes on at the target before its memory is there", self._task_id
+                )
+                await self._press(self._hypervisor.start_post_copy(self._uuid))
             case Push.ABORT:
                 self._impatient = "the guest changes its memory faster than it can be copied"
-                await self._hypervisor.abort_migration(self._uuid)
             case None:
                 return
+
+    async def _press(self, act: Awaitable[None]) -> None:
+        """libvirt hears none of it before its job has begun, when the job has just ended, or while another act holds
+        the guest: the next look decides again, and asks again where it still matters.
+        """
+        try:
+            await act
+        except (HypervisorRefused, NotFound) as exc:
+            log.info("Migration %s goes on as it was: %s", self._task_id, exc)
 
     async def _end_guest(self, vm: VM) -> float:
         """As any shutdown: the guest is asked, again and again, until its time is up."""

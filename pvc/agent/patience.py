@@ -20,7 +20,7 @@ class Patience:
     """most_ms: the longest the guest may stand still. step_s: without progress before more is allowed; when all is
     allowed, `end_s` more before it is given up, or ended by post-copy where that may be.
 
-    Progress is a new low of what is left to copy.
+    Progress is a new low of what is left to copy. What is to be done is said again as long as nothing comes of it.
     """
 
     most_ms: int
@@ -30,7 +30,6 @@ class Patience:
     steps: int = 1
     lowest: int | None = None
     since: float = 0.0
-    pushed: bool = False
 
     @property
     def allowed_ms(self) -> int:
@@ -45,7 +44,7 @@ class Patience:
         if self.steps < _STEPS and waited >= self.step_s:
             self.steps, self.since = self.steps + 1, now
             return Push.ALLOW_MORE
-        if self.steps == _STEPS and waited >= self.end_s and not self.pushed:
-            self.pushed = True
+        if self.steps == _STEPS and waited >= self.end_s:
+            self.since = now
             return Push.POST_COPY if self.post_copy else Push.ABORT
         return None

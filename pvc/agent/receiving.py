@@ -51,6 +51,7 @@ async def _prepare(hands: Hands, vm: VM, task: Task, seen: Seen | None) -> None:
     try:
         _check_absent(hands, vm, seen)
         await _check_reachable(hands, task)
+        await migrations.check_storage(hands.pools, vm)
         await _check_bridges(hands, vm)
         await _open_volumes(hands, vm)
         await asyncio.to_thread(log.parent.mkdir, mode=0o711, parents=True, exist_ok=True)
@@ -70,12 +71,8 @@ def _check_absent(hands: Hands, vm: VM, seen: Seen | None) -> None:
 
 
 async def _check_reachable(hands: Hands, task: Task) -> None:
-    if not migration.may_live(task):
-        return
-    if not hands.settings.migration_uri:
-        problem = 'takes no live migrations: its agent has no "hypervisor.migration_uri"'
-        raise Conflict(kind="node", name=hands.settings.node, problem=problem)
-    await transport.check(hands.settings, hands.settings.migration_uri)
+    if migration.may_live(task):
+        await transport.check_arrivals(hands.settings)
 
 
 async def _check_bridges(hands: Hands, vm: VM) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from pvc.agent import receiving, steps
+from pvc.agent import receiving, steps, transport
 from pvc.agent.gather import Gatherer, by_mac, fitted
 from pvc.agent.leaving import Leaving
 from pvc.agent.look import Memory
@@ -73,6 +73,7 @@ class Reconciler:
         self._lives: dict[tuple[str, int | None], Live] = {}
         self._gatherer = Gatherer(hypervisor, settings.use_patience_s)
         self._facts: Facts | None = None
+        self._standing = transport.Standing()
         self._looked_at = 0.0
         self._use: dict[str, Use] = {}
         self._use_problem = ""
@@ -201,6 +202,7 @@ class Reconciler:
         """Facts, and what guests use, are of the last regular look: a counter that moved is no reason to write."""
         if self._facts is None or self._clock() >= self._facts_due:
             self._facts = await self._hypervisor.facts()
+            self._standing = await transport.standing(self._settings)
             self._use, self._use_problem = await self._gatherer.use()
             self._looked_at = self._state.now()
             self._facts_due = self._clock() + self._settings.interval_s
@@ -312,6 +314,9 @@ class Reconciler:
             vms=self._memory.all(),
             use=self._own_use(),
             use_problem=self._use_problem,
+            no_live=self._standing.no_live,
+            encrypted=self._standing.encrypted,
+            no_encryption=self._standing.no_encryption,
         )
 
     def _own_use(self) -> dict[str, Use]:

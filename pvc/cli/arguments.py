@@ -13,6 +13,9 @@ from pvc.cli.failure import Failure
 from pvc.cli.output import columns
 from pvc.cli.registry import Command
 
+# How argparse begins its complaint about what no declaration takes.
+_UNKNOWN = "unrecognized arguments: "
+_WATCH = "show it again whenever it changes, until interrupted; what no event tells of, every two seconds"
 _FORMS = "default: table; csv and raw, values with tabs between them and without --columns the first, are for lists"
 
 
@@ -25,7 +28,19 @@ class _Help(RawDescriptionHelpFormatter):
 
 class _Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
+        if message.startswith(_UNKNOWN):
+            raise Failure("usage", self._unknown(message.removeprefix(_UNKNOWN).split(" ")[0]))
         raise Failure("usage", f'{message[:1].upper()}{message[1:]}; see "{self.prog} --help".')
+
+    def _unknown(self, word: str) -> str:
+        from difflib import get_close_matches
+
+        see = f'see "{self.prog} --help".'
+        if not word.startswith("-"):
+            return f'"{word}" is more than this takes; {see}'
+        near = get_close_matches(word.partition("=")[0], self._option_string_actions, n=1, cutoff=0.7)
+        meant = f'did you mean "{near[0]}"? S{see[1:]}' if near else see
+        return f'Option "{word}" is not known here{":" if near else ";"} {meant}'
 
 
 def command_parser(name: str, command: Command) -> ArgumentParser:
@@ -66,9 +81,10 @@ def command_parser(name: str, command: Command) -> ArgumentParser:
 
 def _of_lists(parser: ArgumentParser, columns: list[str]) -> None:
     lists = parser.add_argument_group("with every list")
-    lists.add_argument("--columns", metavar="COLUMNS", default="", help=f"with commas, of: {', '.join(columns)}")
+    known = ", ".join(columns).replace("%", "%%")  # argparse fills in what follows a single one
+    lists.add_argument("--columns", metavar="COLUMNS", default="", help=f"with commas, of: {known}")
     lists.add_argument("--no-headers", dest="headers", action="store_false", help="leave the titles out")
-    lists.add_argument("--watch", action="store_true", help="show it again every two seconds, until interrupted")
+    lists.add_argument("--watch", action="store_true", help=_WATCH)
 
 
 def client(args: Namespace) -> Client:

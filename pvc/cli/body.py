@@ -44,11 +44,12 @@ def send(
     size: int | None,
     sent: Callable[[int], None],
     runs: Sequence[sparse.Run] | None = None,
+    begin: int = 0,
 ) -> bool:
     """Send `size` bytes of `source`, or chunks up to its end when None; False when the server answered before that.
 
     sent: told how many bytes are gone so far, holes included. runs: what is sent of it, in frames; all and as it is
-    when None. The socket blocks again when this returns.
+    when None. begin: what is before it is left out. The socket blocks again when this returns.
     """
     if sock.family == socket.AF_UNIX:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ON_ITS_WAY)
@@ -56,7 +57,7 @@ def send(
         if size is None:
             _send_chunks(sock, source, sent)
         elif runs is None:
-            _send_run(sock, source, (0, size), sent)
+            _send_run(sock, source, (begin, size), sent)
         else:
             _send_frames(sock, source, size, runs, sent)
     except (_AnsweredEarlyError, BrokenPipeError, ConnectionResetError):

@@ -44,6 +44,10 @@ class Client:
     def post(self, *path: str, **parameters: Parameter) -> Any:
         return self._ask("POST", _target(path), _json(parameters))
 
+    def post_in_query(self, *path: str, **parameters: Parameter) -> Any:
+        """For what takes an image as its body otherwise."""
+        return self._ask("POST", _target(path, parameters))
+
     def put(self, *path: str, **parameters: Parameter) -> Any:
         return self._ask("PUT", _target(path), _json(parameters))
 
@@ -101,23 +105,29 @@ class Client:
         runs: Sequence[sparse.Run] | None,
         sent: Callable[[int], None],
         meanwhile: Callable[[Callable[[float], bool]], None],
+        begin: int | None = None,
         **parameters: Parameter,
     ) -> Any:
         """Send `source` as the raw body of a POST and return the answer.
 
         size: bytes, None when only the end of `source` will tell. runs: what of it is data, all when None. sent: told
-        how many bytes are gone so far.
+        how many bytes are gone so far. begin: go on from there with an upload that broke off.
         meanwhile: called between the last byte and the answer, with a function that waits for the answer up to
         some seconds and says whether it is there.
         """
         with self._spoken():
-            connection = self._request("POST", _target(path, parameters))
+            connection = self._request("POST" if begin is None else "PATCH", _target(path, parameters))
             connection.putheader("Content-Type", "application/octet-stream" if runs is None else sparse.CONTENT_TYPE)
-            length = size if runs is None else sparse.length(runs)
+            if begin is not None:
+                connection.putheader("Upload-Offset", str(begin))
+            length = None if size is None else size - (begin or 0)
+            if runs is not None:
+                runs = sparse.rest(runs, begin or 0)
+                length = sparse.length(runs)
             chunked, known = ("Transfer-Encoding", "chunked"), ("Content-Length", str(length))
             connection.putheader(*(chunked if length is None else known))
             connection.endheaders()
-            if send(connection.sock, source, size, sent, runs):
+            if send(connection.sock, source, size, sent, runs, begin or 0):
                 meanwhile(lambda timeout_s: answered(connection.sock, timeout_s))
             return _read(connection.getresponse())
 

@@ -5,8 +5,9 @@ The shells' own scripts only ask for it: `pvc --complete WORD...`, the last word
 
 from __future__ import annotations
 
-from argparse import Action
+from argparse import Action, ArgumentParser, Namespace
 from collections.abc import Iterator
+from itertools import pairwise
 from os import environ
 
 from pvc.cli.registry import COMMANDS, GROUPS, load
@@ -20,11 +21,15 @@ KINDS = {
     "NODE": "node",
     "POOL": "pool",
     "VOLUME": "volume",
-    "POOL/VOLUME": "pool/volume",
+    "POOL/VOLUME": "volume",
+    "OVA": "ova",
+    "TAG": "tag",
+    "GENERATION": "generation",
     "NET": "network",
     "VNI": "network",
     "ID": "task",
     "TOKEN": "token",
+    "OSD": "osd",
 }
 _DAEMONS = ("serve", "agent")
 # A completion that takes longer disturbs more than it helps; a server far away is given more.
@@ -38,7 +43,7 @@ def complete(words: list[str]) -> list[str]:
     """Return what the last word may become: lines of a word, a tab and what it means; or FILES alone."""
     *before, current = words or [""]
     name, rest = _command_of(before)
-    found = list(_arguments(name, rest, current, before) if name in COMMANDS else _names(name, rest))
+    found = list(_arguments(name, rest, current, before) if name in COMMANDS else _names(name, rest, current))
     if found == [(FILES, "")]:
         return [FILES]
     return [f"{word}\t{text}" for word, text in found if word.startswith(current)]
@@ -54,12 +59,13 @@ def _command_of(words: list[str]) -> tuple[str, list[str]]:
     return name, words
 
 
-def _names(group: str, rest: list[str]) -> Iterator[Candidate]:
+def _names(group: str, rest: list[str], current: str) -> Iterator[Candidate]:
+    """Only what is offered is loaded, for its HELP."""
     if rest:
         return
     prefix = f"{group} " if group else ""
     below = dict.fromkeys(name.removeprefix(prefix).partition(" ")[0] for name in COMMANDS if name.startswith(prefix))
-    for word in below:
+    for word in (word for word in below if word.startswith(current)):
         full = prefix + word
         yield word, GROUPS.get(full) or load(full).HELP
     if not group:
@@ -69,30 +75,49 @@ def _names(group: str, rest: list[str]) -> Iterator[Candidate]:
 def _arguments(name: str, rest: list[str], current: str, words: list[str]) -> Iterator[Candidate]:
     from pvc.cli.arguments import command_parser
 
-    actions = command_parser(name, load(name))._actions
-    options = {option: action for action in actions for option in action.option_strings}
-    places, awaited, given = [action for action in actions if not action.option_strings], None, []
-    for word in rest:
+    parser = command_parser(name, load(name))
+    options = {option: action for action in parser._actions for option in action.option_strings}
+    places = [action for action in parser._actions if not action.option_strings]
+    awaited, given = _read(rest, options)
+    option, equals, begun = current.partition("=")
+    if awaited is None and equals and option in options:
+        found = _values(options[option], {}, begun, parser, words)
+        yield from ((f"{option}={word}", text) for word, text in found if word != FILES)
+    elif awaited is None and current.startswith("-"):
+        yield from ((option, options[option].help or "") for option in options)
+    elif action := awaited or _place(places, len(given)):
+        yield from _values(action, dict(zip(map(_metavar, places), given, strict=False)), current, parser, words)
+
+
+def _read(words: list[str], options: dict[str, Action]) -> tuple[Action | None, list[str]]:
+    """Return the option whose value comes next, and what was given for no option."""
+    awaited, given = None, []
+    for word in words:
         if awaited is not None:
             awaited = None
         elif word in options:
             awaited = options[word] if options[word].nargs != 0 else None
         elif not word.startswith("-"):
             given.append(word)
-    if awaited is None and current.startswith("-"):
-        yield from ((option, options[option].help or "") for option in options)
-        return
-    action = awaited or (places[min(len(given), len(places) - 1)] if _takes(places, len(given)) else None)
-    if action is not None:
-        yield from _values(action, places, given, words)
+    return awaited, given
 
 
-def _takes(places: list[Action], given: int) -> bool:
-    return given < len(places) or bool(places and places[-1].nargs in ("*", "+"))
+def _place(places: list[Action], given: int) -> Action | None:
+    """The last one may take any number."""
+    if given < len(places):
+        return places[given]
+    return places[-1] if places and places[-1].nargs in ("*", "+") else None
 
 
-def _values(action: Action, places: list[Action], given: list[str], words: list[str]) -> Iterator[Candidate]:
-    metavar = str(action.metavar)
+def _metavar(action: Action) -> str:
+    return str(action.metavar)
+
+
+def _values(
+    action: Action, given: dict[str, str], current: str, parser: ArgumentParser, words: list[str]
+) -> Iterator[Candidate]:
+    """given: by what stands for it in the declaration."""
+    metavar = _metavar(action)
     if action.choices is not None:
         yield from ((str(choice), "") for choice in action.choices)
     elif metavar == "FILE":
@@ -102,28 +127,28 @@ def _values(action: Action, places: list[Action], given: list[str], words: list[
 
         yield from ((name, cluster["address"]) for name, cluster in clusters().items())
     elif metavar in KINDS:
-        pool = next((word for place, word in zip(places, given, strict=False) if place.metavar == "POOL"), None)
-        yield from _live(KINDS[metavar], pool, words)
+        pool = given.get("POOL") if metavar == "VOLUME" else None
+        yield from _live(KINDS[metavar], current, pool, _server(parser, words))
 
 
-def _live(kind: str, pool: str | None, words: list[str]) -> Iterator[Candidate]:
-    """words: of the line, which may say which server is meant."""
-    from pvc.cli.arguments import client, command_parser
+def _live(kind: str, prefix: str, pool: str | None, server: Namespace) -> Iterator[Candidate]:
+    from pvc.cli.arguments import client
     from pvc.cli.names import names
 
-    args, _ = command_parser("status", load("status")).parse_known_args(_connection(words))
-    api = client(args)
+    api = client(server)
     patience_s = float(environ.get("PVC_COMPLETION_S") or (_NEAR_S if api.url.startswith("unix:") else _FAR_S))
-    parameters = {"pool": pool} if kind == "volume" and pool else {}
-    yield from ((name, kind) for name in names(api, kind, patience_s, **parameters))
+    yield from ((name, kind) for name in names(api, kind, patience_s, prefix=prefix, pool=pool))
 
 
-def _connection(words: list[str]) -> list[str]:
-    """Return the options among `words` that say where the server is."""
-    found: list[str] = []
-    for number, word in enumerate(words):
-        if word in LEADING:
-            found += words[number : number + 2]
-        elif word.partition("=")[0] in LEADING:
-            found.append(word)
-    return found
+def _server(parser: ArgumentParser, words: list[str]) -> Namespace:
+    """Which one the line means, so far as it says so."""
+    said = {_destination(option): parser.get_default(_destination(option)) for option in LEADING}
+    for word, following in pairwise((*words, "")):
+        option, equals, value = word.partition("=")
+        if option in LEADING:
+            said[_destination(option)] = value if equals else following
+    return Namespace(**said)
+
+
+def _destination(option: str) -> str:
+    return "cluster" if option == "-c" else option.strip("-").replace("-", "_")

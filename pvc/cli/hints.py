@@ -10,12 +10,14 @@ from pvc.cli.names import names
 
 _PATIENCE_S = 1.0
 _MOST = 3
+# Names that are compared: as many as the API tells at once.
+_KNOWN = 10_000
 
 
 def hinted(failure: Failure, api: Client) -> Failure:
     """Return `failure`, with the names that are like the unknown one where there are some."""
     kind, name = str(failure.fields.get("kind", "")).lower(), str(failure.fields.get("name", ""))
-    near = similar(name, names(api, kind, _PATIENCE_S)) if name else []
+    near = similar(name, names(api, kind, _PATIENCE_S, most=_KNOWN)) if name else []
     if not near:
         return failure
     listed = ", ".join(f'"{one}"' for one in near)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from contextlib import suppress
 
 from pvc import __version__
@@ -14,7 +13,6 @@ from pvc.outcomes import EXIT
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
-WATCH_S = 2.0
 
 
 def main(argv: list[str]) -> int:
@@ -94,12 +92,16 @@ def _command(name: str, argv: list[str]) -> int:
     shown = {"wanted": args.columns, "headers": args.headers} if "columns" in args else {}
     out = Output(args.output, columns=getattr(command, "COLUMNS", None), quiet=args.quiet, **shown)
     try:
-        command.run(args, api, out)
-        while "watch" in args and args.watch:
-            sys.stdout.flush()
-            time.sleep(WATCH_S)
-            out.again()
+        if not getattr(args, "watch", False):
             command.run(args, api, out)
+            return 0
+        from pvc.cli.redrawing import turns
+
+        for number, _ in enumerate(turns(api, getattr(command, "EVENTS", ()))):
+            if number:
+                out.again()
+            command.run(args, api, out)
+            sys.stdout.flush()
     except Failure as exc:
         if exc.code != "not_found":
             raise

@@ -7,19 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from pvc.cli.client import Client, Parameter
+from pvc.cli.client import Client
 from pvc.errors import PVCError
 
-# Where the things of a kind are listed, and the field that names them. Kinds as the API's refusals call them.
-_LISTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "vm": (("vm",), ("name",)),
-    "node": (("node",), ("name",)),
-    "network": (("network",), ("vni",)),
-    "pool": (("storage", "ceph", "pool"), ("name",)),
-    "volume": (("storage", "ceph", "volume"), ("name",)),
-    "pool/volume": (("storage", "ceph", "volume"), ("pool", "name")),
-    "token": (("tokens",), ("name",)),
-    "task": (("tasks",), ("id",)),
+# Kinds as the API's refusals call them: those that it names by prefix, and those of which there are never many.
+_BY_PREFIX = frozenset({"vm", "node", "network", "pool", "volume", "ova", "tag", "task"})
+_LISTS = {
+    "token": (("tokens",), "name"),
+    "generation": (("generations",), "generation"),
+    "osd": (("storage", "ceph", "osd"), "id"),
 }
 
 
@@ -27,17 +23,19 @@ class _OutOfTimeError(Exception):
     pass
 
 
-def names(api: Client, kind: str, patience_s: float, **parameters: Parameter) -> list[str]:
-    """Return the names of a kind, without repetition; none where the server does not say them within the patience."""
-    if kind not in _LISTS:
-        return []
-    path, fields = _LISTS[kind]
+def names(
+    api: Client, kind: str, patience_s: float, *, prefix: str = "", pool: str | None = None, most: int | None = None
+) -> list[str]:
+    """Return the names of a kind; none where the server does not say them within the patience."""
     try:
         with _deadline(patience_s):
-            found = api.get(*path, **parameters)
+            if kind in _BY_PREFIX:
+                found = api.get("names", kind=kind, prefix=prefix or None, pool=pool, most=most)
+                return [str(name) for name in found.get("names", ())]
+            path, field = _LISTS.get(kind, ((), ""))
+            return [str(item[field]) for item in api.get(*path)] if path else []
     except (PVCError, _OutOfTimeError):
         return []
-    return list(dict.fromkeys("/".join(str(item.get(field, "")) for field in fields) for item in found))
 
 
 @contextmanager

@@ -79,31 +79,51 @@ COMMANDS = (
 
 def load(name: str) -> Command:
     """Import the module of one of COMMANDS."""
-    loaders = {"vm": _vm, "storage": _storage, "provisioner": _provisioner, "task": _task}
-    return cast(Command, loaders.get(name.partition(" ")[0], _other)(name))
+    loaders = {
+        "maintenance": _maintenance,
+        "node": _node,
+        "vm": _vm,
+        "network": _network,
+        "storage": _storage,
+        "provisioner": _provisioner,
+        "task": _task,
+        "token": _token,
+        "cluster": _cluster,
+    }
+    return cast(Command, loaders.get(name.partition(" ")[0], _alone)(name))
 
 
-def _other(name: str) -> ModuleType:
+def _alone(name: str) -> ModuleType:
     module: ModuleType
     match name:
         case "status":
             import pvc.cli.commands.status as module
-        case "completion":
-            import pvc.cli.commands.completion as module
-        case "cluster list":
-            import pvc.cli.commands.cluster_list as module
-        case "cluster add":
-            import pvc.cli.commands.cluster_add as module
-        case "cluster remove":
-            import pvc.cli.commands.cluster_remove as module
         case "events":
             import pvc.cli.commands.events as module
+        case "doctor":
+            import pvc.cli.commands.doctor as module
+        case "completion":
+            import pvc.cli.commands.completion as module
+        case _:
+            raise LookupError(name)
+    return module
+
+
+def _maintenance(name: str) -> ModuleType:
+    module: ModuleType
+    match name:
         case "maintenance on":
             import pvc.cli.commands.maintenance_on as module
         case "maintenance off":
             import pvc.cli.commands.maintenance_off as module
-        case "doctor":
-            import pvc.cli.commands.doctor as module
+        case _:
+            raise LookupError(name)
+    return module
+
+
+def _node(name: str) -> ModuleType:
+    module: ModuleType
+    match name:
         case "node list":
             import pvc.cli.commands.node_list as module
         case "node info":
@@ -116,6 +136,14 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.node_ready as module
         case "node remove":
             import pvc.cli.commands.node_remove as module
+        case _:
+            raise LookupError(name)
+    return module
+
+
+def _network(name: str) -> ModuleType:
+    module: ModuleType
+    match name:
         case "network list":
             import pvc.cli.commands.network_list as module
         case "network info":
@@ -126,12 +154,34 @@ def _other(name: str) -> ModuleType:
             import pvc.cli.commands.network_modify as module
         case "network remove":
             import pvc.cli.commands.network_remove as module
+        case _:
+            raise LookupError(name)
+    return module
+
+
+def _token(name: str) -> ModuleType:
+    module: ModuleType
+    match name:
         case "token list":
             import pvc.cli.commands.token_list as module
         case "token add":
             import pvc.cli.commands.token_add as module
         case "token remove":
             import pvc.cli.commands.token_remove as module
+        case _:
+            raise LookupError(name)
+    return module
+
+
+def _cluster(name: str) -> ModuleType:
+    module: ModuleType
+    match name:
+        case "cluster list":
+            import pvc.cli.commands.cluster_list as module
+        case "cluster add":
+            import pvc.cli.commands.cluster_add as module
+        case "cluster remove":
+            import pvc.cli.commands.cluster_remove as module
         case _:
             raise LookupError(name)
     return module

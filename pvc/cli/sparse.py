@@ -27,6 +27,11 @@ def data_runs(source: BinaryIO, size: int) -> list[Run] | None:
     return None if runs == [(0, size)] else runs
 
 
+def rest(runs: Sequence[Run], begin: int) -> list[Run]:
+    """What of it lies from `begin` on."""
+    return [(max(start, begin), end) for start, end in runs if end > begin]
+
+
 def header(run: Run) -> bytes:
     """Of the run's frame. The last frame has none, and begins and ends where the image ends."""
     start, end = run

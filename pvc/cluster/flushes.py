@@ -180,6 +180,7 @@ async def _leaver(said: Nodes, pools: Mapping[str, Pool], vm: VM, tried: Mapping
         selector=vm.node_selector,
         node_limit=vm.node_limit,
         stays=await _obstacle(said, pools, vm, running=running),
+        no_encryption=(await said.of(vm.node))[1].no_encryption,
         tried=tried,
     )
 

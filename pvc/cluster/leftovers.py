@@ -9,27 +9,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
+from typing import cast
 
 from pvc.cluster import ovas, tasks
 from pvc.cluster.state import Held, State
-from pvc.cluster.volumes import all_pools, lock_name
+from pvc.cluster.volumes import all_pools, lock_name, pool_of
 from pvc.errors import Busy, Changed, NotFound, PVCError, SessionLost, Unavailable
 from pvc.model import names
 from pvc.model.records import Made, Task, TaskStatus
-from pvc.storage.base import Pool
+from pvc.storage.base import Pool, Snapshots
 from pvc.store.paths import RECOVERY, lock_path
 
 log = logging.getLogger("pvc.server")
 
-UPLOAD, CLONE = "upload", "clone"
+UPLOAD, CLONE, DOWNLOAD = "upload", "clone", "download"
 # What goes on under a lock, that of the volume that it concerns or that of the records as a whole, and ends with it.
 LOCKED = frozenset((UPLOAD, CLONE, Made.RESTORE, Made.ROLLBACK))
 
 # Between two looks at the pools, and while something is left of somebody whom Ceph believes alive.
 _LOOK_S = 60.0
 _AGAIN_S = 3.0
+
+
+def download_lock(task: Task) -> str:
+    return f"download.{task.id}"
 
 
 def holder(task: Task) -> str:
@@ -74,7 +79,7 @@ async def end_abandoned(state: State) -> tuple[set[str], int]:
 
     The tasks are read before the locks, because one is taken before its task begins and released after its end.
     """
-    running = await _running(state)
+    running = await _running(state, LOCKED)
     held = await state.store.locks() if running else {}
     alive, ended = set[str](), 0
     for task in running:
@@ -93,11 +98,11 @@ def _lock_of(task: Task) -> str:
     return ovas.lock_name(name) if kind == "ova" else lock_name(*names.split_volume(name))
 
 
-async def _running(state: State) -> list[Held[Task]]:
+async def _running(state: State, kinds: Container[str]) -> list[Held[Task]]:
     return [
         held
         for held in await state.tasks()
-        if isinstance(held, Held) and held.record.status is TaskStatus.RUNNING and held.record.kind in LOCKED
+        if isinstance(held, Held) and held.record.status is TaskStatus.RUNNING and held.record.kind in kinds
     ]
 
 
@@ -116,8 +121,30 @@ async def _end(state: State, held: Held[Task]) -> bool:
 async def _sweep_all(state: State, pools: Mapping[str, Pool]) -> bool:
     """Whether another look is due soon."""
     shared = [pool for pool in await all_pools(pools) if pool.capabilities.shared]
+    await end_downloads(state, pools)
     left = [await _sweep(state, pool) for pool in shared]
     return any([*left, await ovas.clear(state, pools)])
+
+
+async def end_downloads(state: State, pools: Mapping[str, Pool]) -> None:
+    """Remove the snapshots that downloads took whose server died, then say that these have failed.
+
+    As above, the tasks are read before the locks.
+    """
+    running = await _running(state, {DOWNLOAD})
+    held = await state.store.locks() if running else {}
+    for task in running:
+        if download_lock(task.record) not in held:
+            with suppress(NotFound):
+                await _remove_snapshot(pools, task.record)
+            await _end(state, task)
+
+
+async def _remove_snapshot(pools: Mapping[str, Pool], task: Task) -> None:
+    if snapshot := task.args.get("snapshot"):
+        pool, volume = names.split_volume(task.target[1])
+        await cast("Snapshots", await pool_of(pools, pool)).remove_snapshot(volume, snapshot)
+        log.info('Removed "%s" of volume "%s", left by a download of a server that died', snapshot, task.target[1])
 
 
 async def _sweep(state: State, pool: Pool) -> bool:

@@ -17,7 +17,7 @@ from pvc.model import domain, migration, names, placement
 from pvc.model.flushing import FLUSH, UNFLUSH
 from pvc.model.migration import MIGRATE, Phase
 from pvc.model.placement import Candidate, Wanted
-from pvc.model.records import VM, Desired, DomainState, Selector, Task, TaskStatus
+from pvc.model.records import VM, Desired, DomainState, MigrationMethod, Selector, Task, TaskStatus
 from pvc.storage.base import Pool
 from pvc.units import MIB
 
@@ -69,7 +69,8 @@ async def ask(
         return Outcome(vm=new, node=vm.node, was_here=True)
     await check_storage(pools, vm)
     alive = devices.may_be_alive(vm, await state.observed(vm))
-    target = await _target(state, vm, asked, default, running=alive)
+    wanted = await _wanted(state, vm, method) if alive else Wanted(memory=0, vcpus=0, node_limit=vm.node_limit)
+    target = await _target(state, vm, asked, default, wanted)
     if not alive:
         return await _reassign(state, held, target, asked)
     await power.check_node(state, vm.node)
@@ -111,9 +112,18 @@ async def check_storage(pools: Mapping[str, Pool], vm: VM) -> None:
             raise Conflict(kind="VM", name=vm.name, problem=problem)
 
 
-async def _target(state: State, vm: VM, asked: Asked, default: Selector, *, running: bool) -> str:
-    memory, vcpus = placing.size(vm) if running else (0, 0)
-    wanted = Wanted(memory=memory * MIB, vcpus=vcpus, node_limit=vm.node_limit)
+async def _wanted(state: State, vm: VM, method: MigrationMethod) -> Wanted:
+    memory, vcpus = placing.size(vm)
+    return Wanted(
+        memory=memory * MIB,
+        vcpus=vcpus,
+        node_limit=vm.node_limit,
+        live=method is not MigrationMethod.SHUTDOWN,
+        no_encryption=(await state.node_status(vm.node)).no_encryption,
+    )
+
+
+async def _target(state: State, vm: VM, asked: Asked, default: Selector, wanted: Wanted) -> str:
     others = [node for node in await placing.candidates(state) if node.name != vm.node]
     named = _home(vm, asked) if asked.action is Action.UNMIGRATE else asked.node
     if named and asked.flush and asked.action is Action.UNMIGRATE:
@@ -186,7 +196,7 @@ async def cancel(state: State, task_id: str) -> Task:
 def _uncancellable(task: Task) -> str:
     if task.status is not TaskStatus.RUNNING:
         return "has ended"
-    if task.kind not in (MIGRATE, FLUSH, UNFLUSH, *leftovers.LOCKED):
+    if task.kind not in (MIGRATE, FLUSH, UNFLUSH, leftovers.DOWNLOAD, *leftovers.LOCKED):
         return f'is of kind "{task.kind}", which cannot be cancelled'
     if task.kind == MIGRATE and task.phase == Phase.SHUTDOWN:
         return "cannot be cancelled any more: the guest has been asked to shut down"

@@ -66,6 +66,8 @@ async def _candidate(state: State, node: Node, mine: list[VM]) -> Candidate:
         cpu_count=status.cpu_count,
         load=status.load,
         vms=len(mine),
+        no_live=status.no_live,
+        encrypted=status.encrypted,
     )
 
 

@@ -254,7 +254,12 @@ async def clear(state: State) -> None:
 
 
 async def initialise(ground: Ground, *, who: str, overwrite: bool) -> Outcome:
-    """Begin anew, with no records. Raises Conflict for an initialised cluster unless `overwrite`: that is then kept."""
+    """Begin anew, with no records. Raises what `nothing` does."""
+    return await restore(ground, await nothing(ground, overwrite=overwrite), who=who, force=True, made=Made.INIT)
+
+
+async def nothing(ground: Ground, *, overwrite: bool) -> Backup:
+    """What a new cluster has. Raises Conflict for an initialised one unless `overwrite`: that is then kept."""
     await ground.caught_up()
     _, cluster = await read_current(ground.store)
     view = ground.view
@@ -262,8 +267,7 @@ async def initialise(ground: Ground, *, who: str, overwrite: bool) -> Outcome:
     if not overwrite and (cluster.made is not Made.FIRST or has_records):
         problem = "is initialised already; overwrite begins anew and keeps its records as a generation to come back to"
         raise Conflict(kind="cluster", name=cluster.id, problem=problem)
-    empty = Backup(Content(), cluster=ground.state.new_uuid())
-    return await restore(ground, empty, who=who, force=True, made=Made.INIT)
+    return Backup(Content(), cluster=ground.state.new_uuid())
 
 
 async def kept(ground: Ground, name: str) -> Backup:

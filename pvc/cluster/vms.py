@@ -6,6 +6,7 @@ import difflib
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
@@ -83,14 +84,21 @@ async def _check_bridges(state: State, nics: Iterable[domain.Nic]) -> None:
             raise InvalidInput({"xml": problem})
 
 
-async def define(state: State, pools: Mapping[str, Pool], vm: VM) -> None:
-    """Raises AlreadyExists for a name or UUID that is taken, NotFound or InUse for a volume, NotFound for a node."""
+async def define(state: State, pools: Mapping[str, Pool], vm: VM, *, dry_run: bool = False) -> None:
+    """Raises AlreadyExists for a name or UUID that is taken, NotFound or InUse for a volume, NotFound for a node.
+
+    dry_run: raise the same, and define nothing.
+    """
     if await _name_taken(state, vm.name):
         raise AlreadyExists(kind="VM", name=vm.name)
+    if dry_run and await _exists(state, state.paths.vm(vm.uuid)):
+        raise AlreadyExists(kind="VM", name=vm.uuid)
     node, path = await state.node_entry(vm.node), state.paths.node(vm.node)
     try:
         async with volumes.claimed(state, vm, volumes.of_vm(vm)), networks.claimed(state, vm, networks.of_vm(vm)):
             await volumes.check_present(pools, vm)
+            if dry_run:
+                return
             await state.store.commit(
                 Check(path, node.version),
                 Create(state.paths.vm(vm.uuid), encode(vm)),
@@ -161,7 +169,11 @@ async def rename(state: State, pools: Mapping[str, Pool], name: str, new_name: s
 
 
 async def _name_taken(state: State, name: str) -> bool:
-    [entry] = await state.store.get_many([state.paths.vm_name(name)])
+    return await _exists(state, state.paths.vm_name(name))
+
+
+async def _exists(state: State, path: str) -> bool:
+    [entry] = await state.store.get_many([path])
     return entry is not None
 
 
@@ -197,18 +209,37 @@ async def _check_off(state: State, vm: VM) -> None:
         raise Conflict(kind="VM", name=vm.name, problem="is not stopped")
 
 
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """stops: whether the VM runs, so far as is known. volumes: what goes with it."""
+
+    vm: VM
+    stops: bool
+    volumes: list[str]
+
+
+async def plan_removal(state: State, name: str, pools: Mapping[str, Pool] | None = None) -> Removal:
+    """What `undefine` would do. Raises what it would before anything is done."""
+    vm = (await state.find_vm(name)).record
+    check_free(vm)
+    doomed = await volumes.removable(state, pools, vm) if pools is not None else []
+    stops = vm.desired is Desired.RUNNING or (await state.observed(vm)).power is not Power.OFF
+    if stops and not await state.node_alive(vm.node):
+        raise Conflict(kind="VM", name=vm.name, problem=f'may run on node "{vm.node}", which does not answer')
+    return Removal(vm, stops, doomed)
+
+
 async def undefine(state: State, name: str, pools: Mapping[str, Pool] | None = None) -> list[str]:
     """Stop and forget a VM, and remove its volumes when `pools` is given; returns what was removed.
 
     Raises before anything is done when a volume cannot go; InUse, with the VM stopped, when somebody keeps one open.
     A volume that the pool then fails to remove is named.
     """
-    held = await state.find_vm(name)
-    check_free(held.record)
-    doomed = await volumes.removable(state, pools, held.record) if pools is not None else []
-    await _stop(state, held.record)
-    await volumes.closed(pools or {}, doomed, LET_GO_S)
-    held = await state.vm(held.record.uuid)
+    removal = await plan_removal(state, name, pools)
+    if removal.stops:
+        await power.wait(state, await power.ask(state, removal.vm.name, "stop"), STOP_TIMEOUT_S)
+    await volumes.closed(pools or {}, removal.volumes, LET_GO_S)
+    held = await state.vm(removal.vm.uuid)
     check_free(held.record)
     index = await state.store.get(state.paths.vm_name(held.record.name))
     try:
@@ -218,17 +249,7 @@ async def undefine(state: State, name: str, pools: Mapping[str, Pool] | None = N
         )
     except Changed as exc:
         raise Changed(kind="VM", name=held.record.name) from exc
-    return await _remove_volumes(state, pools or {}, doomed, held.record.name)
-
-
-async def _stop(state: State, vm: VM) -> None:
-    observed = await state.observed(vm)
-    if vm.desired is not Desired.RUNNING and observed.power is Power.OFF:
-        return
-    if not await state.node_alive(vm.node):
-        raise Conflict(kind="VM", name=vm.name, problem=f'may run on node "{vm.node}", which does not answer')
-    stopping = await power.ask(state, vm.name, "stop")
-    await power.wait(state, stopping, STOP_TIMEOUT_S)
+    return await _remove_volumes(state, pools or {}, removal.volumes, held.record.name)
 
 
 async def _remove_volumes(state: State, pools: Mapping[str, Pool], doomed: list[str], vm_name: str) -> list[str]:

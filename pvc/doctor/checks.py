@@ -67,6 +67,17 @@ def virtualisation(machine: Machine) -> Iterator[Finding]:
         yield warning("kvm", text)
 
 
+def post_copy(machine: Machine, config: Config) -> Iterator[Finding]:
+    """It is the kernel where a guest comes that must let it; nodes have the same configuration."""
+    if not config.migration.post_copy:
+        return
+    if machine.text("/proc/sys/vm/unprivileged_userfaultfd").strip() == "1":
+        yield ok("post-copy", "Guests can come here by post-copy.")
+        return
+    text = "The kernel keeps post-copy from a QEMU that is not root's: a guest that may come by it does not come live."
+    yield warning("post-copy", text, "sysctl -w vm.unprivileged_userfaultfd=1")
+
+
 def clock(machine: Machine) -> Iterator[Finding]:
     if machine.clock_follows():
         yield ok("clock", "The clock is set by another.")

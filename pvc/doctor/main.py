@@ -48,6 +48,7 @@ def _here(machine: Machine, settings: Config, roles: Set[str]) -> Iterator[Findi
         yield from checks.namespaces(machine)
     if "agent" in roles:
         yield from checks.virtualisation(machine)
+        yield from checks.post_copy(machine, settings)
     yield from checks.clock(machine)
     yield from checks.space(machine, settings)
     yield from checks.files(machine, settings)

@@ -66,6 +66,8 @@ class FakeHypervisor:
         self._moves: dict[str, _Move] = {}
         self._went: dict[str, Copy] = {}
         self._holds = False
+        self._deaf_to_aborts: list[str] = []
+        self._next_refusal = ""
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         self._listeners.append(listener)
@@ -172,6 +174,9 @@ class FakeHypervisor:
     async def migrate(self, uuid: str, xml: str, uri: str, tuning: Tuning) -> None:
         await self._answer(("migrate", uuid))
         guest = self._guest(uuid)
+        if self._next_refusal:
+            refusal, self._next_refusal = self._next_refusal, ""
+            raise HypervisorRefused(reason=refusal)
         if self.stays or uri not in self.others:
             raise HypervisorRefused(reason=self.stays or f"unable to connect to {uri}")
         if uuid in self._moves:
@@ -186,6 +191,7 @@ class FakeHypervisor:
         if not self._holds:
             move.go.set()
         move.task = asyncio.create_task(self._move(uuid, move))
+        move.task.add_done_callback(lambda done: done.exception())  # who asked may no longer wait
         target._tell(Event(uuid=uuid))
         await asyncio.shield(move.task)
 
@@ -226,6 +232,10 @@ class FakeHypervisor:
 
     async def abort_migration(self, uuid: str) -> None:
         await self._answer(("abort", uuid))
+        if self._deaf_to_aborts:
+            if refusal := self._deaf_to_aborts.pop(0):
+                raise HypervisorRefused(reason=refusal)
+            return
         if uuid in self._moves:
             self._moves[uuid].aborted = True
             self._moves[uuid].go.set()
@@ -289,6 +299,14 @@ class FakeHypervisor:
     def hold_moves(self) -> None:
         """Migrations begin and do not come to their end."""
         self._holds = True
+
+    def lose_aborts(self, *refusals: str) -> None:
+        """One abort for each is not heard, and refused with these words where it has any."""
+        self._deaf_to_aborts.extend(refusals)
+
+    def refuse_next_move(self, reason: str) -> None:
+        """One migration fails before anything is copied."""
+        self._next_refusal = reason
 
     def release_moves(self) -> None:
         self._holds = False

@@ -119,7 +119,9 @@ class _Peeked:
         while held < HEAD_BYTES and (chunk := await anext(self._chunks, None)) is not None:
             self._held.append(chunk)
             held += len(chunk)
-        self.head = b"".join(bytes(min(len(one), HEAD_BYTES)) if isinstance(one, Hole) else one for one in self._held)
+        self.head = b"".join(
+            bytes(min(len(one), HEAD_BYTES)) if isinstance(one, Hole) else one[:HEAD_BYTES] for one in self._held
+        )[:HEAD_BYTES]
         return self
 
     async def chunks(self) -> AsyncIterator[bytes | Hole]:

@@ -35,7 +35,8 @@ _WAYS = {
 class Leaver:
     """One VM that is to go. memory: bytes. stays: why it can go nowhere, "" when it may.
 
-    tried: the nodes that it set out for and did not reach, each with why.
+    tried: the nodes that it set out for and did not reach, each with why. no_encryption: why its node can send none
+    encrypted.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Leaver:
     selector: Selector = Selector.NONE
     node_limit: tuple[str, ...] = ()
     stays: str = ""
+    no_encryption: str = ""
     tried: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -57,7 +59,13 @@ class Leaver:
     def wanted(self) -> Wanted:
         if not self.running:
             return Wanted(memory=0, vcpus=0, node_limit=self.node_limit)
-        return Wanted(memory=self.memory, vcpus=self.vcpus, node_limit=self.node_limit)
+        return Wanted(
+            memory=self.memory,
+            vcpus=self.vcpus,
+            node_limit=self.node_limit,
+            live=self.method is not MigrationMethod.SHUTDOWN,
+            no_encryption=self.no_encryption,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,8 @@ class Here:
 class Attempt:
     """What this source agent knows of the copy that it began itself; a fresh agent knows nothing.
 
-    under_way: its call has not returned. arrived: libvirt said that the guest runs on the target. problem: why not.
+    under_way: its call has not returned. arrived: libvirt said that the guest runs on the target. problem: why not, or,
+    of a call under way, why it is to end.
     """
 
     under_way: bool = False
@@ -142,7 +143,7 @@ def _copying(vm: VM, task: Task, here: Here, attempt: Attempt) -> Leave:
     if attempt.arrived:
         return Leave.HAND_OVER
     if attempt.under_way or here.job:
-        return Leave.ABORT if is_called_off(vm, task) else Leave.WATCH
+        return Leave.ABORT if is_called_off(vm, task) or attempt.problem else Leave.WATCH
     if here.power in (Power.OFF, Power.PAUSED):
         return Leave.ASK_TARGET
     if here.power is Power.UNKNOWN:

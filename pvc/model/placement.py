@@ -13,7 +13,8 @@ from pvc.units import MIB
 class Candidate:
     """One node. Memory in bytes. allocated, vcpus: of VMs that run or are to run; provisioned: of all that it has.
 
-    problem: why nothing is known of its hypervisor.
+    problem: why nothing is known of its hypervisor. no_live: why no guest can come to it live; encrypted: those that do
+    come so.
     """
 
     name: str
@@ -29,6 +30,8 @@ class Candidate:
     cpu_count: int = 0
     load: float = 0.0
     vms: int = 0
+    no_live: str = ""
+    encrypted: bool = False
 
     @property
     def room(self) -> int:
@@ -38,11 +41,15 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """memory: bytes. node_limit: () for any node."""
+    """memory: bytes. node_limit: () for any node. live: it comes running, from a node that can send nothing encrypted
+    where `no_encryption` says why.
+    """
 
     memory: int
     vcpus: int
     node_limit: Sequence[str] = ()
+    live: bool = False
+    no_encryption: str = ""
 
 
 # The lowest wins.
@@ -78,7 +85,13 @@ def refusal(node: Candidate, wanted: Wanted) -> str:
         return f"needs {-(-wanted.memory // MIB)} MiB, {max(node.room, 0) // MIB} MiB free"
     if wanted.vcpus > node.cpu_count:
         return f"needs {wanted.vcpus} CPUs, has {node.cpu_count}"
-    return ""
+    return _unreachable(node, wanted) if wanted.live else ""
+
+
+def _unreachable(node: Candidate, wanted: Wanted) -> str:
+    if node.encrypted and wanted.no_encryption and not node.no_live:
+        return f"takes guests encrypted alone, and the VM's own node {wanted.no_encryption}"
+    return node.no_live
 
 
 _NOT_RUNNING = {"init": "is starting", "shutdown": "is ending", "stop": "is stopped"}

@@ -266,7 +266,8 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One blob per node, written by its agent: facts, every VM it sees and what they use, by UUID. Memory in bytes.
 
     guests: those of `strays` that are not off, by UUID. looked_at: by the node's own clock. problem: why nothing is
-    known of the hypervisor. use_problem: why `use` is empty.
+    known of the hypervisor. use_problem: why `use` is empty. no_live: why no guest can come here live; encrypted: those
+    that come do so; no_encryption: why none can leave so.
     """
 
     daemon: DaemonState | None = None
@@ -289,6 +290,9 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     vms: dict[str, Observed] = {}
     use: dict[str, Use] = {}
     use_problem: str = ""
+    no_live: str = ""
+    encrypted: bool = False
+    no_encryption: str = ""
 
 
 class Network(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -21,12 +21,14 @@ from pvc.server import (
     logs,
     meta,
     migrations,
+    names,
     networks,
     nodes,
     osds,
     ovas,
     ovauploads,
     power,
+    receptions,
     recovery,
     sizes,
     snapshots,
@@ -42,6 +44,7 @@ from pvc.server import (
 from pvc.server.auth import BOOK, METRICS_PATH, TokenBook, authenticate
 from pvc.server.endpoints import ENDPOINTS, Endpoints, add_endpoints
 from pvc.server.errors import Handler, speak
+from pvc.server.intake import end_connection
 from pvc.server.measures import BEGAN, MEASURES, Measures, note_answer
 from pvc.server.metrics import get_metrics
 from pvc.server.openapi import document
@@ -88,7 +91,7 @@ async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
 _VMS = (vms, meta, power, migrations, sizes, devices, tags, locks, logs)
 _STORAGE = (volumes, snapshots, uploads, downloads, cephstatus, cephpools, osds)
 _PROVISIONER = (ovas, ovauploads)
-_PARTS = (*_VMS, *_STORAGE, *_PROVISIONER, events, networks, nodes, flushes, status, tasks, tokens, recovery)
+_PARTS = (*_VMS, *_STORAGE, *_PROVISIONER, events, names, networks, nodes, flushes, status, tasks, tokens, recovery)
 
 
 def build_app(
@@ -101,6 +104,8 @@ def build_app(
     app[CONFIG] = config
     app[BOOK] = book
     app[uploads.UNDER_WAY] = set()
+    app[receptions.RECEPTIONS] = {}
+    app[downloads.UNDER_WAY] = set()
     app[events.READERS] = set()
     app[AT_WORK] = set()
     app[MEASURES] = Measures()
@@ -108,7 +113,7 @@ def build_app(
     app.router.add_get(METRICS_PATH, get_metrics)
     add_endpoints(app, chain(endpoints, *(part.endpoints for part in _PARTS)))
     unbuilt.add_unbuilt(app)
-    app.on_response_prepare.append(note_answer)
+    app.on_response_prepare.extend([note_answer, end_connection])
     app.on_shutdown.append(events.end_all)
     app.on_cleanup.append(cut_off_work)
     return app

@@ -84,6 +84,17 @@ class Endpoints(list[Endpoint]):
     ) -> Callable[[Answering[P]], Answering[P]]:
         return self._declare("PUT", path, summary, params, role, Answer.MESSAGE)
 
+    def patch(
+        self,
+        path: str,
+        summary: str,
+        params: type[P] = Nothing,  # type: ignore[assignment]
+        *,
+        role: Role = Role.OPERATE,
+        image: bool = False,
+    ) -> Callable[[Answering[P]], Answering[P]]:
+        return self._declare("PATCH", path, summary, params, role, Answer.MESSAGE, image=image)
+
     def delete(
         self,
         path: str,

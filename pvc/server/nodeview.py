@@ -94,6 +94,8 @@ def _hypervisor(status: NodeStatus) -> Iterator[Check]:
         yield Check("strays", f"Domains run here that pvc does not know: {', '.join(status.strays)}.", 10)
     if status.use_problem:
         yield Check("statistics", status.use_problem, 10)
+    if status.encrypted and status.no_live:
+        yield Check("migration", f"No guest can come here live: the node {status.no_live}.", 10)
 
 
 def _detail(check: Check, status: NodeStatus) -> dict[str, Any]:

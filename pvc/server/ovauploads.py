@@ -20,12 +20,13 @@ from pvc.images.ovf import Descriptor
 from pvc.images.receive import receive
 from pvc.model import appliance, names
 from pvc.model.records import OVA, OVADisk, OVANic
+from pvc.server.bodies import body
 from pvc.server.endpoints import Endpoints
 from pvc.server.parse import need_name
 from pvc.server.parts import CONFIG, POOLS, message, who
 from pvc.server.rules import OVAName, Size
 from pvc.server.session import state_of
-from pvc.server.uploads import Checksum, admitted, body, checksum_in, reason_of
+from pvc.server.uploads import Checksum, admitted, checksum_in, reason_of
 from pvc.storage.base import Pool
 from pvc.units import parse_size
 
@@ -61,7 +62,7 @@ async def _upload(request: web.Request, name: str, given: UploadByName) -> web.R
     state, config = state_of(request), request.app[CONFIG]
     pool = await volumes.pool_of(request.app[POOLS], given.pool)
     task = tasks.new(state, leftovers.UPLOAD, ("ova", name), name, who=who(request), node=config.agent.node_name)
-    with admitted(request, task):
+    with admitted(request.app, task):
         async with ovas.reserved(state, name, leftovers.holder(task)):
             await ovas.check_free(state, name)
             async with tasks.recorded(state, task, reason_of) as running:

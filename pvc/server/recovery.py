@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,6 +47,7 @@ class Confirmed(msgspec.Struct, kw_only=True):
 
 class Initialize(Confirmed, kw_only=True):
     overwrite: bool = False
+    dry_run: bool = False
 
 
 class Take(msgspec.Struct, kw_only=True):
@@ -79,8 +81,13 @@ async def _ground(request: web.Request) -> Ground:
 
 @endpoints.post("/initialize", "Begin anew, without any records.", Initialize, role=Role.ADMIN)
 async def initialize(request: web.Request, given: Initialize) -> web.Response:
+    """It passes over the obstacles that a restore may be forced to pass over."""
+    ground = await _ground(request)
+    if given.dry_run:
+        expected = await recovery.prospect(ground, await recovery.nothing(ground, overwrite=given.overwrite))
+        return _told(dataclasses.replace(expected, obstacles=dataclasses.replace(expected.obstacles, others=())))
     given.check()
-    done = await recovery.initialise(await _ground(request), who=who(request), overwrite=given.overwrite)
+    done = await recovery.initialise(ground, who=who(request), overwrite=given.overwrite)
     return await _done(request, done)
 
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from pvc.cluster import networks, placing, vms
 from pvc.cluster.state import Held, State, View
+from pvc.cluster.vms import Removal
 from pvc.errors import InvalidInput, NotFound
 from pvc.model import domain
 from pvc.model.records import VM, Desired, MigrationMethod, Network, Selector, Tag
@@ -63,6 +64,7 @@ class Define(msgspec.Struct):
     migration_method: MigrationMethod = MigrationMethod.NONE
     user_tags: tuple[TagName, ...] = ()
     protected_tags: tuple[TagName, ...] = ()
+    dry_run: bool = False
 
 
 class Modify(msgspec.Struct):
@@ -73,6 +75,7 @@ class Modify(msgspec.Struct):
 
 class Remove(msgspec.Struct):
     delete_disks: bool = False
+    dry_run: bool = False
 
 
 class Rename(msgspec.Struct):
@@ -143,7 +146,9 @@ async def define_vm(request: web.Request, given: Define) -> web.Response:
         tags=tags,
     )
     vm = replace(vm, node=await _node(state, given.node, vm, Selector(config.placement.selector)))
-    await vms.define(state, request.app[POOLS], vm)
+    await vms.define(state, request.app[POOLS], vm, dry_run=given.dry_run)
+    if given.dry_run:
+        return message(f'VM "{vm.name}" would be added to node "{vm.node}".', uuid=vm.uuid, xml=vm.xml)
     return message(f'Added VM "{vm.name}" with UUID "{vm.uuid}".', uuid=vm.uuid)
 
 
@@ -185,11 +190,20 @@ async def modify_vm(request: web.Request, given: Modify) -> web.Response:
 async def remove_vm(request: web.Request, given: Remove) -> web.Response:
     state = state_of(request)
     name = (await state.find_vm(request.match_info["vm"])).record.name
+    if given.dry_run:
+        return _planned(await vms.plan_removal(state, name, request.app[POOLS] if given.delete_disks else None))
     if not given.delete_disks:
         await vms.undefine(state, name)
         return message(f'Undefined VM "{name}" from the cluster.')
     removed = await vms.undefine(state, name, request.app[POOLS])
     return message(f'Removed VM "{name}" and {_listed(removed)} from the cluster.', volumes=removed)
+
+
+def _planned(removal: Removal) -> web.Response:
+    stopped = "stopped and " if removal.stops else ""
+    along = f", and {_listed(removal.volumes)} with it" if removal.volumes else ""
+    text = f'VM "{removal.vm.name}" would be {stopped}removed{along}.'
+    return message(text, volumes=removal.volumes, stops=removal.stops)
 
 
 def _listed(volumes: list[str]) -> str:

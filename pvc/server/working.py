@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Any
 
 from aiohttp import web
 
 from pvc.cluster import tasks
 from pvc.cluster.state import State
 from pvc.cluster.tasks import Running
-from pvc.errors import PVCError, Unavailable
+from pvc.errors import Busy, PVCError, Unavailable
 from pvc.model.records import Task
 
 log = logging.getLogger("pvc.server")
 
-AT_WORK = web.AppKey("at work", set[asyncio.Task[None]])
+AT_WORK = web.AppKey("at work", set[asyncio.Task[Any]])
+
+
+@contextmanager
+def admitted(under_way: set[str], task: Task, most: int, server: str, what: str) -> Iterator[None]:
+    """Count the task among those under way. Raises Busy when they are as many as this server takes."""
+    if len(under_way) >= most:
+        raise Busy(kind="server", name=server, holder=f"{len(under_way)} {what}, the most it takes")
+    under_way.add(task.id)
+    try:
+        yield
+    finally:
+        under_way.discard(task.id)
 
 
 async def at_work(

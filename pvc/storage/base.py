@@ -193,6 +193,10 @@ class Pool(Protocol):
         """All volumes by name; drafts and scratch space are not volumes."""
         ...
 
+    async def volume_names(self) -> list[str]:
+        """Of all volumes, in any order; cheaper than what `volumes` finds out about each."""
+        ...
+
     async def volume(self, name: str) -> Volume:
         """Raises NotFound(kind="volume", name="POOL/NAME")."""
         ...

@@ -41,7 +41,7 @@ _FEATURES = (
     | rbd.RBD_FEATURE_FAST_DIFF
     | rbd.RBD_FEATURE_DEEP_FLATTEN
 )
-_WRITES_AT_ONCE = 16  # of one pool; more are no faster
+_WRITES_AT_ONCE = 8  # of one pool; more are no faster, and each keeps an object in memory
 _ZEROES = bytes(GRAIN)
 USER = "a running guest or another program, or one that died less than half a minute ago"
 _FULL = {errno.ENOSPC, errno.EDQUOT}

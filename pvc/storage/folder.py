@@ -67,13 +67,13 @@ class Folder:
 
     def statistics(self) -> Statistics:
         usage = self.usage()
-        return Statistics(usage, volumes=len(self._names()), raw_used=usage.used)
+        return Statistics(usage, volumes=len(self.volume_names()), raw_used=usage.used)
 
     def volumes(self) -> list[Volume]:
-        found = (self._listed(name) for name in self._names())
+        found = (self._listed(name) for name in self.volume_names())
         return [volume for volume in found if volume is not None]
 
-    def _names(self) -> list[str]:
+    def volume_names(self) -> list[str]:
         files = (file for file in os.listdir(self._volumes) if file.endswith(_SUFFIX) and not file.startswith("."))
         return sorted(file.removesuffix(_SUFFIX) for file in files)
 

@@ -81,6 +81,10 @@ class Images:
         away = [Volume(name, 0, None, problem=_AWAY) for name in asides(names).values() if name not in shown]
         return sorted([*(volume for volume in found if volume), *away], key=lambda volume: volume.name)
 
+    def volume_names(self) -> list[str]:
+        names = self.cluster.names()
+        return [name for name in {*names, *asides(names).values()} if not name.startswith(HIDDEN)]
+
     def volume(self, name: str) -> Volume:
         with self._opened(name) as image:
             return self._look(name, image)

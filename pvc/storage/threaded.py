@@ -33,6 +33,8 @@ class Kept(Protocol):
 
     def volumes(self) -> list[Volume]: ...
 
+    def volume_names(self) -> list[str]: ...
+
     def volume(self, name: str) -> Volume: ...
 
     def is_open(self, name: str) -> bool: ...
@@ -99,6 +101,9 @@ class ThreadedPool:
 
     async def volumes(self) -> list[Volume]:
         return await self._run(self._kept.volumes)
+
+    async def volume_names(self) -> list[str]:
+        return await self._run(self._kept.volume_names)
 
     async def volume(self, name: str) -> Volume:
         return await self._run(partial(self._kept.volume, name))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def measure(ground: Ground, count: int) -> None:
             began = time.perf_counter()
             api.fetch("/vm")
             first_s = time.perf_counter() - began
-            _race(runner, state, api, count)
+            _race(runner, state, api, count, [str(ground.program), serve.url])
             listed = _resident(serve)
         runner.run(source.aclose())
     print(f"  ready after {full_s:.1f} s ({empty_s:.1f} s without VMs), first list after {first_s:.1f} s more")
@@ -100,7 +101,10 @@ async def _fill(state: State, count: int) -> None:
         )
 
 
-def _race(runner: asyncio.Runner, state: State, api: API, count: int) -> None:
+def _race(runner: asyncio.Runner, state: State, api: API, count: int, typed: Sequence[str]) -> None:
+    """typed: how pvc is called, and the server's address."""
+    program, url = typed
+
     def listed() -> None:
         if len(api.fetch("/vm")) < count * 1000:
             raise RuntimeError("The list is too short.")
@@ -113,11 +117,18 @@ def _race(runner: asyncio.Runner, state: State, api: API, count: int) -> None:
         if len(json.loads(api.fetch("/vm?limit=^vm00012$"))) != 1:
             raise RuntimeError("One VM should be chosen.")
 
+    def completed() -> None:
+        command = [program, "--complete", "-c", url, "vm", "start", "vm0001"]
+        if len(subprocess.check_output(command).splitlines()) < 10:
+            raise RuntimeError("Names are missing, or it took longer than completion waits.")
+
     contenders = [
         Contender("reading ZooKeeper, and nothing else", lambda: runner.run(_read(state))),
         Contender("GET /vm", listed),
         Contender("GET /vm after a change of one VM", changed),
         Contender("GET /vm?limit=^vm00012$", chosen),
+        Contender("GET /names?kind=vm&prefix=vm0001", lambda: api.fetch("/names?kind=vm&prefix=vm0001")),
+        Contender("pvc --complete vm start vm0001", completed),
         Contender("GET /node", lambda: api.fetch("/node")),
     ]
     race(contenders, ROUNDS)

@@ -12,7 +12,7 @@ import pytest
 from tests import guest
 from tests.lab.guests import until
 from tests.lab.lab import Lab, Node
-from tests.lab.test_migration import begun, ended, is_on, tick, told
+from tests.lab.test_migration import NARROW, begun, ended, is_on, let_go, tick, told
 from tests.parts.certificates import EC, Authority
 from tests.parts.libvirtd import PKI
 
@@ -26,11 +26,11 @@ def encrypted(node: Node) -> AbstractContextManager[None]:
 
 @pytest.fixture
 def guarded(lab: Lab) -> Iterator[str]:
-    """The UUID of "web", which runs on hv1; hv2 takes guests in encrypted, and what leaves hv1 takes some seconds."""
+    """The UUID of "web", which runs on hv1; hv2 takes guests in encrypted, and what leaves hv1 waits to be let go."""
     lab.shell.make_vm("web", guest.build().qcow2, node="hv1")
     lab.shell.do("vm", "start", "web")
     lab.shell.hear("web", lambda line: tick(line) >= 1)
-    with encrypted(lab.nodes["hv2"]), told(lab.nodes["hv1"], "", "[migration]\nbandwidth_mib = 16"):
+    with encrypted(lab.nodes["hv2"]), told(lab.nodes["hv1"], "", NARROW):
         yield str(lab.shell.vm("web")["uuid"])
 
 
@@ -48,6 +48,7 @@ def test_both_libvirt_and_qemu_encrypt(lab: Lab, guarded: str) -> None:
     answer = subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
     parameters = json.loads(answer)["return"]
     assert (bool(parameters["tls-creds"]), parameters["tls-hostname"]) == (True, lab.nodes["hv2"].host.address)
+    let_go(lab, guarded)
     assert ended(lab, task)["status"] == "done"
     is_on(lab, "hv2", guarded)
 
@@ -62,6 +63,22 @@ def test_a_target_without_its_key_is_refused_before_anything_happens(lab: Lab, g
         assert (refused.code, 'server-key.pem" is not there' in refused.err) == (4, True), refused
         target.agent.restart()
         until(lambda: said(target, "cannot move guests encrypted"))
+    finally:
+        key.write_bytes(kept)
+    is_on(lab, "hv1", guarded)
+
+
+def test_a_source_without_its_key_is_refused_before_anything_happens(lab: Lab, guarded: str) -> None:
+    source = lab.nodes["hv1"]
+    key = source.libvirtd.pki / "client-key.pem"
+    kept = key.read_bytes()
+    key.unlink()
+    try:
+        refused = lab.shell.run("vm", "migrate", "web", "-t", "hv2")
+        assert (refused.code, 'client-key.pem" is not there' in refused.err) == (4, True), refused
+        source.agent.restart()
+        asked = lab.shell.run("vm", "migrate", "web", "-t", "hv2")
+        assert "takes guests encrypted alone, and the VM's own node cannot move guests encrypted" in asked.err, asked
     finally:
         key.write_bytes(kept)
     is_on(lab, "hv1", guarded)

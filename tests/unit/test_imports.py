@@ -13,7 +13,19 @@ import pytest
 PVC = Path(__file__).parents[2] / "pvc"
 
 LEAVES = frozenset(
-    {"errors", "config", "cephconfig", "units", "environment", "outcomes", "localsocket", "supervision", "tcp", "toml"}
+    {
+        "addresses",
+        "errors",
+        "config",
+        "cephconfig",
+        "units",
+        "environment",
+        "outcomes",
+        "localsocket",
+        "supervision",
+        "tcp",
+        "toml",
+    }
 )
 
 # What each room may import of pvc besides itself, by dotted prefix. server and agent meet in the store only.

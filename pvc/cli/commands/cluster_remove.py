@@ -11,7 +11,7 @@ EXAMPLE = "work"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("name", metavar="CLUSTER")
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:

@@ -9,6 +9,9 @@ from pvc.cli.output import Output
 HELP = "list networks"
 EXAMPLE = ""
 
+# What happens to these may change the list.
+EVENTS = ("network",)
+
 COLUMNS: list[Column] = [
     (">VNI", "vni"),
     ("DESCRIPTION", "description"),

@@ -18,7 +18,9 @@ _FLUSH = Followed("flush", "VMs that have not gone then stay.", COUNTED["flush"]
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("node", metavar="NODE")
-    parser.add_argument("--plan", action="store_true", help="only show which VM would go where, and which could not")
+    parser.add_argument(
+        "--plan", "--dry-run", action="store_true", help="only show which VM would go where, and which could not"
+    )
     following.arguments(parser)
 
 

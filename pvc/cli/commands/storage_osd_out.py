@@ -10,7 +10,7 @@ EXAMPLE = "0"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("osd", metavar="ID")
+    parser.add_argument("osd", metavar="OSD")
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:

@@ -10,7 +10,7 @@ EXAMPLE = "fast 256"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("name", metavar="POOL")
     parser.add_argument("pgs", type=int, metavar="PGS", help="a power of 2")
 
 

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from os import SEEK_CUR
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pvc.cli import sparse
 from pvc.cli.body import open_image
-from pvc.cli.client import Client
+from pvc.cli.client import Client, Parameter
+from pvc.cli.failure import Failure
+from pvc.cli.following import Followed, show
 from pvc.cli.output import Output
 from pvc.cli.progress import Progress
+from pvc.cli.resuming import resumed
 from pvc.cli.watching import watch
 
 HELP = "stream an image into a volume"
@@ -26,10 +31,25 @@ BEGINNINGS = (
 )
 
 
+ENDINGS = (
+    (".qcow2", "qcow2"),
+    (".qed", "qed"),
+    (".vmdk", "vmdk"),
+    (".vhdx", "vhdx"),
+    (".vhd", "vpc"),
+    (".vpc", "vpc"),
+    (".vdi", "vdi"),
+)
+
+
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("pool", metavar="POOL")
     parser.add_argument("volume", metavar="VOLUME")
-    parser.add_argument("file", metavar="FILE", help='the image, "-" for stdin')
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help='the image, "-" for stdin, or an http or https address for the server to fetch, where it may',
+    )
     parser.add_argument(
         "-f",
         "--format",
@@ -41,32 +61,74 @@ def arguments(parser: ArgumentParser) -> None:
         "--checksum", metavar="SUM", help='"sha256" to be told it, "sha256:HEX" to have another image refused'
     )
     parser.add_argument("--verify", action="store_true", help="read back what was written and compare")
+    parser.add_argument("--no-wait", dest="wait", action="store_false", help="return once the server fetches")
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:
+    if args.file.startswith(("http://", "https://")):
+        return _fetch(args, api, out)
+    if not args.wait:
+        raise Failure("usage", "Only what the server fetches need not be waited for.")
     source, size = open_image(args.file)
     progress = Progress(quiet=out.quiet)
+    path = ("storage", "ceph", "volume", args.pool, args.volume, "upload")
     try:
         with source:
-            image_format = args.format or _format(source)
-            runs = sparse.data_runs(source, size) if size and image_format == "raw" else None
-            answer = api.upload(
-                ("storage", "ceph", "volume", args.pool, args.volume, "upload"),
-                source,
-                size,
-                runs=runs,
-                sent=lambda done: progress.show("receiving", done, size or 0),
-                meanwhile=lambda answered: watch(answered, f"volume/{args.pool}/{args.volume}", api, progress),
-                image_format=image_format,
-                image_size=None if runs is None else size,
-                checksum=args.checksum,
-                verify=args.verify or None,
-            )
+            answer = _sent(args, api, source, size, path, progress)
     except BaseException:
         progress.finish(whole=False)
         raise
     progress.finish()
-    out.changed(answer)
+    return out.changed(answer)
+
+
+def _fetch(args: Namespace, api: Client, out: Output) -> None:
+    answer = api.post_in_query(
+        *("storage", "ceph", "volume", args.pool, args.volume, "upload"),
+        image_format=args.format or _format_named(args.file),
+        url=args.file,
+        checksum=args.checksum,
+        verify=args.verify or None,
+        wait=False,
+    )
+    show(Followed("upload", "The volume keeps what it has."), answer, args, api, out)
+
+
+def _format_named(url: str) -> str:
+    """What a file is called; the server looks at what it is."""
+    name = url.partition("?")[0]
+    for packing in (".gz", ".xz", ".zst", ".bz2"):
+        name = name.removesuffix(packing)
+    return next((kind for ending, kind in ENDINGS if name.endswith(ending)), "raw")
+
+
+def _sent(
+    args: Namespace, api: Client, source: BinaryIO, size: int | None, path: tuple[str, ...], progress: Progress
+) -> Any:
+    image_format = args.format or _format(source)
+    runs = sparse.data_runs(source, size) if size and image_format == "raw" else None
+    word = os.urandom(8).hex()  # so that it is this upload that is gone on with, and no other
+    given: dict[str, Parameter] = {
+        "image_format": image_format,
+        "image_size": None if runs is None else size,
+        "checksum": args.checksum,
+        "verify": args.verify or None,
+        "resume": word if size else None,
+    }
+
+    def send(begin: int | None) -> Any:
+        return api.upload(
+            path,
+            source,
+            size,
+            runs=runs,
+            sent=lambda done: progress.show("receiving", done, size or 0),
+            meanwhile=lambda answered: watch(answered, f"volume/{args.pool}/{args.volume}", api, progress),
+            begin=begin,
+            **(given if begin is None else {"resume": word}),
+        )
+
+    return resumed(send, partial(api.get, *path, resume=word), api) if size else send(None)
 
 
 def _format(source: BinaryIO) -> str:

@@ -9,6 +9,9 @@ from pvc.cli.output import Output
 HELP = "list tasks"
 EXAMPLE = "--status running"
 
+# What happens to these may change the list.
+EVENTS = ("task",)
+
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("limit", nargs="?", metavar="LIMIT", help="regular expression that the name matches")

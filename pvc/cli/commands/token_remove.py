@@ -10,7 +10,7 @@ EXAMPLE = "backup-host -y"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("name", metavar="TOKEN")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
 
 

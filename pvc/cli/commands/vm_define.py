@@ -4,6 +4,7 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 
 from pvc.cli.client import Client
 from pvc.cli.document import read
+from pvc.cli.layout import printable
 from pvc.cli.output import Output
 
 HELP = "define a VM from libvirt XML"
@@ -21,6 +22,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("-m", "--method", choices=("live", "shutdown", "none"), help="how it may migrate")
     parser.add_argument("-g", "--tag", action="append", metavar="TAG", help="may be repeated")
     parser.add_argument("-G", "--protected-tag", action="append", metavar="TAG", help="may be repeated")
+    parser.add_argument("--dry-run", action="store_true", help="only check it, and show the XML that would be stored")
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:
@@ -34,5 +36,9 @@ def run(args: Namespace, api: Client, out: Output) -> None:
         migration_method=args.method,
         user_tags=args.tag,
         protected_tags=args.protected_tag,
+        dry_run=args.dry_run or None,
     )
-    out.changed(answer)
+    if args.dry_run:
+        out.show(answer, lambda answer: [*map(printable, answer["xml"].splitlines()), answer["message"]])
+    else:
+        out.changed(answer)

@@ -9,6 +9,9 @@ from pvc.cli.output import Output
 HELP = "list VMs"
 EXAMPLE = "-s start -g web --without-tag old"
 
+# What happens to these may change the list.
+EVENTS = ("vm", "node", "network")
+
 COLUMNS: list[Column] = [
     ("NAME", "name"),
     ("STATE", lambda vm: f"{vm['state']}?" if vm.get("doubt") else vm["state"]),

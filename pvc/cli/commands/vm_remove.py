@@ -12,8 +12,12 @@ EXAMPLE = "web1 -y"
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("vm", metavar="VM")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:
+    if args.dry_run:
+        out.changed(api.delete("vm", args.vm, delete_disks=True, dry_run=True))
+        return
     confirm(f'Stop VM "{args.vm}", forget it and remove its volumes with all their data?', agreed=args.yes)
     out.changed(api.delete("vm", args.vm, delete_disks=True))

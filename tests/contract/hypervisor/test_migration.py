@@ -42,16 +42,22 @@ class Two:
                 await asyncio.sleep(0.01)
             return copy
 
+    async def aborted(self) -> None:
+        """Said again until nothing is under way, as the agent does: libvirt does not hear each of them."""
+        async with asyncio.timeout(60):
+            while await self.source.copy(self.uuid) is not None:
+                await self.source.abort_migration(self.uuid)
+                await asyncio.sleep(0.1)
+
     async def power(self, hypervisor: Hypervisor) -> tuple[Power, int | None] | None:
         return next(((one.power, one.run) for one in await hypervisor.domains() if one.uuid == self.uuid), None)
 
     async def is_only(self, here: Hypervisor) -> None:
         other = self.target if here is self.source else self.source
         async with asyncio.timeout(60):
-            while await self.power(other) is not None:
+            while await self.power(other) is not None or await here.copy(self.uuid) is not None:
                 await asyncio.sleep(0.01)
         assert await self.power(here) == (Power.RUNNING, 7)
-        assert await here.copy(self.uuid) is None
 
 
 @pytest.fixture(params=["fake", pytest.param("libvirt", marks=[pytest.mark.real, pytest.mark.lab])])
@@ -96,7 +102,7 @@ async def test_one_that_is_aborted_stays_and_nothing_is_left_there(two: Two) -> 
     assert copy.left <= copy.total
     assert await two.target.copy(two.uuid) is not None
     await two.source.allow_downtime(two.uuid, 250)
-    await two.source.abort_migration(two.uuid)
+    await two.aborted()
     with pytest.raises(HypervisorRefused):
         await moving
     await two.is_only(two.source)
@@ -115,7 +121,7 @@ async def test_it_goes_on_when_nobody_waits_for_it_any_more(two: Two) -> None:
     moving.cancel()
     await asyncio.gather(moving, return_exceptions=True)
     assert await two.source.copy(two.uuid) is not None
-    await two.source.abort_migration(two.uuid)
+    await two.aborted()
     await two.is_only(two.source)
 
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from pvc.config import Upload
 from pvc.errors import ImageTooLarge, InvalidImage, TooLarge
+from pvc.images.body import Body
 from pvc.images.receive import Received, receive
-from pvc.images.sparse import unframed
+from pvc.images.sparse import TOO_SHORT, unframed
 from pvc.storage.base import Pool
 from pvc.units import KIB, MIB
 from tests.contract.images.conftest import SIZE
@@ -31,7 +32,7 @@ stretches = st.lists(st.tuples(st.booleans(), st.integers(1, 1200)), max_size=8)
 
 async def upload(pool: Pool, chunks: Iterable[bytes | BaseException], size: int = SIZE) -> Received:
     return await receive(
-        unframed(stream(chunks), size),
+        unframed(Body(stream(chunks), TOO_SHORT), size),
         declared="raw",
         pool=pool,
         volume="disk0",

@@ -33,6 +33,14 @@ async def test_volumes_are_listed_by_name(pool: AnyPool) -> None:
     assert [volume.name for volume in await pool.volumes()] == ["a", "a.1", "b", "c"]
 
 
+async def test_names_are_those_of_the_volumes_and_of_nothing_else(pool: AnyPool) -> None:
+    for name in ("b", "a"):
+        await pool.create(name, MIB)
+    await pool.snapshot("a", "before")
+    async with pool.draft("b"):
+        assert sorted(await pool.volume_names()) == ["a", "b"]
+
+
 async def test_sizes_are_rounded_up_and_the_answer_says_to_what(pool: AnyPool) -> None:
     assert (await pool.create("disk0", 1)).size == 4 * KIB
     assert (await pool.resize("disk0", 4 * KIB + 1)).size == 8 * KIB

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from itertools import count
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -15,60 +13,21 @@ from pvc.agent.leaving import Leaving
 from pvc.agent.shutdowns import Shutdowns
 from pvc.cluster import migrations, nodes, power
 from pvc.cluster.migrations import Action, Outcome
-from pvc.cluster.opening import open_state
 from pvc.cluster.placing import candidates
 from pvc.cluster.state import State
 from pvc.cluster.tasks import TaskProblem
 from pvc.errors import Busy, Conflict, InUse, NoRoom
-from pvc.model.migration import Phase, Receive
+from pvc.model.migration import Receive
 from pvc.model.records import MigrationMethod, Task, TaskStatus
 from pvc.model.states import api_state
-from pvc.storage.folder import Folder
-from pvc.store.embedded import EmbeddedSource
 from pvc.units import MIB
 from tests.parts import documents
 from tests.parts.interruption import cut_at
 from tests.unit.agent.lab import TIMEOUT_S
-from tests.unit.agent.pair import SOURCE, TARGET, Pair, SharedPool
+from tests.unit.agent.pair import SOURCE, TARGET, Pair
 
 NIC = documents.nic("52:54:00:00:00:01")
-
-
-@pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
-    source = await EmbeddedSource.open(str(tmp_path / "pvc.db"))
-    pool = SharedPool(await asyncio.to_thread(Folder, "local", tmp_path / "pool"))
-    yield await asyncio.to_thread(Pair, source, await open_state(source), pool, tmp_path)
-    await pool.aclose()
-    await source.aclose()
-
-
-async def test_a_node_without_certificates_gives_and_takes_no_guest_encrypted_and_shuts_none_down(pair: Pair) -> None:
-    encrypted = "qemu+tls://hv2/system"
-    pair.hypervisors[SOURCE].others = {encrypted: pair.hypervisors[TARGET]}
-    pair.change(TARGET, migration_uri=encrypted, migration_certificates=str(pair.links))
-    async with pair.agents():
-        uuid = await pair.running()
-        with pytest.raises(
-            TaskProblem, match=r'Node "hv2" cannot move guests encrypted: ".*ca-cert\.pem" is not there'
-        ):
-            await pair.move()
-        await pair.is_once_on(SOURCE, uuid)
-
-
-async def test_a_source_without_certificates_gives_no_guest_to_a_target_that_has_them(pair: Pair) -> None:
-    encrypted = "qemu+tls://hv2/system"
-    async with pair.agent(TARGET):
-        pass  # its facts are known now
-    async with pair.agent(SOURCE), pair.alive(TARGET):
-        uuid = await pair.running()
-        task = (await pair.ask()).task
-        assert task is not None
-        args = {"uri": encrypted, "console_log": "/x"}
-        await migrations.proceed(pair.state, uuid, task.id, Phase.READY, after=Phase.PREPARE, ring=True, args=args)
-        ended = await pair.ended(task.id)
-        assert ended.problem["message"].startswith('Node "hv1" cannot move guests encrypted: ')
-        await pair.is_once_on(SOURCE, uuid)
+LOST = ("", "cannot acquire state change lock")
 
 
 async def test_a_guest_goes_live_and_comes_home(pair: Pair) -> None:
@@ -173,6 +132,16 @@ async def test_a_shutdown_follows_a_live_copy_that_failed_unless_live_is_forced(
             assert "(live it did not: the CPUs differ)" in (await pair.move()).result
             await pair.is_once_on(TARGET, uuid, starts=2)
     assert ("shutdown" in pair.acts(SOURCE, uuid)) is not forced
+    assert pair.acts(SOURCE, uuid).count("migrate") == 2
+
+
+async def test_a_live_copy_that_fails_before_it_begins_is_tried_once_more(pair: Pair) -> None:
+    pair.hypervisors[SOURCE].refuse_next_move("unable to connect to server at '10.99.0.2:49152'")
+    async with pair.agents():
+        uuid = await pair.running()
+        assert (await pair.move()).result.startswith('Migrated VM "web1" to node "hv2" in ')
+        await pair.is_once_on(TARGET, uuid)
+    assert pair.acts(SOURCE, uuid) == ["start", "migrate", "migrate"]
 
 
 @pytest.mark.parametrize("method", MigrationMethod)
@@ -184,15 +153,6 @@ async def test_what_the_target_lacks_is_said_before_anything_happens(pair: Pair,
             await pair.move()
         await pair.is_once_on(SOURCE, uuid)
     assert pair.acts(SOURCE, uuid) == ["start"]
-
-
-async def test_a_target_that_takes_none_live_is_no_reason_for_a_shutdown(pair: Pair) -> None:
-    pair.change(TARGET, migration_uri="")
-    async with pair.agents():
-        uuid = await pair.running()
-        with pytest.raises(TaskProblem, match="takes no live migrations"):
-            await pair.move()
-        await pair.is_once_on(SOURCE, uuid)
 
 
 async def test_a_cancelled_one_leaves_the_guest_where_it_was(pair: Pair) -> None:
@@ -252,10 +212,26 @@ async def test_a_copy_that_does_not_come_to_its_end_is_allowed_more_downtime_and
             pair.clock.now += pair.settings[SOURCE].stall_s
             while pair.hypervisors[SOURCE].downtimes[-1:] != [expected]:
                 await pair.hypervisors[SOURCE].domains()
+        pair.hypervisors[SOURCE].lose_aborts(*LOST)
         pair.clock.now += pair.settings[SOURCE].patience_s
         task = await pair.ended(outcome.task.id)
         assert "changes its memory faster" in task.problem["message"]
         await pair.is_once_on(SOURCE, uuid)
+    assert pair.acts(SOURCE, uuid)[-3:] == ["abort"] * 3, "said again until it was heard"
+
+
+async def test_a_cancel_that_libvirt_does_not_hear_or_refuses_is_said_again(pair: Pair) -> None:
+    pair.hypervisors[SOURCE].hold_moves()
+    pair.hypervisors[SOURCE].lose_aborts(*LOST)
+    async with pair.agents():
+        uuid = await pair.running()
+        outcome = await pair.ask()
+        assert outcome.task is not None
+        await pair.copying(outcome.task.id)
+        await migrations.cancel(pair.state, outcome.task.id)
+        assert (await pair.ended(outcome.task.id)).status is TaskStatus.CANCELLED
+        await pair.is_once_on(SOURCE, uuid)
+    assert pair.acts(SOURCE, uuid)[-3:] == ["abort"] * 3
 
 
 async def test_the_other_agent_takes_over_where_one_is_dead(pair: Pair) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,23 +11,8 @@ from pvc.agent import transport
 from pvc.agent.settings import Settings
 from pvc.errors import Conflict
 from pvc.hypervisor.fake import FakeHypervisor
-from tests.parts.certificates import EC, Authority
 
 TLS, TCP = "qemu+tls://10.0.0.1/system", "qemu+tcp://10.0.0.1/system"
-
-
-@pytest.fixture
-def certificates(tmp_path: Path) -> Path:
-    folder, made = tmp_path / "qemu", tmp_path / "made"
-    made.mkdir()
-    folder.mkdir()
-    authority = Authority(made, new=EC)
-    shutil.copy(authority.certificate, folder / "ca-cert.pem")
-    pem = authority.sign("hv1", "IP:10.0.0.1")
-    for side in ("server", "client"):
-        shutil.copy(pem, folder / f"{side}-cert.pem")
-        shutil.copy(pem.with_suffix(".key"), folder / f"{side}-key.pem")
-    return folder
 
 
 def settings(uri: str, folder: Path) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from dataclasses import dataclass
 from typing import Any
@@ -33,3 +34,14 @@ class PVC:
     def _environment(self, options: dict[str, Any]) -> dict[str, str]:
         keep = {name: value for name, value in os.environ.items() if not name.startswith("PVC_")}
         return {**keep, **self.environment, **options.pop("environment", {})}
+
+
+def interrupted(process: subprocess.Popen[bytes]) -> bytes:
+    """What it complained of. Python hears of a signal that comes just before a read that blocks only with the next."""
+    for _ in range(15):
+        process.send_signal(signal.SIGINT)
+        try:
+            return process.communicate(timeout=4)[1]
+        except subprocess.TimeoutExpired:
+            continue
+    raise AssertionError("It does not let itself be interrupted.")

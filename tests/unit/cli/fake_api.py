@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
+from queue import SimpleQueue
 from socketserver import BaseServer, ThreadingTCPServer, ThreadingUnixStreamServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -32,23 +33,28 @@ class Request:
 class Answer:
     """body: JSON, or bytes to be sent as they are. early: sent before the request's body is read, which it never is.
 
-    endless: after the body the connection stays open. short: the last byte that was promised never comes.
+    endless: after the body the connection stays open. more: what comes then, b"" being its end.
+    short: the last byte that was promised never comes. cut: bytes of the request's body after which the connection
+    breaks.
     """
 
     body: Any = field(default_factory=lambda: {"message": "Done."})
     status: int = 200
     early: bool = False
     endless: bool = False
+    more: SimpleQueue[bytes] | None = None
     breaks: bool = False
     short: bool = False
+    cut: int = 0
 
 
 class FakeAPI:
-    """`answers` by "METHOD /path": each is used up but the last. What is not told is {"message": "Done."}."""
+    """`answers` by "METHOD /path": each is used up but the last. otherwise: the answer to what is not told."""
 
     def __init__(self) -> None:
         self.url = ""
         self.requests: list[Request] = []
+        self.otherwise = Answer()
         self.answers: dict[str, list[Answer]] = {}
         self.held: dict[str, tuple[str, threading.Event]] = {}
         self.closing = threading.Event()
@@ -62,7 +68,7 @@ class FakeAPI:
 
     def answer_to(self, method: str, path: str) -> Answer:
         what = f"{method} {path}"
-        told = self.answers.get(what, [Answer()])
+        told = self.answers.get(what, [self.otherwise])
         if len(told) > 1:
             return told.pop(0)
         for until, released in self.held.values():
@@ -108,16 +114,16 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         path = parts.path.removeprefix(BASE)
         answer = api.answer_to(self.command, path)
-        body = b"" if answer.early else self._body()
+        body = b"" if answer.early else self.rfile.read(answer.cut) if answer.cut else self._body()
         query = parse_qs(parts.query, keep_blank_values=True)
         headers = {name.lower(): value for name, value in self.headers.items()}
         api.requests.append(Request(self.command, path, query, headers, body))
         self.close_connection = True
         api.wait_if_held(self.command, path)
-        if not answer.breaks:
+        if not answer.breaks and not answer.cut:
             self._answer(answer, api)
 
-    do_GET = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815
 
     def _answer(self, answer: Answer, api: FakeAPI) -> None:
         raw = isinstance(answer.body, bytes)
@@ -128,7 +134,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(data) + answer.short))
         self.end_headers()
         self.wfile.write(data)
-        if answer.endless:
+        while answer.more and (piece := answer.more.get(timeout=20)):
+            self.wfile.write(piece)
+        if answer.endless and not answer.more:
             api.closing.wait()
 
     def _body(self) -> bytes:

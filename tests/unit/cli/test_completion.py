@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
-
 import pytest
 
-from pvc.cli.commands.completion import BASH
 from pvc.cli.registry import COMMANDS
 from tests.unit.cli.calling import PVC
 from tests.unit.cli.fake_api import Answer, FakeAPI
@@ -35,33 +31,54 @@ def test_options_are_offered_with_what_they_mean(pvc: PVC) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "asked", "answer", "names"),
+    ("line", "asked"),
     [
-        ("vm start ", "/vm", [{"name": "web1"}, {"name": "db"}], ["web1", "db"]),
-        ("vm start w", "/vm", [{"name": "web1"}, {"name": "db"}], ["web1"]),
-        ("vm start web1 d", "/vm", [{"name": "web1"}, {"name": "db"}], ["db"]),
-        ("vm migrate web1 -t ", "/node", [{"name": "hv1"}], ["hv1"]),
-        ("network info ", "/network", [{"vni": 100}], ["100"]),
-        ("storage volume add ", "/storage/ceph/pool", [{"name": "local"}], ["local"]),
-        ("storage volume info local ", "/storage/ceph/volume", [{"pool": "local", "name": "a"}], ["a"]),
-        ("vm volume add web1 ", "/storage/ceph/volume", [{"pool": "local", "name": "a"}], ["local/a"]),
+        ("vm start ", {"kind": ["vm"]}),
+        ("vm start w", {"kind": ["vm"], "prefix": ["w"]}),
+        ("vm start web1 d", {"kind": ["vm"], "prefix": ["d"]}),
+        ("vm migrate web1 -t ", {"kind": ["node"]}),
+        ("vm migrate web1 --target=h", {"kind": ["node"], "prefix": ["h"]}),
+        ("network info ", {"kind": ["network"]}),
+        ("storage volume add ", {"kind": ["pool"]}),
+        ("storage volume info fast d", {"kind": ["volume"], "prefix": ["d"], "pool": ["fast"]}),
+        ("vm volume add web1 fast/d", {"kind": ["volume"], "prefix": ["fast/d"]}),
+        ("vm list -g ", {"kind": ["tag"]}),
+        ("provisioner ova info ", {"kind": ["ova"]}),
+        ("task show ", {"kind": ["task"]}),
     ],
 )
-def test_names_are_those_that_the_server_has(
-    pvc: PVC, api: FakeAPI, line: str, asked: str, answer: list[dict[str, object]], names: list[str]
+def test_no_more_names_are_asked_for_than_can_be_meant(
+    pvc: PVC, api: FakeAPI, line: str, asked: dict[str, list[str]]
 ) -> None:
-    api.tell(f"GET {asked}", Answer(answer))
+    *_, current = line.split(" ")
+    option, equals, begun = current.rpartition("=")
+    api.tell("GET /names", Answer({"names": [f"{begun}1"], "more": False}))
+    assert offered(pvc, *line.split(" ")) == [f"{option}{equals}{begun}1"]
+    assert (api.request.path, api.request.query) == ("/names", asked)
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "answer", "names"),
+    [
+        ("token remove ", "/tokens", [{"name": "ops"}], ["ops"]),
+        ("storage osd out ", "/storage/ceph/osd", [{"id": "3"}], ["3"]),
+        ("task rollback ", "/generations", [{"generation": "2"}], ["2"]),
+    ],
+)
+def test_names_of_which_there_are_few_come_from_their_list(
+    pvc: PVC, api: FakeAPI, line: str, path: str, answer: list[dict[str, str]], names: list[str]
+) -> None:
+    api.tell(f"GET {path}", Answer(answer))
     assert offered(pvc, *line.split(" ")) == names
 
 
-def test_volumes_are_those_of_the_pool_that_stands_before(pvc: PVC, api: FakeAPI) -> None:
-    api.tell("GET /storage/ceph/volume", Answer([]))
-    offered(pvc, "storage", "volume", "info", "fast", "")
-    assert api.request.query == {"pool": ["fast"]}
+def test_values_may_follow_an_equals_sign(pvc: PVC) -> None:
+    assert offered(pvc, "vm", "list", "--format=j") == ["--format=json"]
+    assert offered(pvc, "vm", "list", "--nonsense=j") == []
 
 
 def test_the_server_that_the_line_names_is_asked(pvc: PVC, api: FakeAPI) -> None:
-    api.tell("GET /vm", Answer([{"name": "web1"}]))
+    api.tell("GET /names", Answer({"names": ["web1"], "more": False}))
     result = pvc("--complete", "-c", api.url, "vm", "info", "", environment={"PVC_URL": "unix:/nowhere"})
     assert result.stdout == "web1\tvm\n"
 
@@ -78,29 +95,11 @@ def test_without_a_server_nothing_is_offered_and_nothing_is_said(pvc: PVC, url: 
 
 
 def test_a_server_that_does_not_answer_is_not_waited_for(pvc: PVC, api: FakeAPI) -> None:
-    api.hold("GET /vm", until="GET /never")
+    api.hold("GET /names", until="GET /never")
     result = pvc("--complete", "vm", "info", "", environment={"PVC_COMPLETION_S": ""})
     assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "", "")
 
 
 def test_a_refusal_is_nothing_to_tell_somebody_who_has_not_finished(pvc: PVC, api: FakeAPI) -> None:
-    api.tell("GET /vm", Answer({"message": "No.", "code": "unauthenticated"}, 401))
+    api.tell("GET /names", Answer({"message": "No.", "code": "unauthenticated"}, 401))
     assert offered(pvc, "vm", "info", "") == []
-
-
-def test_bash_completes_by_it(pvc: PVC, api: FakeAPI, tmp_path: Path) -> None:
-    api.tell("GET /vm", Answer([{"name": "web1"}, {"name": "web2"}]))
-    program = tmp_path / "pvc"
-    program.write_text(f'#!/bin/sh\nexec {" ".join(pvc.command)} "$@"\n')
-    program.chmod(0o755)
-    script = f'{BASH}\nCOMP_WORDS=({program} vm start we) COMP_CWORD=3; _pvc; printf "%s\\n" "${{COMPREPLY[@]}}"'
-    shell = PVC(["bash", "-c", script], pvc.environment)
-    assert shell().stdout == "web1\nweb2\n"
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_has_a_script_that_it_can_read(pvc: PVC, shell: str) -> None:
-    script = pvc("completion", shell).stdout
-    assert "--complete" in script
-    if shell == "bash":
-        subprocess.run(["bash", "-n", "-c", script], check=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pvc import errors
-from tests.unit.cli.calling import PVC
+from tests.unit.cli.calling import PVC, interrupted
 from tests.unit.cli.fake_api import Answer, FakeAPI
 
 REFUSALS = [
@@ -60,6 +59,7 @@ def test_control_characters_of_a_message_do_not_reach_the_terminal(pvc: PVC, api
 
 
 def test_an_unknown_vm_answered_as_an_empty_list_is_not_found(pvc: PVC, api: FakeAPI) -> None:
+    api.tell("GET /names", Answer({"names": ["web1"], "more": False}))
     api.tell("GET /vm/web9", Answer([]))
     result = pvc("vm", "info", "web9")
     assert (result.returncode, result.stderr) == (3, 'No vm "web9". Similar: "web1".\n')
@@ -140,8 +140,7 @@ def test_interrupted_by_the_user(pvc: PVC, api: FakeAPI) -> None:
     process = pvc.start("vm", "log", "web1", "-f", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"tick\n"
-    process.send_signal(signal.SIGINT)
-    _, complaint = process.communicate(timeout=30)
+    complaint = interrupted(process)
     assert (process.returncode, complaint) == (130, b"\n")
 
 
@@ -179,7 +178,7 @@ USAGE: list[tuple[str, str]] = [
     ("vm xyzzy", 'No command "vm xyzzy": see "pvc vm --help".'),
     ("--wrong vm list", 'Option "--wrong" is not known here: see "pvc --help".'),
     ("vm start", 'The following arguments are required: VM; see "pvc vm start --help".'),
-    ("vm list --wrong", 'Unrecognized arguments: --wrong; see "pvc vm list --help".'),
+    ("vm list --wrong", 'Option "--wrong" is not known here; see "pvc vm list --help".'),
     ("vm network remove web1", "Name the interface by its network, by -a MAC, or both."),
     ("vm modify web1", 'Give a FILE ("-" for stdin), or use --editor on a terminal.'),
     ("vm remove web1", "This needs a confirmation and there is no terminal to ask on: add -y."),

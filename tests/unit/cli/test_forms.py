@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import subprocess
+from queue import SimpleQueue
 
 import pytest
 import yaml as reader  # type: ignore[import-untyped]
@@ -90,16 +91,24 @@ def test_a_watched_list_is_shown_again(listing: PVC) -> None:
     process.communicate()
 
 
-def test_an_unknown_vm_is_told_with_those_like_it(pvc: PVC, api: FakeAPI) -> None:
-    refusal = {"message": 'No VM "web1".', "code": "not_found", "fields": {"kind": "VM", "name": "web1"}}
-    api.tell("POST /vm/web1/state", Answer(refusal, 404))
-    api.tell("GET /vm", Answer([{"name": name} for name in ("web01", "db", "WEB1")]))
-    result = pvc("vm", "start", "web1")
-    assert (result.returncode, result.stderr) == (3, 'No VM "web1". Similar: "WEB1", "web01".\n')
+def test_a_watched_list_is_shown_again_when_something_happened_to_it(pvc: PVC, api: FakeAPI) -> None:
+    more: SimpleQueue[bytes] = SimpleQueue()
+    api.tell("GET /events", Answer(b"retry: 2000\nid: 1\n\n", endless=True, more=more))
+    api.tell("GET /vm", *(Answer([{"name": name}]) for name in ("web1", "web2", "web3")))
+    process = pvc.start("vm", "list", "--watch", "-f", "raw", stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"web1\n"
+    more.put(b"id: 2\nev")
+    more.put(b'ent: vm\ndata: {"name": "web2"}\n\n' * 3)
+    assert [process.stdout.readline() for _ in range(2)] == [b"\n", b"web2\n"]
+    more.put(b":\nid: 3\n\n")
+    process.terminate()
+    more.put(b"")
+    assert process.communicate()[0] == b""
+    assert api.requests[0].query == {"follow": ["true"], "kind": ["vm", "node", "network"]}
 
 
-def test_where_nothing_is_like_it_nothing_is_added(pvc: PVC, api: FakeAPI) -> None:
-    refusal = {"message": 'No node "x".', "code": "not_found", "fields": {"kind": "node", "name": "x"}}
-    api.tell("DELETE /node/x", Answer(refusal, 404))
-    api.tell("GET /node", Answer({"message": "Away.", "code": "store_unavailable"}, 503))
-    assert pvc("node", "remove", "x", "-y").stderr == 'No node "x".\n'
+def test_a_watched_list_ends_with_the_server_and_says_why(pvc: PVC) -> None:
+    result = pvc("vm", "list", "--watch", "-c", "unix:/nowhere")
+    assert (result.returncode, result.stdout) == (5, "")
+    assert result.stderr.startswith('No pvc serve answers at "unix:/nowhere"')

@@ -111,6 +111,8 @@ CHANGES: list[tuple[str, str, str, Any]] = [
     (f"task cancel {TASK_ID}", "POST", f"/tasks/{TASK_ID}", {"action": "cancel"}),
     ("vm undefine web1 -y", "DELETE", "/vm/web1", {}),
     ("vm remove web1 -y", "DELETE", "/vm/web1", {"delete_disks": ["true"]}),
+    ("vm remove web1 --dry-run", "DELETE", "/vm/web1", {"delete_disks": ["true"], "dry_run": ["true"]}),
+    ("vm undefine web1 --dry-run", "DELETE", "/vm/web1", {"dry_run": ["true"]}),
     ("vm tag add web1 a", "POST", "/vm/web1/tags", {"action": "add", "tag": "a", "protected": False}),
     ("vm tag add web1 a -p", "POST", "/vm/web1/tags", {"action": "add", "tag": "a", "protected": True}),
     ("vm tag unprotect web1 a", "POST", "/vm/web1/tags", {"action": "unprotect", "tag": "a"}),

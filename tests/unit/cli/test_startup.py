@@ -38,6 +38,10 @@ LINES = [
     "vm start web1",
     "vm --help",
     f"task wait {TASK_ID}",
+    "--complete vm start w",
+    "--complete storage volume info local w",
+    "--complete vm list --format=",
+    "vm list --watch -c unix:/nowhere",
     "storage volume upload local web1 /dev/null",
 ]
 
@@ -71,6 +75,26 @@ OF_VM_LIST = {
 
 def test_a_list_loads_no_more_of_pvc_than_it_did(pvc: PVC) -> None:
     assert {name for name in loaded(pvc, "vm", "list") if name.partition(".")[0] == "pvc"} <= OF_VM_LIST
+
+
+# Each press of the tabulator key is a start.
+OF_COMPLETION = OF_VM_LIST - {"pvc.cli.commands.vm_list"} | {"pvc.cli.completion"}
+
+
+def test_completion_loads_no_more_of_pvc_than_it_needs(pvc: PVC) -> None:
+    of_vm_start = {"pvc.cli.commands.vm_start", "pvc.cli.power"}
+    modules = {name for name in loaded(pvc, "--complete", "vm", "start", "w") if name.partition(".")[0] == "pvc"}
+    assert modules <= OF_COMPLETION | of_vm_start | {"pvc.cli.names"}
+
+
+def test_what_needs_no_name_is_completed_without_a_connection(pvc: PVC, api: FakeAPI) -> None:
+    assert "http.client" not in loaded(pvc, "--complete", "vm", "start", "--no")
+    assert api.requests == []
+
+
+def test_only_commands_that_are_offered_are_loaded_for_their_meaning(pvc: PVC) -> None:
+    modules = {name for name in loaded(pvc, "--complete", "vm", "st") if name.startswith("pvc.cli.commands.")}
+    assert modules == {"pvc.cli.commands.vm_start", "pvc.cli.commands.vm_stop"}
 
 
 def test_plain_http_does_not_load_ssl(pvc: PVC, tcp_api: FakeAPI) -> None:
@@ -107,5 +131,6 @@ def test_the_example_of_each_command_is_one(name: str) -> None:
     words = shlex.split(command.EXAMPLE.partition(" >")[0])
     args = command_parser(name, command).parse_args(words)
     assert args.output == "table"
+    assert f"Example:\n  pvc {name} {command.EXAMPLE}".rstrip() in command_parser(name, command).format_help()
     assert command.HELP[0].islower() or command.HELP.startswith("VM")
     assert not command.HELP.endswith(".")

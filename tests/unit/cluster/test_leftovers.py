@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from pvc.cluster import leftovers, tasks, volumes
-from pvc.errors import InUse, NotFound, SessionLost
+from pvc.errors import InUse, NotFound, PoolUnavailable, SessionLost
 from pvc.model.records import OVA, OVADisk, Task, TaskStatus, encode
 from pvc.storage.base import Pool
 from pvc.store.base import Create
@@ -155,3 +155,42 @@ async def test_an_ova_that_nobody_goes_on_with_is_cleared_away_and_a_whole_one_i
     assert [volume.name for volume in await house.pool.volumes()] == ["ova_b_vda"]
     await house.other.store.aclose()
     await clearing
+
+
+async def download(house: House) -> Task:
+    """A download of a volume that has the snapshot that it took."""
+    await house.volumes("web1")
+    await house.pool.snapshot("web1", "download-1")
+    task = tasks.new(house.state, leftovers.DOWNLOAD, ("volume", "local/web1"), "web1", args={"snapshot": "download-1"})
+    await house.state.store.commit(tasks.creation(house.state, task))
+    return task
+
+
+async def test_the_snapshot_of_a_download_goes_with_its_server(house: House) -> None:
+    task = await download(house)
+    await house.pool.snapshot("web1", "download-2")
+    async with volumes.held(house.state, leftovers.download_lock(task), "download", task.id, "a test"):
+        await leftovers.end_downloads(house.other, house.pools)
+        assert (await status(house, task), len(await house.pool.snapshots("web1"))) == (TaskStatus.RUNNING, 2)
+    await leftovers.end_downloads(house.other, house.pools)
+    assert [one.name for one in await house.pool.snapshots("web1")] == ["download-2"]
+    assert await status(house, task) is TaskStatus.FAILED
+
+
+async def test_a_download_whose_volume_is_gone_has_failed_all_the_same(house: House) -> None:
+    task = await download(house)
+    await house.pool.remove_snapshot("web1", "download-1")
+    await house.pool.remove("web1")
+    await leftovers.end_downloads(house.other, house.pools)
+    assert await status(house, task) is TaskStatus.FAILED
+
+
+async def test_a_snapshot_that_cannot_be_removed_now_is_not_forgotten(house: House) -> None:
+    class Away(dict[str, Pool]):
+        def __contains__(self, _name: object) -> bool:
+            raise PoolUnavailable(name="local", reason="away")
+
+    task = await download(house)
+    with pytest.raises(PoolUnavailable):
+        await leftovers.end_downloads(house.other, Away())
+    assert await status(house, task) is TaskStatus.RUNNING

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pvc.cephconfig import Ceph, RBDPool
-from pvc.config import API, Agent, Config, DirectoryPool, Store
+from pvc.config import API, Agent, Config, DirectoryPool, Migration, Store
 from pvc.doctor import checks
 from pvc.doctor.findings import Finding, Verdict
 from pvc.doctor.machine import Machine
@@ -112,6 +112,14 @@ def test_namespaces_that_debian_switches_off_are_switched_on_by_its_own_switch()
     texts = {"/proc/sys/kernel/unprivileged_userns_clone": "0"}
     [found] = checks.namespaces(spoilt(jail="x", texts=texts))
     assert found.mend == "sysctl kernel.unprivileged_userns_clone=1"
+
+
+def test_post_copy_needs_the_kernels_leave_only_where_it_is_asked_for() -> None:
+    asked, switch = Config(migration=Migration(post_copy=True)), "/proc/sys/vm/unprivileged_userfaultfd"
+    for value, verdict in (("0\n", Verdict.WARNING), ("", Verdict.WARNING), ("1\n", Verdict.OK)):
+        machine = spoilt(texts={switch: value})
+        assert [found.verdict for found in checks.post_copy(machine, asked)] == [verdict]
+        assert list(checks.post_copy(machine, Config())) == []
 
 
 @pytest.mark.parametrize(

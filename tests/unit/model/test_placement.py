@@ -82,6 +82,18 @@ def test_a_node_that_will_not_do_says_why(more: dict[str, Any], why: str) -> Non
     assert explained([node("b", daemon_state="dead"), unfit], wanted).count(why) >= 1
 
 
+def test_who_comes_live_must_be_able_to_come_so() -> None:
+    closed, open_, encrypted = node("a", no_live="takes none"), node("b"), node("c", encrypted=True)
+    live, bare = (
+        Wanted(memory=GIB, vcpus=1, live=True),
+        Wanted(memory=GIB, vcpus=1, live=True, no_encryption="has no key"),
+    )
+    assert [refusal(one, live) for one in (closed, open_, encrypted)] == ["takes none", "", ""]
+    assert refusal(encrypted, bare) == "takes guests encrypted alone, and the VM's own node has no key"
+    assert [refusal(one, bare) for one in (closed, open_)] == ["takes none", ""]
+    assert [refusal(one, SMALL) for one in (closed, open_, encrypted)] == [""] * 3
+
+
 def test_what_fits_exactly_fits() -> None:
     exact = node("a", memory_free=5 * GIB, memory_reserve=GIB, allocated=59 * GIB, cpu_count=4)
     assert refusal(exact, Wanted(memory=4 * GIB, vcpus=4)) == ""

@@ -39,7 +39,7 @@ NODE = "hv1"
 TOKENS = {role: f"a {role} token that only a test knows" for role in Role}
 TOKEN = TOKENS[Role.OPERATE]
 BASE = "/api/v1"
-UPLOADS = Upload(most_at_once=2, largest_bytes=64 * MIB, idle_timeout_s=5.0)
+UPLOADS = Upload(most_at_once=2, largest_bytes=64 * MIB, idle_timeout_s=5.0, resume_s=30.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,12 @@ class Site:
 
 @asynccontextmanager
 async def opened(
-    folder: Path, hypervisor: Hypervisor | None = None, source: Source | None = None, *, with_ceph: bool = True
+    folder: Path,
+    hypervisor: Hypervisor | None = None,
+    source: Source | None = None,
+    *,
+    with_ceph: bool = True,
+    uploads: Upload = UPLOADS,
 ) -> AsyncIterator[Site]:
     """source: an embedded store of its own where none is given; closed in the end in either case."""
     source = source or await EmbeddedSource.open(str(folder / "pvc.db"))
@@ -140,7 +145,7 @@ async def opened(
     session, book, first = Session(source), TokenBook(), asyncio.Event()
     config = Config(
         agent=Agent(node=NODE, detach_timeout_s=0.05),
-        upload=UPLOADS,
+        upload=uploads,
         hypervisor=hypervisor or Hypervisor(),
     )
     pools = Pools({"local": pool})

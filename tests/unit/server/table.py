@@ -31,6 +31,7 @@ class Case:
     wrong: dict[str, str] = field(default_factory=dict)
     there: dict[str, str] = field(default_factory=dict)
     data: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -39,6 +40,13 @@ class Case:
     def body(self) -> bool:
         """Whether the request takes parameters in its body too."""
         return not self.data
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """Where its parameters may stand."""
+        if not self.good:
+            return ("query",)
+        return ("query", "form", "json") if self.method == "GET" else ("query", "form", "json", "multipart")
 
     @property
     def real(self) -> str:
@@ -76,7 +84,12 @@ NO_TAGS = {"tag": "a b", "any_tag": "-a", "without_tag": "a/b"}
 BACKUP = backup.document(Content(), "c", Taken(at="", revision=0, generation="")).decode()
 
 CASES = [
-    Case("POST", "/initialize", {CONFIRMED: "yes", "overwrite": "true"}, {CONFIRMED: "no", "overwrite": "2"}),
+    Case(
+        "POST",
+        "/initialize",
+        {CONFIRMED: "yes", "overwrite": "true"},
+        {CONFIRMED: "no", "overwrite": "2", "dry_run": "2"},
+    ),
     Case("GET", "/backup", {}, {"secrets": "perhaps"}),
     Case(
         "POST",
@@ -100,6 +113,7 @@ CASES = [
     Case("GET", "/status"),
     Case("POST", "/status", {"state": "true"}, {"state": "perhaps"}),
     Case("GET", "/events", wrong={"kind": "cat", "follow": "2", "after": "yesterday"}),
+    Case("GET", "/names", wrong={"kind": "cat", "most": "0"}),
     Case("GET", "/node", wrong={"limit": "("}),
     Case("GET", "/node/{node}"),
     Case("GET", "/node/{node}/log", wrong={"lines": "-1", "follow": "2"}),
@@ -110,7 +124,12 @@ CASES = [
     Case("GET", "/node/{node}/flush-plan"),
     Case("DELETE", "/node/{node}", there={"node": "left"}),
     Case("GET", "/vm", wrong={"limit": "(", "node": "absent", "state": "asleep", "negate": "perhaps", **NO_TAGS}),
-    Case("POST", "/vm", {"xml": documents.vm("new1")}, {"selector": "best", "migration_method": "x", "autostart": "2"}),
+    Case(
+        "POST",
+        "/vm",
+        {"xml": documents.vm("new1")},
+        {"selector": "best", "migration_method": "x", "autostart": "2", "dry_run": "2"},
+    ),
     Case(
         "POST",
         "/vm/{vm}",
@@ -120,7 +139,7 @@ CASES = [
     ),
     Case("GET", "/vm/{vm}"),
     Case("PUT", "/vm/{vm}", {"xml": documents.vm("web1")}, {"restart": "perhaps", "dry_run": "2"}),
-    Case("DELETE", "/vm/{vm}", wrong={"delete_disks": "some"}),
+    Case("DELETE", "/vm/{vm}", wrong={"delete_disks": "some", "dry_run": "2"}),
     Case("POST", "/vm/{vm}/rename", {"new_name": "web9"}, {"new_name": "a/b"}),
     Case("GET", "/vm/{vm}/meta"),
     Case(
@@ -203,6 +222,15 @@ CASES = [
         {"image_format": "raw"},
         {"image_format": "floppy", "checksum": "md5:0"},
         data=b"new",
+    ),
+    Case("GET", f"{VOLUME}/upload", {"resume": "w"}, there={"volume": "begun"}),
+    Case(
+        "PATCH",
+        f"{VOLUME}/upload",
+        {"resume": "w"},
+        there={"volume": "begun"},
+        data=b"rest",
+        headers={"Upload-Offset": "0"},
     ),
     Case("GET", f"{VOLUME}/download", wrong={"image_format": "floppy", "sparse": "2"}),
     Case("GET", f"{STORAGE}/snapshot", wrong={"limit": "("}),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pvc.model.records import TaskStatus
 from pvc.units import MIB
 from tests.parts.sparse import framed
-from tests.unit.server.site import BASE, Site
+from tests.unit.server.site import BASE, UPLOADS, Site, opened
 
 SIZE = 4 * MIB
 PATH = "/storage/ceph/volume/local/disk0/download"
@@ -76,3 +79,20 @@ async def test_what_cannot_be_sent_is_refused(site: Site, params: dict[str, str]
     answer = await site.ask("GET", PATH, params)
     assert (answer.status, answer.code) == (status, code)
     assert await site.pool.snapshots("disk0") == []
+
+
+async def test_a_download_is_a_task_and_only_so_many_go_on_at_once(tmp_path: Path) -> None:
+    async with opened(tmp_path, uploads=replace(UPLOADS, most_downloads=1)) as site:
+        await site.pool.create("disk0", 64 * MIB)
+        site.fill("disk0", b"x" * (64 * MIB))
+        async with site.client.get(f"http://pvc{BASE}{PATH}") as first:
+            [task] = await site.tasks()
+            assert (task.kind, task.status, task.who) == ("download", TaskStatus.RUNNING, "root")
+            assert [one.name for one in await site.pool.snapshots("disk0")] == [task.args["snapshot"]]
+            second = await site.ask("GET", PATH)
+            assert (second.status, second.code) == (409, "busy")
+            assert second.message == 'Server "hv1" is busy with 1 downloads, the most it takes.'
+            assert len(await first.read()) == 64 * MIB
+        [task] = await site.tasks()
+        assert (task.status, task.result) == (TaskStatus.DONE, f"Sent {64 * MIB} bytes.")
+        assert (await fetch(site))[0] == 200

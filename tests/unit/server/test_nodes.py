@@ -84,6 +84,12 @@ def test_a_node_has_the_established_shape_and_is_well() -> None:
         ({"problem": "no libvirtd"}, 0, "hypervisor", "no libvirtd"),
         ({"strays": ("old", "odd")}, 90, "strays", "Domains run here that pvc does not know: old, odd."),
         ({"use_problem": "It hangs."}, 90, "statistics", "It hangs."),
+        (
+            {"encrypted": True, "no_live": "has no key"},
+            90,
+            "migration",
+            "No guest can come here live: the node has no key.",
+        ),
         ({"daemon": DaemonState.STOP}, 0, "agent", "Its agent was ended in order"),
         ({"daemon": DaemonState.INIT}, 0, "agent", "Its agent is starting"),
         ({"daemon": DaemonState.SHUTDOWN}, 0, "agent", "Its agent is ending"),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from urllib.parse import urlencode
 
 import pytest
 from msgspec.structs import replace
 
 from pvc.cluster import networks, tasks
+from pvc.images.receive import Received
 from pvc.model.records import OVA, SCHEMA, Cluster, Network, Node, OVADisk, Task, encode
 from pvc.server.endpoints import ENDPOINTS
+from pvc.server.parts import message
+from pvc.server.receptions import RECEPTIONS, Leg, Reception
 from pvc.storage.administration import Layout
 from pvc.store.base import Create
 from pvc.store.paths import generation_root
@@ -34,7 +38,7 @@ async def furnished(site: Site) -> Site:
 
     The VM was migrated here; the second task is a migration that nobody sees to.
     """
-    for name in ("disk0", "own", "bare"):
+    for name in ("disk0", "own", "bare", "begun"):
         await site.pool.create(name, MIB)
     await site.pool.snapshot("disk0", "snap")
     await site.ceph.create_pool("vms", Layout(8, 1, 1))
@@ -53,7 +57,20 @@ async def furnished(site: Site) -> Site:
     disk = OVADisk(dev="vda", volume="local/ova_app_vda", size=MIB)
     ova = OVA(name="app", whole=True, vcpus=1, memory=64, disks=(disk,))
     await site.state.store.commit(Create(site.state.paths.ova("app"), encode(ova)))
+    begun = Reception(("root", "w"), "t3", "local/begun", 4, 60, lambda _: message("It is whole."))
+    begun.begin(site.app, Leg(nothing(), lambda: None), lambda: taken(begun))
+    site.app[RECEPTIONS]["local/begun"] = begun
     return site
+
+
+async def nothing() -> AsyncIterator[bytes]:
+    for _ in ():
+        yield b""
+
+
+async def taken(reception: Reception) -> Received:
+    size = sum([len(chunk) async for chunk in reception.chunks(lambda *_: None)])
+    return Received("raw", size, size, "")
 
 
 async def test_the_table_has_every_endpoint(bare: Site) -> None:
@@ -70,7 +87,7 @@ async def send(site: Site, case: Case, how: str = "query", **more: str) -> Answe
     params = {**case.good, **more}
     texts = {name: str(value) for name, value in params.items()}
     if how == "query" or not case.body:
-        return await site.ask(case.method, case.real, params, data=case.data or None)
+        return await site.ask(case.method, case.real, params, data=case.data or None, headers=case.headers)
     if how == "json":
         return await site.ask(case.method, case.real, json=params)
     if how == "multipart":
@@ -87,7 +104,7 @@ def web_form(texts: dict[str, str]) -> tuple[str, bytes]:
 
 @pytest.mark.parametrize(
     ("case", "how"),
-    [(case, how) for case in CASES for how in ("query", "form", "json", "multipart") if case.good or how == "query"],
+    [(case, how) for case in CASES for how in case.ways],
     ids=str,
 )
 async def test_a_good_request_is_granted_wherever_its_parameters_stand(furnished: Site, case: Case, how: str) -> None:
