@@ -27,6 +27,7 @@ PVCError
         PoolUnavailable
         NodeUnavailable
     HypervisorRefused    libvirt or the guest said no; carries its reason
+        NotStarted       a VM could not be started, whoever said no
     CephRefused          Ceph said no; carries its reason
     ConversionFailed     qemu-img said no, hung or outgrew its limits
     NotAsWritten         what was read back is not what was written
@@ -221,6 +222,10 @@ class NodeUnavailable(Unavailable):
 class HypervisorRefused(PVCError):
     code = "hypervisor_refused"
     message = "The hypervisor refused: {reason}"
+
+
+class NotStarted(HypervisorRefused):
+    message = 'VM "{name}" did not start: {reason}'
 
 
 class CephRefused(PVCError):
