@@ -26,8 +26,7 @@ PVCError
         HypervisorUnavailable
         PoolUnavailable
         NodeUnavailable
-    HypervisorRefused    libvirt or the guest said no; carries its reason
-        NotStarted       a VM could not be started, whoever said no
+    HypervisorRefused    libvirt or the guest said no, or a start came to nothing; carries the reason
     CephRefused          Ceph said no; carries its reason
     ConversionFailed     qemu-img said no, hung or outgrew its limits
     NotAsWritten         what was read back is not what was written
@@ -93,8 +92,14 @@ class NotPermitted(PVCError):
 
 
 class NotFound(PVCError):
+    """`owner` says whose it would be, as `VM "web1"`, where that is not plain."""
+
     code = "not_found"
-    message = 'No {kind} "{name}".'
+    message = '{beginning} {kind} "{name}".'
+
+    def __init__(self, *, kind: str, name: str, owner: str = "") -> None:
+        super().__init__(beginning=f"{owner} has no" if owner else "No", kind=kind, name=name)
+        self.fields = {"kind": kind, "name": name}
 
 
 class Conflict(PVCError):
@@ -221,11 +226,11 @@ class NodeUnavailable(Unavailable):
 
 class HypervisorRefused(PVCError):
     code = "hypervisor_refused"
-    message = "The hypervisor refused: {reason}"
+    message = "{what}: {reason}"
 
-
-class NotStarted(HypervisorRefused):
-    message = 'VM "{name}" did not start: {reason}'
+    def __init__(self, *, reason: str, what: str = "The hypervisor refused") -> None:
+        super().__init__(what=what, reason=reason)
+        self.fields = {"reason": reason}
 
 
 class CephRefused(PVCError):

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 
 def build(kind: Any, raw: dict[str, Any], prefix: str, problems: list[str]) -> Any:
     hints = typing.get_type_hints(kind)
-    problems.extend(f"{prefix}{key} is not a known key." for key in raw if key not in hints)
+    problems.extend(_unknown(prefix, key, hints) for key in raw if key not in hints)
     values = {key: _value(hint, raw[key], f"{prefix}{key}", problems) for key, hint in hints.items() if key in raw}
     return kind(**{key: value for key, value in values.items() if value is not _WRONG})
+
+
+def _unknown(prefix: str, key: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"{prefix}{key} is not a known key." + "".join(f' Similar: "{one}".' for one in near)
 
 
 _WRONG = object()

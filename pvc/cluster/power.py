@@ -8,7 +8,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from pvc.cluster.state import Held, State
-from pvc.errors import Changed, Conflict, NodeUnavailable, NotStarted, Timeout
+from pvc.errors import Changed, Conflict, HypervisorRefused, NodeUnavailable, Timeout
 from pvc.model.records import VM, Desired, How, Observed, Power
 from pvc.model.states import api_state, is_over
 
@@ -83,12 +83,12 @@ def settled(vm: VM, observed: Observed) -> bool:
 
 
 async def wait(state: State, vm: VM, timeout_s: float) -> VM:
-    """Return when the VM is as it was asked to be. Raises NotStarted, Timeout."""
+    """Return when the VM is as it was asked to be. Raises HypervisorRefused where it did not start, Timeout."""
     what = f'The {"start" if vm.desired is Desired.RUNNING else "end"} of VM "{vm.name}"'
     held, observed = await watch_until(state, vm, settled, what, timeout_s)
     wanted = vm.desired is Desired.RUNNING
     if wanted and held.record.run == vm.run and observed.over_run == vm.run and observed.failure:
-        raise NotStarted(name=vm.name, reason=observed.failure)
+        raise HypervisorRefused(what=f'VM "{vm.name}" did not start', reason=observed.failure)
     return held.record
 
 
