@@ -16,13 +16,14 @@ from pvc.storage.base import Pool
 from pvc.units import MIB
 
 
-async def owner(pools: Mapping[str, Pool], vm: VM, wanted: str | None, here: str) -> str:
+async def owner(state: State, pools: Mapping[str, Pool], vm: VM, wanted: str | None, here: str) -> str:
     """`here`, whose own pools these are, where no other node can open a volume of `vm`; else "".
 
-    Raises Conflict when another one is wanted.
+    Raises Conflict when another one is wanted, NotFound when that is none.
     """
     own = await volumes.unshared(pools, vm)
-    if own and wanted not in (None, here):
+    if own and wanted and wanted != here:
+        await state.node(wanted)
         raise volumes.bound(vm, own[0], here)
     return here if own else ""
 

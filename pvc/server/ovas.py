@@ -87,8 +87,8 @@ async def _vm(request: web.Request, state: State, ova: OVA, given: Define) -> VM
     limit = await node_limit(state, given.limit)
     vm = VM(uuid=uuid, name=given.name, xml=xml, node="", node_limit=limit, node_selector=given.selector)
     config = request.app[CONFIG]
-    only = await placing.owner(request.app[POOLS], vm, given.node, config.agent.node_name)
     try:
+        only = await placing.owner(state, request.app[POOLS], vm, given.node, config.agent.node_name)
         return replace(vm, node=await placing.choose(state, given.node, vm, Selector(config.placement.selector), only))
     except NotFound as exc:
         raise InvalidInput({"node": f'names no node of this cluster: "{given.node}"'}) from exc

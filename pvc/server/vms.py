@@ -145,17 +145,18 @@ async def define_vm(request: web.Request, given: Define) -> web.Response:
         migration_method=given.migration_method,
         tags=tags,
     )
-    only = await placing.owner(request.app[POOLS], vm, given.node, config.agent.node_name)
-    vm = replace(vm, node=await _node(state, given.node, vm, Selector(config.placement.selector), only))
+    vm = replace(vm, node=await _node(request, given.node, vm))
     await vms.define(state, request.app[POOLS], vm, dry_run=given.dry_run)
     if given.dry_run:
         return message(f'VM "{vm.name}" would be added to node "{vm.node}".', uuid=vm.uuid, xml=vm.xml)
     return message(f'Added VM "{vm.name}" with UUID "{vm.uuid}".', uuid=vm.uuid)
 
 
-async def _node(state: State, wanted: str | None, vm: VM, default: Selector, only: str) -> str:
+async def _node(request: web.Request, wanted: str | None, vm: VM) -> str:
+    state, config = state_of(request), request.app[CONFIG]
     try:
-        return await placing.choose(state, wanted, vm, default, only)
+        only = await placing.owner(state, request.app[POOLS], vm, wanted, config.agent.node_name)
+        return await placing.choose(state, wanted, vm, Selector(config.placement.selector), only)
     except NotFound as exc:
         raise InvalidInput({"node": f'names no node of this cluster: "{wanted}"'}) from exc
 
