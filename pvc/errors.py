@@ -26,7 +26,7 @@ PVCError
         HypervisorUnavailable
         PoolUnavailable
         NodeUnavailable
-    HypervisorRefused    libvirt or the guest said no; carries its reason
+    HypervisorRefused    libvirt or the guest said no, or a start came to nothing; carries the reason
     CephRefused          Ceph said no; carries its reason
     ConversionFailed     qemu-img said no, hung or outgrew its limits
     NotAsWritten         what was read back is not what was written
@@ -92,8 +92,14 @@ class NotPermitted(PVCError):
 
 
 class NotFound(PVCError):
+    """`owner` says whose it would be, as `VM "web1"`, where that is not plain."""
+
     code = "not_found"
-    message = 'No {kind} "{name}".'
+    message = '{beginning} {kind} "{name}".'
+
+    def __init__(self, *, kind: str, name: str, owner: str = "") -> None:
+        super().__init__(beginning=f"{owner} has no" if owner else "No", kind=kind, name=name)
+        self.fields = {"kind": kind, "name": name}
 
 
 class Conflict(PVCError):
@@ -220,7 +226,11 @@ class NodeUnavailable(Unavailable):
 
 class HypervisorRefused(PVCError):
     code = "hypervisor_refused"
-    message = "The hypervisor refused: {reason}"
+    message = "{what}: {reason}"
+
+    def __init__(self, *, reason: str, what: str = "The hypervisor refused") -> None:
+        super().__init__(what=what, reason=reason)
+        self.fields = {"reason": reason}
 
 
 class CephRefused(PVCError):

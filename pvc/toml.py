@@ -13,9 +13,14 @@ from typing import Any
 
 def build(kind: Any, raw: dict[str, Any], prefix: str, problems: list[str]) -> Any:
     hints = typing.get_type_hints(kind)
-    problems.extend(f"{prefix}{key} is not a known key{_similar(key, hints)}." for key in raw if key not in hints)
+    problems.extend(_unknown(prefix, key, hints) for key in raw if key not in hints)
     values = {key: _value(hint, raw[key], f"{prefix}{key}", problems) for key, hint in hints.items() if key in raw}
     return kind(**{key: value for key, value in values.items() if value is not _WRONG})
+
+
+def _unknown(prefix: str, key: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"{prefix}{key} is not a known key." + "".join(f' Similar: "{one}".' for one in near)
 
 
 _WRONG = object()
@@ -90,8 +95,3 @@ def _literal(value: Any) -> str:
 
 
 _ESCAPES = {i: f"\\u{i:04x}" for i in range(32)} | {ord('"'): '\\"', ord("\\"): "\\\\", 127: "\\u007f"}
-
-
-def _similar(key: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(key, list(known), n=1)
-    return f' (did you mean "{close[0]}"?)' if close else ""

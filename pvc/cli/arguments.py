@@ -16,7 +16,8 @@ from pvc.cli.registry import Command
 # How argparse begins its complaint about what no declaration takes.
 _UNKNOWN = "unrecognized arguments: "
 _WATCH = "show it again whenever it changes, until interrupted; what no event tells of, every two seconds"
-_FORMS = "default: table; csv and raw, values with tabs between them and without --columns the first, are for lists"
+_FORMS = "default: table"
+_FORMS_OF_LISTS = "default: table. csv: all columns. raw: only the first, or those of --columns with tabs between them"
 
 
 class _Help(RawDescriptionHelpFormatter):
@@ -56,7 +57,8 @@ def command_parser(name: str, command: Command) -> ArgumentParser:
     everywhere = parser.add_argument_group("with every command")
     columns = getattr(command, "COLUMNS", None)
     forms = ("table", "json", "yaml", *(("csv", "raw") if columns else ()))
-    everywhere.add_argument("-f", "--format", "--output", dest="output", choices=forms, default="table", help=_FORMS)
+    text = _FORMS_OF_LISTS if columns else _FORMS
+    everywhere.add_argument("-f", "--format", "--output", dest="output", choices=forms, default="table", help=text)
     everywhere.add_argument("-q", "--quiet", action="store_true", help="print nothing but what was asked for")
     everywhere.add_argument(
         "-c",

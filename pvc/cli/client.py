@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 20  # of an answer that is streamed
 
+# Seconds after which whoever waits for a change is told for what.
+PATIENCE_S = 2.0
+
 Parameter = str | int | float | bool | list[str] | None
 
 # What an answer without a code of its own amounts to: some proxy's, or not pvc at all.
@@ -28,12 +31,15 @@ class Client:
     """One connection per request; parameters that are None are left out.
 
     `path` is given in segments, each quoted here, so a name can never reach another resource.
+    note: told `meanwhile`, once, when a change is not answered soon.
     """
 
     def __init__(self, url: str, *, token: str = "", ca: str = "") -> None:
         self.url = url
         self._token = token
         self._ca = ca
+        self.note: Callable[[str], None] = lambda _text: None
+        self.meanwhile = "Waiting for the answer. Ctrl-C leaves what was asked for going on."
 
     def get(self, *path: str, **parameters: Parameter) -> Any:
         return self._ask("GET", _target(path, parameters))
@@ -142,6 +148,8 @@ class Client:
                 connection.putheader("Content-Length", str(len(body)))
             with suppress(BrokenPipeError, ConnectionResetError):  # refused before all was read: the answer says why
                 connection.endheaders(body)
+            if method != "GET" and not answered(connection.sock, PATIENCE_S):
+                self.note(self.meanwhile)
             return _read(connection.getresponse())
 
     def _request(self, method: str, target: str, passphrase: str = "") -> HTTPConnection:

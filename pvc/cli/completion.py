@@ -11,7 +11,7 @@ from itertools import pairwise
 from os import environ
 
 from pvc.cli.registry import COMMANDS, GROUPS, load
-from pvc.cli.words import LEADING
+from pvc.cli.words import LEADING, named
 
 # What a shell completes by itself.
 FILES = ":files"
@@ -54,7 +54,7 @@ def _command_of(words: list[str]) -> tuple[str, list[str]]:
     while words and words[0].partition("=")[0] in LEADING:
         words = words[1 if "=" in words[0] else 2 :]
     name = ""
-    while words and name not in COMMANDS and (longer := f"{name} {words[0]}".strip()) in (*COMMANDS, *GROUPS):
+    while words and name not in COMMANDS and (longer := named(f"{name} {words[0]}".strip())) in (*COMMANDS, *GROUPS):
         name, words = longer, words[1:]
     return name, words
 

@@ -32,7 +32,8 @@ def _of_all() -> Iterator[str]:
     yield "Daemons:"
     yield from _listed({"serve": "the HTTP API; alone on a machine also its agent", "agent": "runs this machine's VMs"})
     yield ""
-    yield 'Options: -c CLUSTER, --token-file FILE and --ca FILE may also stand here; see "pvc status --help".'
+    yield "Options: -c CLUSTER, --format FORM, --token-file FILE and --ca FILE may also stand here;"
+    yield '         see "pvc status --help".'
     yield "         --version"
     yield ""
     yield _EXITS

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pvc.units import MIB, format_size
+from pvc.units import KIB, MIB, format_size
 
 Row = Mapping[str, Any]
 # A title and what stands under it: a field's name, or a function of the row. A title that begins with ">" is set right.
@@ -76,6 +76,14 @@ def size(value: object) -> object:
 def mebibytes(value: object) -> object:
     """As `size`, for the fields that the API counts in MiB."""
     return format_size(value * MIB) if isinstance(value, int) else value
+
+
+def memory_of(vm: Row) -> object:
+    """What a VM is to have, and with it what its guest has until it is started again."""
+    wanted, has = vm.get("memory"), vm.get("memory_stats", {}).get("actual")
+    if not isinstance(wanted, int) or not isinstance(has, int) or abs(wanted * MIB - has * KIB) < MIB:
+        return mebibytes(wanted)
+    return f"{mebibytes(wanted)} at its next start, now {size(has * KIB)}"
 
 
 def known(value: object) -> object:

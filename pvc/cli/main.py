@@ -91,6 +91,7 @@ def _command(name: str, argv: list[str]) -> int:
     api = client(args)
     shown = {"wanted": args.columns, "headers": args.headers} if "columns" in args else {}
     out = Output(args.output, columns=getattr(command, "COLUMNS", None), quiet=args.quiet, **shown)
+    api.note = out.note
     try:
         if not getattr(args, "watch", False):
             command.run(args, api, out)

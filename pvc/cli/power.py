@@ -21,11 +21,22 @@ def deadline(parser: ArgumentParser) -> None:
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help=text)
 
 
+def waiting_for(state: str, name: str, timeout: object = None) -> str:
+    """What whoever waits is told. timeout: the guest's, in seconds, where one was given."""
+    if state in ("start", "stop"):
+        return printable(f'Waiting for the node of VM "{name}" to {state} it. Ctrl-C leaves it going on.')
+    time = f"after {timeout:g} s" if isinstance(timeout, float) else "when its time is up (180 s unless configured)"
+    return printable(
+        f'Waiting for the guest of VM "{name}" to shut down; {time} its plug is pulled. Ctrl-C leaves it going on.'
+    )
+
+
 def ask_each(state: str, args: Namespace, api: Client, out: Output, **parameters: Parameter) -> None:
     """Ask every VM of `args` for `state`; one that refuses does not keep the others from being asked."""
     answers: list[dict[str, Any]] = []
     refusals: list[Failure] = []
     for name in args.names:
+        api.meanwhile = waiting_for(state, name, parameters.get("timeout"))
         try:
             answer = api.post("vm", name, "state", state=state, **parameters)
         except Failure as exc:

@@ -54,13 +54,13 @@ class Progress:
             self._draw()
 
     def finish(self, *, whole: bool = True) -> None:
-        """whole: the phase came to its end."""
+        """whole: the phase came to its end. Of one that broke off before it had done anything nothing is said."""
         if not self._phase:
             return
         if self._terminal:
             self._draw()
             self._line("")
-        else:
+        elif whole or self._done:
             how = (
                 f"in {duration(self._clock() - self._began)}"
                 if whole

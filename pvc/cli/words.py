@@ -7,7 +7,11 @@ from pvc.cli.registry import COMMANDS, GROUPS
 
 HELP = ["--help"]
 # Options that may also stand before the command; each takes a value.
-LEADING = ("-c", "--cluster", "--token-file", "--ca")
+LEADING = ("-c", "--cluster", "--token-file", "--ca", "-f", "--format", "--output")
+# Some commands have a -f or --format of their own, none an --output.
+_FORM = ("-f", "--format")
+# Other names of commands.
+ALIASES = {"vm tag list": "vm tag get", "vm network list": "vm network get", "vm volume list": "vm volume get"}
 
 
 def split(argv: list[str]) -> tuple[str, list[str], bool]:
@@ -20,7 +24,7 @@ def split(argv: list[str]) -> tuple[str, list[str], bool]:
     while words and name not in COMMANDS:
         if words[0] in ("-h", "--help"):
             return name, HELP, False
-        longer = f"{name} {words[0]}".strip()
+        longer = named(f"{name} {words[0]}".strip())
         if longer not in COMMANDS and longer not in GROUPS:
             raise _unknown(longer, name)
         name, words = longer, words[1:]
@@ -33,11 +37,22 @@ def _leading(argv: list[str]) -> tuple[list[str], list[str]]:
         option, equals, _ = argv[end].partition("=")
         if option not in LEADING:
             raise Failure("usage", f'Option "{option}" is not known here: see "pvc --help".')
+        if option in _FORM:
+            argv = [*argv[:end], f"--output{argv[end].removeprefix(option)}", *argv[end + 1 :]]
         end += 1 if equals else 2
     return argv[:end], argv[end:]
 
 
+def named(words: str) -> str:
+    """The command that they are another name of, else themselves."""
+    return ALIASES.get(words, words)
+
+
 def _unknown(words: str, group: str) -> Failure:
+    from pvc.cli.unbuilt import unbuilt
+
+    if found := unbuilt(words):
+        return found
     near = _nearest(words, group)
     hint = f'did you mean "pvc {near}"?' if near else f'see "pvc {group} --help".'.replace("  ", " ")
     return Failure("usage", f'No command "{words}": {hint}')

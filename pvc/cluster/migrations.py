@@ -108,8 +108,7 @@ async def check_storage(pools: Mapping[str, Pool], vm: VM) -> None:
             continue
         pool = names.split_volume(disk.volume)[0]
         if not (await volumes.pool_of(pools, pool)).capabilities.shared:
-            problem = f'has the volume "{disk.volume}" in a pool that only node "{vm.node}" can open'
-            raise Conflict(kind="VM", name=vm.name, problem=problem)
+            raise volumes.bound(vm, disk.volume, vm.node)
 
 
 async def _wanted(state: State, vm: VM, method: MigrationMethod) -> Wanted:

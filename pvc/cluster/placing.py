@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
-from pvc.cluster import nodes
+from pvc.cluster import nodes, volumes
 from pvc.cluster.state import Held, State
 from pvc.errors import InvalidInput, InvalidXML, NodeUnavailable, NoRoom
 from pvc.model import domain, placement
 from pvc.model.observing import ALIVE
 from pvc.model.placement import Candidate, Wanted
 from pvc.model.records import VM, Desired, Node, NodeStatus, Observed, Selector
+from pvc.storage.base import Pool
 from pvc.units import MIB
 
 
-async def choose(state: State, wanted: str | None, vm: VM, default: Selector) -> str:
+async def owner(state: State, pools: Mapping[str, Pool], vm: VM, wanted: str | None, here: str) -> str:
+    """`here`, whose own pools these are, where no other node can open a volume of `vm`; else "".
+
+    Raises Conflict when another one is wanted, NotFound when that is none.
+    """
+    own = await volumes.unshared(pools, vm)
+    if own and wanted and wanted != here:
+        await state.node(wanted)
+        raise volumes.bound(vm, own[0], here)
+    return here if own else ""
+
+
+async def choose(state: State, wanted: str | None, vm: VM, default: Selector, only: str = "") -> str:
     """The node for a new VM: the one that is asked for, else the only one there is, else the best one that fits.
 
+    only: the one node that it can be, as `owner` says.
     Raises NotFound, InvalidInput, NodeUnavailable when no agent runs, NoRoom with what each node says.
     """
     if wanted:
@@ -26,9 +41,9 @@ async def choose(state: State, wanted: str | None, vm: VM, default: Selector) ->
         return name
     memory, vcpus = size(vm)
     need = Wanted(memory=memory * MIB, vcpus=vcpus, node_limit=vm.node_limit)
-    found = await candidates(state)
+    found = [node for node in await candidates(state) if only in ("", node.name)]
     if not any(node.daemon_state == "run" for node in found):
-        raise NodeUnavailable(name="any", reason="no agent runs")
+        raise NodeUnavailable(name=only or "any", reason="no agent runs")
     if len(found) == 1 and not need.node_limit:
         return found[0].name  # nothing to choose: whether it fits is a matter of the start
     chosen = placement.choose(found, need, vm.node_selector, default)

@@ -83,11 +83,12 @@ def settled(vm: VM, observed: Observed) -> bool:
 
 
 async def wait(state: State, vm: VM, timeout_s: float) -> VM:
-    """Return when the VM is as it was asked to be. Raises HypervisorRefused when it failed, Timeout."""
+    """Return when the VM is as it was asked to be. Raises HypervisorRefused where it did not start, Timeout."""
     what = f'The {"start" if vm.desired is Desired.RUNNING else "end"} of VM "{vm.name}"'
     held, observed = await watch_until(state, vm, settled, what, timeout_s)
-    if held.record.run == vm.run and observed.over_run == vm.run and observed.failure:
-        raise HypervisorRefused(reason=observed.failure)
+    wanted = vm.desired is Desired.RUNNING
+    if wanted and held.record.run == vm.run and observed.over_run == vm.run and observed.failure:
+        raise HypervisorRefused(what=f'VM "{vm.name}" did not start', reason=observed.failure)
     return held.record
 
 

@@ -22,7 +22,7 @@ from pvc.model import recovery
 from pvc.model.backup import Backup, Unread
 from pvc.model.content import Content, Difference, Plan, plan
 from pvc.model.records import SCHEMA, Cluster, Made, Token, encode
-from pvc.model.recovery import Obstacles, Scene, listed
+from pvc.model.recovery import Obstacles, Scene, counted, listed
 from pvc.store import generation
 from pvc.store.base import Create, Operation, Put, Store
 from pvc.store.generation import read_current
@@ -37,13 +37,17 @@ _MOST_NOTES = 5
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """What a restore would do. content: as it would be in force. notes: sentences."""
+    """What a restore would do.
+
+    content: as it would be in force. notes: sentences. answering: nodes whose agents answer now.
+    """
 
     content: Content
     plan: Plan
     notes: tuple[str, ...]
     obstacles: Obstacles
     tokens: tuple[Token, ...] = ()
+    answering: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,8 @@ class Outcome:
     @property
     def sentence(self) -> str:
         content = self.prospect.content
-        count = f"{len(content.vms)} VMs, {len(content.networks)} networks and {len(content.nodes)} nodes"
+        vms, networks = counted(len(content.vms), "VM"), counted(len(content.networks), "network")
+        count = f"{vms}, {networks} and {counted(len(content.nodes), 'node')}"
         did = {Made.INIT: "Initialized the cluster", Made.ROLLBACK: f"Returned to {count}"}
         what = did.get(self.made, f"Restored {count}")
         return f'{what} as generation "{self.generation}"; generation "{self.previous}" is kept.'
@@ -77,7 +82,9 @@ class Outcome:
         """With what is to be known of it, as far as a task's record has room."""
         notes = self.prospect.notes
         more = [f"{len(notes) - _MOST_NOTES} more notes are told by a dry run."] if len(notes) > _MOST_NOTES else []
-        return " ".join([self.sentence, *notes[:_MOST_NOTES], *more])
+        back = sorted(self.prospect.answering)
+        rejoin = [f"The agents of these nodes rejoin within seconds: {listed(back)}."] if back else []
+        return " ".join([self.sentence, *rejoin, *notes[:_MOST_NOTES], *more])
 
 
 async def prospect(ground: Ground, backup: Backup, ours: str = "") -> Prospect:
@@ -90,11 +97,16 @@ async def prospect(ground: Ground, backup: Backup, ours: str = "") -> Prospect:
     notes = [*backup.notes, *recovery.notes(backup.content, made, scene)]
     notes += [f'The record of {one.kind} "{one.name}" cannot be read and stays behind: {one.problem}' for one in unread]
     notes += await scenery.absent(ground.pools, made)
+    gone = {one.name for one in planned.deletes if one.kind == "node"}
+    notes += [
+        f'Node "{name}" is not in it; its agent joins again by itself.' for name in sorted(gone & scene.answering)
+    ]
     added, kept = await _tokens(ground.store, backup)
     if kept:
         notes.append(f"These tokens are there, and stay as they are: {listed(kept)}.")
     planned = replace(planned, creates=(*planned.creates, *map(_token_made, added)))
-    return Prospect(made, planned, tuple(notes), recovery.obstacles(backup.content, scene), added)
+    obstacles = recovery.obstacles(backup.content, scene)
+    return Prospect(made, planned, tuple(notes), obstacles, added, scene.answering)
 
 
 def _planned(raw: list[Raw], made: Content) -> tuple[Plan, tuple[Unread, ...]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from pvc.cluster import volumes
 from pvc.cluster.state import Held, State, View
-from pvc.errors import InvalidXML, NotFound, PVCError
+from pvc.errors import InvalidXML, NotFound, PVCError, StoreUnavailable
 from pvc.model.content import Content
 from pvc.model.records import VM, DaemonState, TaskStatus
 from pvc.model.recovery import Guest, Scene, guests_of, is_wanted
@@ -46,6 +47,17 @@ async def _silence(view: View, node: str) -> str:
     if status.problem:
         return status.problem.removesuffix(".")
     return "" if status.daemon is DaemonState.RUN else "its agent has not looked yet"
+
+
+async def still_away(state: State, nodes: Iterable[str], within_s: float) -> list[str]:
+    """Wait until the agents of all `nodes` answer, or for `within_s`; return those of which that is not known."""
+    away = sorted(nodes)
+    paths = [path for name in away for path in (state.paths.node_alive(name), state.paths.node_status(name))]
+    with suppress(TimeoutError, StoreUnavailable):
+        async with asyncio.timeout(within_s), state.store.watch(*paths) as watch:
+            while away := [name for name in away if await _silence(state, name)]:
+                await watch.wait()
+    return away
 
 
 async def _own(view: View, vm: VM, seen: Guest | None) -> dict[str, Guest]:

@@ -61,7 +61,7 @@ def _find(vm: VM, name: str) -> Tag | None:
 def _need(vm: VM, name: str) -> Tag:
     tag = _find(vm, name)
     if tag is None:
-        raise NotFound(kind="tag", name=name)
+        raise NotFound(kind="tag", name=name, owner=f'VM "{vm.name}"')
     return tag
 
 

@@ -218,24 +218,24 @@ class Removal:
     volumes: list[str]
 
 
-async def plan_removal(state: State, name: str, pools: Mapping[str, Pool] | None = None) -> Removal:
-    """What `undefine` would do. Raises what it would before anything is done."""
+async def plan_removal(state: State, name: str, pools: Mapping[str, Pool] | None = None, here: str = "") -> Removal:
+    """What `undefine` would do. Raises what it would before anything is done. here: as in `volumes.removable`."""
     vm = (await state.find_vm(name)).record
     check_free(vm)
-    doomed = await volumes.removable(state, pools, vm) if pools is not None else []
+    doomed = await volumes.removable(state, pools, vm, here) if pools is not None else []
     stops = vm.desired is Desired.RUNNING or (await state.observed(vm)).power is not Power.OFF
     if stops and not await state.node_alive(vm.node):
         raise Conflict(kind="VM", name=vm.name, problem=f'may run on node "{vm.node}", which does not answer')
     return Removal(vm, stops, doomed)
 
 
-async def undefine(state: State, name: str, pools: Mapping[str, Pool] | None = None) -> list[str]:
+async def undefine(state: State, name: str, pools: Mapping[str, Pool] | None = None, here: str = "") -> list[str]:
     """Stop and forget a VM, and remove its volumes when `pools` is given; returns what was removed.
 
     Raises before anything is done when a volume cannot go; InUse, with the VM stopped, when somebody keeps one open.
     A volume that the pool then fails to remove is named.
     """
-    removal = await plan_removal(state, name, pools)
+    removal = await plan_removal(state, name, pools, here)
     if removal.stops:
         await power.wait(state, await power.ask(state, removal.vm.name, "stop"), STOP_TIMEOUT_S)
     await volumes.closed(pools or {}, removal.volumes, LET_GO_S)

@@ -16,6 +16,8 @@ from pvc.model.records import OVA, VM, Desired
 from pvc.model.states import is_over
 from pvc.storage.base import Pool, Pools
 
+_ELSEWHERE = ': remove it through the server there, or forget the VM alone with "pvc vm undefine"'
+
 # Between two questions whether somebody still has a volume open.
 _ASK_AGAIN_S = 0.5
 
@@ -121,13 +123,36 @@ async def check_present(pools: Mapping[str, Pool], vm: VM) -> None:
         await (await pool_of(pools, pool)).volume(name)
 
 
+async def unshared(pools: Mapping[str, Pool], vm: VM) -> list[str]:
+    """Those of its volumes that one node alone can open; what has no pool here is not among them."""
+    found = []
+    for volume in of_vm(vm):
+        with suppress(NotFound):
+            if not (await pool_of(pools, names.split_volume(volume)[0])).capabilities.shared:
+                found.append(volume)
+    return found
+
+
+def bound(vm: VM, volume: str, node: str, advice: str = "") -> Conflict:
+    """What keeps `vm` from everywhere but `node`."""
+    return Conflict(
+        kind="VM", name=vm.name, problem=f'has the volume "{volume}" in a pool that only node "{node}" can open{advice}'
+    )
+
+
 def of_vm(vm: VM) -> list[str]:
     """Every POOL/VOLUME that the VM has."""
     return [disk.volume for disk in domain.describe(vm.xml).disks if disk.volume]
 
 
-async def removable(state: State, pools: Mapping[str, Pool], vm: VM) -> list[str]:
-    """The volumes that go with `vm`. Raises InUse, Conflict for the first that cannot; absent ones are passed over."""
+async def removable(state: State, pools: Mapping[str, Pool], vm: VM, here: str = "") -> list[str]:
+    """The volumes that go with `vm`. Raises InUse, Conflict for the first that cannot; absent ones are passed over.
+
+    here: the node whose own pools these are, "" when that does not matter.
+    """
+    if here not in ("", vm.node):
+        for volume in await unshared(pools, vm):
+            raise bound(vm, volume, vm.node, _ELSEWHERE)
     found = []
     for volume in set(of_vm(vm)):
         pool, name = names.split_volume(volume)

@@ -61,6 +61,11 @@ def of_node(
         yield Reason("node", name, SHORT, f'Node "{name}" runs pvc {version}, this server {ours}.')
 
 
+def of_no_nodes() -> Reason:
+    """Nothing can run, however well all that there is may be."""
+    return Reason("cluster", "pvc", LOST, "The cluster has no nodes: no agent has joined it.")
+
+
 def of_vm(name: str, state: str, why: str) -> Iterator[Reason]:
     """A VM that somebody stopped is well; one that cannot run is not."""
     if state == "fail":

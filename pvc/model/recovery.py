@@ -106,6 +106,10 @@ def notes(backup: Content, made: Content, scene: Scene) -> Iterator[str]:
         yield f"These VMs do not run and are started: {listed(begun)}."
 
 
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def listed(names: Iterable[str], most: int = 10) -> str:
     """In quotes; of many the first ones, and how many more."""
     every = list(names)

@@ -79,6 +79,8 @@ async def _look(view: View, item: Held[VM] | Unreadable) -> Looked:
 
 
 def _of_nodes(nodes: Sequence[Mapping[str, Any]]) -> Iterator[Reason]:
+    if not nodes:
+        yield health.of_no_nodes()
     for node in nodes:
         yield from health.of_node(
             node["name"],

@@ -84,17 +84,18 @@ class Removal(msgspec.Struct):
 async def list_pools(request: web.Request, query: ListQuery) -> web.Response:
     fits = matcher(query.limit)
     pools = await volumes.all_pools(request.app[POOLS])
-    return web.json_response([await _object(pool) for pool in pools if fits(pool.name)])
+    here = request.app[CONFIG].agent.node_name
+    return web.json_response([await _object(pool, here) for pool in pools if fits(pool.name)])
 
 
 @endpoints.get("/storage/ceph/pool/{pool}", "One pool, as a list of one.", answer=Answer.LIST)
 async def get_pool(request: web.Request, _given: Nothing) -> web.Response:
     """A list of one."""
-    return web.json_response([await _object(await pool_in(request))])
+    return web.json_response([await _object(await pool_in(request), request.app[CONFIG].agent.node_name)])
 
 
-async def _object(pool: Pool) -> dict[str, Any]:
-    """A pool that does not answer is shown with its problem."""
+async def _object(pool: Pool, here: str) -> dict[str, Any]:
+    """A pool that does not answer is shown with its problem. node: the only one that can open its volumes."""
     try:
         seen, problem = await pool.statistics(), ""
     except PoolUnavailable as exc:
@@ -105,6 +106,7 @@ async def _object(pool: Pool) -> dict[str, Any]:
         "tier": seen.tier,
         "pgs": str(seen.pgs or ""),
         "shared": pool.capabilities.shared,
+        "node": "" if pool.capabilities.shared else here,
         "stats": {
             "id": seen.id,
             "stored_bytes": seen.usage.used,

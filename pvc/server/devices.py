@@ -206,7 +206,7 @@ async def _which_nic(state: State, vm: VM, given: RemoveNetwork) -> domain.Nic:
     nics = domain.describe(vm.xml).nics
     found = [nic for nic in nics if (bridge is None or nic.source == bridge) and (mac is None or nic.mac == mac)]
     if not found:
-        raise NotFound(kind="network interface", name=given.mac or given.net)
+        raise NotFound(kind="network interface", name=given.mac or given.net or "")
     if len(found) > 1:
         macs = ", ".join(f'"{nic.mac}"' for nic in found)
         raise InvalidInput({"mac": f"must say which of the interfaces {macs} goes"})

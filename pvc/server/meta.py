@@ -62,7 +62,8 @@ async def change_meta(request: web.Request, given: Meta) -> web.Response:
     }
     asked = {field: value for field, value in settings.items() if value is not None}
     if not asked:
-        raise InvalidInput(dict.fromkeys(Meta.__struct_fields__, "or another of these must be given"))
+        first, *others = Meta.__struct_fields__
+        raise InvalidInput({first: f"or one of {', '.join(others)} must be given"})
     vm = await meta.change(state, name, asked)
     return message(f'Changed the settings of VM "{vm.name}".', **_shown(vm))
 

@@ -86,9 +86,10 @@ async def _vm(request: web.Request, state: State, ova: OVA, given: Define) -> VM
     xml = await vms.check_xml(state, xml, uuid, allow_host_devices=False)
     limit = await node_limit(state, given.limit)
     vm = VM(uuid=uuid, name=given.name, xml=xml, node="", node_limit=limit, node_selector=given.selector)
-    default = Selector(request.app[CONFIG].placement.selector)
+    config = request.app[CONFIG]
     try:
-        return replace(vm, node=await placing.choose(state, given.node, vm, default))
+        only = await placing.owner(state, request.app[POOLS], vm, given.node, config.agent.node_name)
+        return replace(vm, node=await placing.choose(state, given.node, vm, Selector(config.placement.selector), only))
     except NotFound as exc:
         raise InvalidInput({"node": f'names no node of this cluster: "{given.node}"'}) from exc
 

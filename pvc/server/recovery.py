@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 
-from pvc.cluster import backing, leftovers, recovery, sealing, tasks, vmrecovery
+from pvc.cluster import backing, leftovers, recovery, scenery, sealing, tasks, vmrecovery
 from pvc.cluster.backing import Ground
 from pvc.cluster.recovery import Outcome, Prospect, Wish
 from pvc.cluster.tasks import Running
@@ -21,6 +21,7 @@ from pvc.model.backup import Backup
 from pvc.model.content import Plan
 from pvc.model.foreign import foreign_parts
 from pvc.model.records import Made, Role
+from pvc.model.recovery import listed
 from pvc.server.auth import BOOK
 from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.parse import DOCUMENT, Nothing
@@ -35,6 +36,9 @@ endpoints = Endpoints()
 
 # Some 200,000 VMs.
 MOST_BYTES = 512 << 20
+
+# Agents try again every 2 s, and then look at every guest.
+_REJOIN_S = 15.0
 
 
 class Confirmed(msgspec.Struct, kw_only=True):
@@ -193,11 +197,14 @@ async def remove_generation(request: web.Request, _given: Nothing) -> web.Respon
 
 
 async def _done(request: web.Request, done: Outcome, **more: str) -> web.Response:
-    """Once this server answers from the new generation."""
+    """Once this server answers from the new generation, and the agents that answered before do so again."""
     await request.app[SESSION].in_generation(done.generation)
-    await request.app[BOOK].read(state_of(request).store)
+    state = state_of(request)
+    await request.app[BOOK].read(state.store)
+    away = await scenery.still_away(state, done.prospect.answering, _REJOIN_S)
+    told = f" These nodes have not rejoined yet: {listed(away)}." if away else ""
     return message(
-        done.sentence,
+        done.sentence + told,
         generation=done.generation,
         previous=done.previous,
         **more,

@@ -145,16 +145,18 @@ async def define_vm(request: web.Request, given: Define) -> web.Response:
         migration_method=given.migration_method,
         tags=tags,
     )
-    vm = replace(vm, node=await _node(state, given.node, vm, Selector(config.placement.selector)))
+    vm = replace(vm, node=await _node(request, given.node, vm))
     await vms.define(state, request.app[POOLS], vm, dry_run=given.dry_run)
     if given.dry_run:
         return message(f'VM "{vm.name}" would be added to node "{vm.node}".', uuid=vm.uuid, xml=vm.xml)
     return message(f'Added VM "{vm.name}" with UUID "{vm.uuid}".', uuid=vm.uuid)
 
 
-async def _node(state: State, wanted: str | None, vm: VM, default: Selector) -> str:
+async def _node(request: web.Request, wanted: str | None, vm: VM) -> str:
+    state, config = state_of(request), request.app[CONFIG]
     try:
-        return await placing.choose(state, wanted, vm, default)
+        only = await placing.owner(state, request.app[POOLS], vm, wanted, config.agent.node_name)
+        return await placing.choose(state, wanted, vm, Selector(config.placement.selector), only)
     except NotFound as exc:
         raise InvalidInput({"node": f'names no node of this cluster: "{wanted}"'}) from exc
 
@@ -188,14 +190,14 @@ async def modify_vm(request: web.Request, given: Modify) -> web.Response:
 
 @endpoints.delete("/vm/{vm}", "Undefine a VM, with its volumes if asked to.", Remove)
 async def remove_vm(request: web.Request, given: Remove) -> web.Response:
-    state = state_of(request)
+    state, here = state_of(request), request.app[CONFIG].agent.node_name
     name = (await state.find_vm(request.match_info["vm"])).record.name
     if given.dry_run:
-        return _planned(await vms.plan_removal(state, name, request.app[POOLS] if given.delete_disks else None))
+        return _planned(await vms.plan_removal(state, name, request.app[POOLS] if given.delete_disks else None, here))
     if not given.delete_disks:
         await vms.undefine(state, name)
         return message(f'Undefined VM "{name}" from the cluster.')
-    removed = await vms.undefine(state, name, request.app[POOLS])
+    removed = await vms.undefine(state, name, request.app[POOLS], here)
     return message(f'Removed VM "{name}" and {_listed(removed)} from the cluster.', volumes=removed)
 
 

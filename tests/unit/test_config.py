@@ -36,7 +36,7 @@ def test_unknown_keys_are_refused_by_their_full_name() -> None:
     assert problems_of("nonsense = 1\n[api]\nsokcet = 'x'\n[pools.local]\npath = '/x'\nsize = 1\n[what]\n") == [
         "nonsense is not a known key.",
         "what is not a known key.",
-        'api.sokcet is not a known key (did you mean "socket"?).',
+        'api.sokcet is not a known key. Similar: "socket".',
         'pools."local".size is not a known key.',
     ]
 

@@ -15,6 +15,7 @@ COLUMNS: list[Column] = [
     (">SIZE", lambda pool: size(pool.get("stats", {}).get("total_bytes"))),
     (">USED", lambda pool: size(pool.get("stats", {}).get("used_bytes"))),
     (">FREE", lambda pool: size(pool.get("stats", {}).get("free_bytes"))),
+    ("NODE", lambda pool: pool.get("node") or "all"),
     ("PROBLEM", "problem"),
 ]
 

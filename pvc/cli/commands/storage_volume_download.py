@@ -48,6 +48,8 @@ def run(args: Namespace, api: Client, out: Output) -> None:
         progress.finish(whole=False)
         raise
     progress.finish()
+    if args.file != "-":
+        out.changed({"message": f'Wrote "{args.file}".'})
 
 
 @contextmanager

@@ -70,6 +70,7 @@ def run(args: Namespace, api: Client, out: Output) -> None:
     if not args.wait:
         raise Failure("usage", "Only what the server fetches need not be waited for.")
     source, size = open_image(args.file)
+    _check_there(args, api)
     progress = Progress(quiet=out.quiet)
     path = ("storage", "ceph", "volume", args.pool, args.volume, "upload")
     try:
@@ -80,6 +81,17 @@ def run(args: Namespace, api: Client, out: Output) -> None:
         raise
     progress.finish()
     return out.changed(answer)
+
+
+def _check_there(args: Namespace, api: Client) -> None:
+    """Before anything is sent."""
+    try:
+        api.get("storage", "ceph", "volume", args.pool, args.volume)
+    except Failure as exc:
+        if exc.fields.get("kind") != "volume":
+            raise
+        hint = f'make it first: "pvc storage volume add {args.pool} {args.volume} SIZE".'
+        raise Failure(exc.code, f"{str(exc).removesuffix('.')}: {hint}") from exc
 
 
 def _fetch(args: Namespace, api: Client, out: Output) -> None:

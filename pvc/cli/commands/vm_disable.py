@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from pvc.cli.client import Client
 from pvc.cli.output import Output
+from pvc.cli.power import waiting_for
 
 HELP = "shut a VM down and set it aside: nothing starts it by itself"
 EXAMPLE = "web1"
@@ -16,4 +17,5 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:
+    api.meanwhile = waiting_for("stop" if args.force else "disable", args.vm)
     out.changed(api.post("vm", args.vm, "state", state="disable", force=args.force, wait=not args.no_wait))

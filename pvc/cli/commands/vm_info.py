@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from pvc.cli.client import Client
-from pvc.cli.layout import Column, known, mebibytes, section, sheet, size
+from pvc.cli.layout import Column, known, memory_of, section, sheet, size
 from pvc.cli.output import Output
 from pvc.units import KIB
 
-HELP = "show one VM"
+HELP = 'show one VM; in JSON "memory" is in MiB, "memory_stats" in KiB'
 EXAMPLE = "web1"
 
 DISKS: list[Column] = [
@@ -63,7 +63,7 @@ def _state(vm: dict[str, Any]) -> Iterator[tuple[str, object]]:
 def _shape(vm: dict[str, Any]) -> Iterator[tuple[str, object]]:
     topology, vnc = known(vm.get("vcpu_topology")), vm.get("vnc") or {}
     yield "vCPUs", f"{vm.get('vcpu')} ({topology})" if topology else vm.get("vcpu")
-    yield "Memory", mebibytes(vm.get("memory"))
+    yield "Memory", memory_of(vm)
     yield "Machine", [vm[field] for field in ("arch", "machine") if vm.get(field)]
     if known(vnc.get("port")):
         yield "VNC", f"{vnc.get('listen')}:{vnc['port']}"

@@ -3,6 +3,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 
 from pvc.cli.client import Client
+from pvc.cli.failure import Failure
 from pvc.cli.output import Output
 
 HELP = "change where a VM may run and how it moves; what is not named stays"
@@ -25,15 +26,14 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:
-    answer = api.post(
-        "vm",
-        args.vm,
-        "meta",
-        limit=args.limit,
-        selector=args.selector,
-        autostart=args.autostart,
-        profile=args.profile,
-        migration_method=args.method,
-        migration_max_downtime=args.max_downtime,
-    )
-    out.changed(answer)
+    given = {
+        "limit": args.limit,
+        "selector": args.selector,
+        "autostart": args.autostart,
+        "profile": args.profile,
+        "migration_method": args.method,
+        "migration_max_downtime": args.max_downtime,
+    }
+    if all(value is None for value in given.values()):
+        raise Failure("usage", "Nothing to change: give one of -l, -s, --autostart, -p, -m and --max-downtime.")
+    out.changed(api.post("vm", args.vm, "meta", **given))

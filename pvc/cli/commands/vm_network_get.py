@@ -6,7 +6,7 @@ from pvc.cli.client import Client
 from pvc.cli.layout import Column, table
 from pvc.cli.output import Output
 
-HELP = "list the network interfaces of a VM"
+HELP = "list the network interfaces of a VM; also: vm network list"
 EXAMPLE = "web1"
 
 COLUMNS: list[Column] = [("MAC", "mac"), ("NETWORK", "vni"), ("BRIDGE", "source"), ("MODEL", "model")]

@@ -7,7 +7,7 @@ from pvc.cli.client import Client
 from pvc.cli.layout import Column, Row, moment, section, table
 from pvc.cli.output import Output
 
-HELP = "list the tags of a VM"
+HELP = "list the tags of a VM; also: vm tag list"
 EXAMPLE = "web1"
 
 COLUMNS: list[Column] = [("NAME", "name"), ("TYPE", "type"), ("PROTECTED", "protected")]

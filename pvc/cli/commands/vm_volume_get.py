@@ -6,7 +6,7 @@ from pvc.cli.client import Client
 from pvc.cli.layout import Column, table
 from pvc.cli.output import Output
 
-HELP = "list the disks of a VM"
+HELP = "list the disks of a VM; also: vm volume list"
 EXAMPLE = "web1"
 
 COLUMNS: list[Column] = [("DEVICE", "dev"), ("BUS", "bus"), ("VOLUME", "name"), ("TYPE", "type")]

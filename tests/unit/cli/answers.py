@@ -144,6 +144,8 @@ NETWORK = {"vni": 100, "description": "servers", "type": "bridged", "bridge": "v
 POOL = {
     "name": "local",
     "volume_count": 3,
+    "shared": False,
+    "node": "hv1",
     "stats": {"total_bytes": 110 << 30, "used_bytes": 3 << 30, "free_bytes": 100 << 30},
     "problem": "",
 }

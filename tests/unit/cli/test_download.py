@@ -18,7 +18,7 @@ MIB = 1 << 20
 def test_a_raw_volume_becomes_a_file_with_its_holes(pvc: PVC, api: FakeAPI, tmp_path: Path) -> None:
     api.tell(WHAT, Answer(framed(64 * MIB, [(MIB, b"x" * MIB), (3 * MIB, b"y" * 4096)])))
     result = pvc(*LINE, str(tmp_path / "disk"))
-    assert (result.returncode, result.stdout) == (0, "")
+    assert (result.returncode, result.stdout) == (0, f'Wrote "{tmp_path / "disk"}".\n')
     assert api.request.query == {"image_format": ["raw"], "sparse": ["true"]}
     disk = (tmp_path / "disk").read_bytes()
     assert disk == (bytes(MIB) + b"x" * MIB + bytes(MIB) + b"y" * 4096).ljust(64 * MIB, b"\0")

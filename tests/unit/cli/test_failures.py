@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pvc import errors
+from pvc.cli.power import waiting_for
 from tests.unit.cli.calling import PVC, interrupted
 from tests.unit.cli.fake_api import Answer, FakeAPI
 
@@ -253,3 +254,28 @@ def test_https_to_a_server_without_it_is_told(pvc: PVC, tcp_api: FakeAPI) -> Non
 def test_tcp_works_as_the_socket_does(pvc: PVC, tcp_api: FakeAPI) -> None:
     assert pvc("-c", tcp_api.url, "vm", "tag", "add", "web1", "a").stdout == "Done.\n"
     assert tcp_api.request.json == {"action": "add", "tag": "a", "protected": False}
+
+
+def test_who_waits_is_told_for_what_and_may_leave(pvc: PVC, api: FakeAPI) -> None:
+    api.hold("POST /vm/web1/state", until="GET /never")
+    process = pvc.start("vm", "shutdown", "web1", "--timeout", "60", stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    assert process.stderr is not None
+    told = process.stderr.readline().decode()
+    assert told == (
+        'Waiting for the guest of VM "web1" to shut down; after 60 s its plug is pulled. Ctrl-C leaves it going on.\n'
+    )
+    interrupted(process)
+    assert process.returncode == 130
+    api.held["POST /vm/web1/state"][1].set()
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ("start", 'Waiting for the node of VM "web1" to start it. '),
+        ("stop", 'Waiting for the node of VM "web1" to stop it. '),
+        ("restart", "to shut down; when its time is up (180 s unless configured) its plug is pulled. "),
+    ],
+)
+def test_what_is_waited_for_depends_on_what_was_asked(state: str, told: str) -> None:
+    assert told in waiting_for(state, "web1")

@@ -61,6 +61,16 @@ def test_so_is_that_of_which_there_is_only_a_list(
             "vm list --colums",
             'Option "--colums" is not known here: did you mean "--columns"? See "pvc vm list --help".',
         ),
+        ("vm console web1", 'There is no interactive console yet; "pvc vm log VM -f" reads it.'),
+        (
+            "storage osd add hv1 /dev/sdb",
+            "Making, replacing and removing OSDs is not part of this version of pvc: Ceph's own tools do it.",
+        ),
+        ("provisioner template list", "Of the provisioner this version of pvc has OVAs only."),
+        (
+            "vm meta web1",
+            "Nothing to change: give one of -l, -s, --autostart, -p, -m and --max-downtime.",
+        ),
         ("node list a b", '"b" is more than this takes; see "pvc node list --help".'),
         ("vm list --frobnicate", 'Option "--frobnicate" is not known here; see "pvc vm list --help".'),
     ],

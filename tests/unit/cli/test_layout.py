@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from pvc.cli.layout import cell, coloured, section, size, table, width
+from pvc.cli.layout import cell, coloured, memory_of, section, size, table, width
 from pvc.cli.progress import Progress, bar, duration
 
 
@@ -37,6 +37,13 @@ def test_a_section_without_rows_is_nothing() -> None:
 
 def test_sizes_that_the_api_wrote_out_are_left() -> None:
     assert [size(10 << 30), size("10G"), size(None)] == ["10G", "10G", None]
+
+
+def test_memory_that_the_guest_has_not_yet_is_told() -> None:
+    two = {"memory": 2048, "memory_stats": {"actual": 1 << 20}}
+    assert memory_of(two) == "2G at its next start, now 1G"
+    assert memory_of({"memory": 1024, "memory_stats": {"actual": 1 << 20}}) == "1G"
+    assert [memory_of({"memory": 1024, "memory_stats": {}}), memory_of({"memory": 0})] == ["1G", "0B"]
 
 
 def test_a_difference_is_coloured_line_by_line() -> None:
@@ -101,3 +108,11 @@ def test_without_a_terminal_a_phase_is_two_lines() -> None:
         "converting: begun",
         "converting: 0B in 0.0 s",
     ]
+
+
+def test_of_what_broke_off_before_it_began_nothing_is_said() -> None:
+    stream = io.StringIO()
+    progress = Progress(stream)
+    progress.show("prepare", 0, 0)
+    progress.finish(whole=False)
+    assert stream.getvalue() == "prepare: begun\n"

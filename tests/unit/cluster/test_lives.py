@@ -234,7 +234,7 @@ async def test_a_system_tag_and_a_protected_one_stay(house: House) -> None:
     ):
         with pytest.raises(Conflict, match=problem):
             await tags.change(house.state, "web1", action, Tag(name=name), who="me")
-    with pytest.raises(NotFound, match='No tag "c"'):
+    with pytest.raises(NotFound, match='has no tag "c"'):
         await tags.change(house.state, "web1", "remove", Tag(name="c"), who="me")
     assert await house.everything() == before
 

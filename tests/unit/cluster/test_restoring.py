@@ -73,7 +73,10 @@ async def test_a_task_is_done_in_the_generation_that_it_put_in_force(source: Emb
     task = await seen_task(source)
     assert task is not None and task.status is TaskStatus.DONE
     assert task.done == task.total > 0
-    assert task.result == 'Restored 3 VMs, 1 networks and 1 nodes as generation "2"; generation "1" is kept.'
+    assert task.result == (
+        'Restored 3 VMs, 1 network and 1 node as generation "2"; generation "1" is kept. '
+        'The agents of these nodes rejoin within seconds: "hv1".'
+    )
     assert task.figures == {"generation": 2, "previous": 1}
 
 

@@ -36,7 +36,7 @@ async def test_a_lifted_protection_says_who_did_it_even_after_the_tag_is_gone(ho
     [
         ("system", Conflict, "is not a user tag"),
         ("plain", Conflict, "is not protected"),
-        ("absent", NotFound, 'No tag "absent"'),
+        ("absent", NotFound, 'has no tag "absent"'),
     ],
 )
 async def test_what_has_no_protection_of_the_user_cannot_be_unprotected(

@@ -20,12 +20,12 @@ from pvc.cluster.opening import open_state
 from pvc.cluster.state import Held, State
 from pvc.cluster.tokens import digest
 from pvc.config import Agent, Config, Hypervisor, Upload
-from pvc.errors import AlreadyExists
+from pvc.errors import AlreadyExists, StoreUnavailable
 from pvc.hypervisor.fake import FakeHypervisor
 from pvc.model.records import Node, Role, Task, Token, encode
 from pvc.server.app import build_app
 from pvc.server.auth import TokenBook
-from pvc.server.session import Session
+from pvc.server.session import SESSION, Session
 from pvc.storage.base import Pools
 from pvc.storage.directory import DirectoryPool, open_directory
 from pvc.store.base import Create, Source
@@ -184,16 +184,24 @@ def door(site: Site, listen: str = "") -> Door:
 
 @asynccontextmanager
 async def lively(site: Site) -> AsyncIterator[None]:
-    """With an agent."""
-    await nodes.join(site.state, Node(name=NODE, peer=f"unix:{site.folder}/agent.sock"))
+    """With an agent, which joins again when another generation is in force."""
     settings = Settings(node=NODE, console_path=str(site.folder / "consoles"), detach_timeout_s=0.05)
     ready = asyncio.Event()
-    running = Reconciler(site.hypervisor, {"local": site.pool}, settings).run(site.state, ready.set)
-    agent = asyncio.create_task(running)
+    reconciler = Reconciler(site.hypervisor, {"local": site.pool}, settings)
+    agent = asyncio.create_task(_live(site, reconciler, ready))
     await ready.wait()
     yield
     agent.cancel()
     await asyncio.gather(agent, return_exceptions=True)
+
+
+async def _live(site: Site, reconciler: Reconciler, ready: asyncio.Event) -> None:
+    state = site.state
+    while True:
+        await nodes.join(state, Node(name=NODE, peer=f"unix:{site.folder}/agent.sock"))
+        with suppress(StoreUnavailable):
+            await reconciler.run(state, ready.set)
+        state = await site.app[SESSION].after(state, 10)
 
 
 PIECE = 64 * KIB

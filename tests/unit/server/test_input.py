@@ -278,7 +278,7 @@ async def test_a_failed_start_answers_with_the_reason_and_is_shown(site: Site) -
     site.hypervisor.refuse_starts("out of smoke")
     await site.define()
     answer = await site.ask("POST", "/vm/web1/state", {"state": "start", "wait": "yes"})
-    assert (answer.status, answer.message) == (409, "The hypervisor refused: out of smoke")
+    assert (answer.status, answer.message) == (409, 'VM "web1" did not start: out of smoke')
     [vm] = (await site.ask("GET", "/vm/web1")).body
     assert (vm["state"], vm["failed_reason"]) == ("fail", "out of smoke")
 

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from pvc.cluster import sealing
+from pvc.cluster import nodes, sealing
 from pvc.cluster.tokens import digest
 from pvc.model import backup
 from pvc.model.backup import Taken
 from pvc.model.content import Content
-from pvc.model.records import Role
+from pvc.model.records import DaemonState, Node, NodeStatus, Role
+from pvc.server import recovery
 from pvc.server.parse import DOCUMENT, MAX_BODY
 from pvc.server.passphrase import is_near
 from pvc.store.base import Create
@@ -281,3 +282,24 @@ async def test_it_takes_an_administrator(bare: Site, method: str, path: str) -> 
     url = f"http://127.0.0.1:{bare.port}{BASE}/{path}"
     async with bare.network.request(method, url, headers={"X-Api-Key": TOKENS[Role.OPERATE]}) as answer:
         assert answer.status == 403
+
+
+async def test_who_begins_anew_is_answered_when_the_agents_of_before_are_back(site: Site) -> None:
+    answer = await site.ask("POST", "/initialize", {**YES, "overwrite": "true"})
+    assert answer.message == 'Initialized the cluster as generation "2"; generation "1" is kept.'
+    assert [one["daemon_state"] for one in (await site.ask("GET", "/node")).body] == ["run"]
+
+
+async def test_agents_that_do_not_come_back_are_named(bare: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "_REJOIN_S", 0.0)
+    await nodes.join(bare.state, Node(name="hv1"))
+    await nodes.publish(bare.state, "hv1", NodeStatus(daemon=DaemonState.RUN))
+    answer = await bare.ask("POST", "/initialize", {**YES, "overwrite": "true"})
+    assert answer.message.endswith('is kept. These nodes have not rejoined yet: "hv1".')
+
+
+async def test_a_node_that_a_backup_does_not_know_is_said_to_join_again(bare: Site) -> None:
+    await nodes.join(bare.state, Node(name="hv2"))
+    await nodes.publish(bare.state, "hv2", NodeStatus(daemon=DaemonState.RUN))
+    answer = await send(bare, written(content(1)), dry_run="true")
+    assert 'Node "hv2" is not in it; its agent joins again by itself.' in answer.body["notes"]

@@ -128,3 +128,9 @@ async def test_maintenance_is_for_those_who_keep_the_cluster(bare: Site) -> None
     for role, code in ((Role.OPERATE, 403), (Role.ADMIN, 200)):
         async with bare.network.post(url, params={"state": "true"}, headers={"X-Api-Key": TOKENS[role]}) as answer:
             assert answer.status == code
+
+
+async def test_a_cluster_without_nodes_is_not_well(bare: Site) -> None:
+    shown = await status(bare)
+    said = ["The cluster has no nodes: no agent has joined it."]
+    assert (shown["cluster_health"], shown["alarm"]) == ({"health": 50, "messages": said}, "critical")
