@@ -8,7 +8,7 @@ FROZEN := $(filter dist/pvc,$(PVC))
 # What the one file is made of.
 SOURCES := $(shell find pvc packaging -type f -not -path '*/__pycache__/*')
 
-.PHONY: run demo lab lab-down test test-lab test-rest check lint real bench dist deb reference fmt lock clean
+.PHONY: run demo lab lab-down test test-lab check lint real bench dist deb reference fmt lock clean
 
 # This machine, standalone, with /etc/pvc/pvc.toml where there is one.
 run: $(VENV)/ready
@@ -25,14 +25,11 @@ lab: $(VENV)/ready $(FROZEN)
 lab-down: $(VENV)/ready
 	@$(PY) -m tests.lab down
 
-# Everything: style and types, the demo with the one file, then every test, those on the cluster beside all others.
+# Everything: style and types, the demo with the one file, then every test: first what needs no service, then all else.
 test: lint dist deb
 	$(PY) -m tests.demo --pvc dist/pvc
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-lab test-rest
-
-test-rest: $(VENV)/ready
 	$(PY) -m pytest -m "not real" tests
-	$(PY) -m pytest -m "real and not lab" tests
+	$(PY) -m pytest -m real tests
 
 # Within a minute or two, without any service: style, types, import direction, unit and contract suites.
 check: lint

@@ -62,7 +62,7 @@ class Two:
 
 @pytest.fixture(params=["fake", pytest.param("libvirt", marks=[pytest.mark.real, pytest.mark.lab])])
 async def two(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Two]:
-    xml = re.sub(r">192<", ">4096<", domain_xml("mover", tmp_path, run=7, disk=False))  # a while to look through
+    xml = re.sub(r">192<", ">8192<", domain_xml("mover", tmp_path, run=7, disk=False))  # half a minute to look through
     uuid = domain.describe(xml).uuid
     if request.param == "fake":
         fakes = FakeHypervisor(), FakeHypervisor()
