@@ -33,6 +33,8 @@ DOMAIN = """<domain>
 
 @dataclass(frozen=True, slots=True)
 class Said:
+    """err: without what is said while an answer is waited for, which depends on how fast the machine is."""
+
     code: int
     out: str
     err: str
@@ -49,7 +51,8 @@ class Shell:
         done = subprocess.run(
             [*PROGRAM, *words], env=self.environment, input=stdin or "", capture_output=True, text=True, timeout=120
         )
-        return Said(done.returncode, done.stdout, done.stderr)
+        lines = (line for line in done.stderr.splitlines(keepends=True) if not line.startswith("Waiting for "))
+        return Said(done.returncode, done.stdout, "".join(lines))
 
     def do(self, *words: str, stdin: str | None = None) -> str:
         """Run a command that must go well; returns what it said."""
