@@ -35,6 +35,7 @@ class Line:
     def close(self) -> None:
         self._door.shutdown(socket.SHUT_RDWR)
         self._door.close()
+        Path(self.url.removeprefix("unix:")).unlink()
 
     def _pass_on(self, client: socket.socket) -> None:
         with client, socket.socket(socket.AF_UNIX) as server:
