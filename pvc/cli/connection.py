@@ -43,7 +43,8 @@ def is_private(connection: HTTPConnection) -> bool:
 
     if type(connection) is not HTTPConnection or connection.sock.family == socket.AF_UNIX:
         return True
-    return str(connection.sock.getpeername()[0]) == "::1" or str(connection.sock.getpeername()[0]).startswith("127.")
+    host = str(connection.sock.getpeername()[0])
+    return host == "::1" or host.startswith("127.")
 
 
 def _unix(path: str) -> HTTPConnection:

@@ -121,9 +121,9 @@ async def _end(state: State, held: Held[Task]) -> bool:
 async def _sweep_all(state: State, pools: Mapping[str, Pool]) -> bool:
     """Whether another look is due soon."""
     shared = [pool for pool in await all_pools(pools) if pool.capabilities.shared]
-    await end_downloads(state, pools)
-    left = [await _sweep(state, pool) for pool in shared]
-    return any([*left, await ovas.clear(state, pools)])
+    left = [*[await _sweep(state, pool) for pool in shared], await ovas.clear(state, pools)]
+    await end_downloads(state, pools)  # last: a pool that is away keeps what was taken in it, and nothing else
+    return any(left)
 
 
 async def end_downloads(state: State, pools: Mapping[str, Pool]) -> None:
