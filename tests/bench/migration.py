@@ -152,9 +152,10 @@ def _virsh_moves(lab: Lab, targets: Mapping[str, str], source: str = HOME) -> No
     """AT_ONCE at a time."""
 
     def move(uuid: str) -> None:
-        uri = f"qemu+tcp://{lab.nodes[targets[uuid]].host.address}/system"
+        address = lab.nodes[targets[uuid]].host.address
+        to = [f"qemu+tcp://{address}/system", "--migrateuri", f"tcp://{address}"]  # no host knows another's name
         host = lab.nodes[source].host
-        call(host, ["virsh", "-q", "migrate", "--live", uuid, uri], host.folder / f"virsh-{uuid}.log")
+        call(host, ["virsh", "-q", "migrate", "--live", uuid, *to], host.folder / f"virsh-{uuid}.log")
 
     with ThreadPoolExecutor(AT_ONCE) as threads:
         list(threads.map(move, targets))
