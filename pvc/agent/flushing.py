@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
 
+from pvc.agent.records import Records
 from pvc.agent.settings import Settings
 from pvc.cluster import flushes, migrations
 from pvc.cluster.flushes import Concerned
@@ -20,6 +21,7 @@ from pvc.errors import Busy, Changed, Conflict, NotFound, PVCError, SessionLost,
 from pvc.model.flushing import FLUSH, Move, Plan, next_moves
 from pvc.model.records import VM, Task, TaskStatus
 from pvc.storage.base import Pool
+from pvc.store.base import Watch
 
 log = logging.getLogger("pvc.agent")
 
@@ -29,11 +31,11 @@ _AGAIN_S = 2.0
 _REFUSALS = 3
 
 
-async def keep(state: State, pools: Mapping[str, Pool], settings: Settings) -> None:
+async def keep(state: State, records: Records, pools: Mapping[str, Pool], settings: Settings) -> None:
     """Until cancelled, or the session of `state` is lost."""
     while True:
         try:
-            await _see_to_all(state, pools, settings)
+            await _see_to_all(state, records, pools, settings)
         except SessionLost:
             return
         except PVCError as exc:
@@ -41,11 +43,11 @@ async def keep(state: State, pools: Mapping[str, Pool], settings: Settings) -> N
             await asyncio.sleep(_AGAIN_S)
 
 
-async def _see_to_all(state: State, pools: Mapping[str, Pool], settings: Settings) -> None:
+async def _see_to_all(state: State, records: Records, pools: Mapping[str, Pool], settings: Settings) -> None:
     async with state.store.watch(state.paths.node(settings.node)) as watch:
         while True:
             if task_id := (await state.node(settings.node)).record.task:
-                await Flush(state, pools, settings, task_id).run()
+                await Flush(state, records, pools, settings, task_id).run()
             await watch.wait()
 
 
@@ -60,29 +62,37 @@ class Next(StrEnum):
 class Flush:
     """One of them, whichever its kind."""
 
-    def __init__(self, state: State, pools: Mapping[str, Pool], settings: Settings, task_id: str) -> None:
-        self._state, self._pools, self._settings, self._id = state, pools, settings, task_id
+    def __init__(
+        self, state: State, records: Records, pools: Mapping[str, Pool], settings: Settings, task_id: str
+    ) -> None:
+        self._state, self._records, self._pools, self._settings, self._id = state, records, pools, settings, task_id
         self._refused: dict[str, str] = {}
         self._refusals: Counter[str] = Counter()
+        self._gone: set[str] = set()  # UUIDs of those that were on their way since `_tried` was read
+        self._tried: Mapping[str, Mapping[str, str]] | None = None
 
     async def run(self) -> None:
         """Until the task has ended, or another one has taken its place."""
-        paths, watched = self._state.paths, frozenset[str]()
+        paths = self._state.paths
         always = paths.node(self._settings.node), paths.task(self._id)
-        while True:
+        watched: frozenset[str] | None = frozenset()
+        while watched is not None:
             async with self._state.store.watch(*always, *sorted(watched), children=[paths.vms]) as watch:
-                task = await self._task()
-                if task is None:
-                    return
-                about = await flushes.concerned(self._state, self._settings.node, task.kind)
-                needed = about.paths(paths)
-                if needed <= watched:
-                    match await self._turn(task, about):
-                        case Next.OVER:
-                            return
-                        case Next.WAIT:
-                            await watch.wait()
-                watched = needed
+                watched = await self._turns(watch, watched)
+
+    async def _turns(self, watch: Watch, watched: frozenset[str]) -> frozenset[str] | None:
+        """One after the other, until more records must be watched (which), or all is over (None)."""
+        while (task := await self._task()) is not None:
+            about = await flushes.concerned(self._state, await self._records.vms(), self._settings.node, task.kind)
+            needed = about.paths(self._state.paths)
+            if not needed <= watched:
+                return needed
+            match await self._turn(task, about):
+                case Next.OVER:
+                    return None
+                case Next.WAIT:
+                    await watch.wait()
+        return None
 
     async def _task(self) -> Task | None:
         """None when it is no longer the node's."""
@@ -99,6 +109,7 @@ class Flush:
         if task.cancel:
             await self._call_off(task, about)
             return Next.OVER
+        self._gone |= {vm.uuid for vm in about.busy}
         under_way = [vm.moving.target for vm in about.busy if vm.moving is not None]
         limits = self._settings.flush_limits
         if len(under_way) >= limits.at_once:
@@ -108,14 +119,21 @@ class Flush:
         asked = await asyncio.gather(*(self._ask(task, move) for move in moves))
         if moves or about.busy or about.ending:
             return Next.WAIT if all(asked) else Next.AGAIN
-        await flushes.end(self._state, task.name, task.id, self._left(about, plan))
+        await flushes.end(self._state, task.name, task.id, self._remaining(about, plan))
         return Next.OVER
 
     async def _plan(self, task: Task, idle: list[VM]) -> Plan:
-        tried = await flushes.tried(self._state, task.id)
+        tried = await self._tried_of(task, idle)
         kept = [vm for vm in idle if vm.uuid not in self._refused]
         node, default = self._settings.node, self._settings.selector
         return await flushes.planned(self._state, self._pools, node, task.kind, kept, default, tried)
+
+    async def _tried_of(self, task: Task, idle: list[VM]) -> Mapping[str, Mapping[str, str]]:
+        """Read again only where a migration has failed since: that takes all tasks there are."""
+        if self._tried is None or not self._gone.isdisjoint(vm.uuid for vm in idle):
+            self._tried = await flushes.tried(self._state, task.id)
+            self._gone.clear()
+        return self._tried
 
     async def _ask(self, task: Task, move: Move) -> bool:
         """False when it was refused. What somebody else did meanwhile rings for the next turn."""
@@ -134,6 +152,7 @@ class Flush:
         except PVCError as exc:
             self._note(move, exc)
             return False
+        self._gone.add(move.vm.uuid)
         return True
 
     def _note(self, move: Move, exc: PVCError) -> None:
@@ -142,7 +161,7 @@ class Flush:
         if self._refusals[move.vm.uuid] >= _REFUSALS:
             self._refused[move.vm.uuid] = str(exc).removesuffix(".")
 
-    def _left(self, about: Concerned, plan: Plan) -> dict[str, str]:
+    def _remaining(self, about: Concerned, plan: Plan) -> dict[str, str]:
         left = {stay.vm.name: stay.reason for stay in plan.stays}
         left |= {item.key: f"its record cannot be read: {item.reason}" for item in about.unreadable}
         return left | {vm.name: self._refused[vm.uuid] for vm in about.vms if vm.uuid in self._refused}

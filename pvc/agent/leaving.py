@@ -27,8 +27,9 @@ from pvc.model.states import Step, is_over
 
 log = logging.getLogger("pvc.agent")
 
-# Between two looks at how far a copy is: libvirt has no event for that.
-_SAMPLE_S = 0.5
+# Between two looks at how far a copy is: libvirt has no event for that. Each costs both nodes a little of what they
+# have for the copy, so a small guest is there before the second.
+_SAMPLE_S = 1.0
 
 
 class Leaving:

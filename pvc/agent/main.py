@@ -12,6 +12,7 @@ from pvc import __version__
 from pvc.agent import flushing, peer, transport
 from pvc.agent.peer import Answering
 from pvc.agent.reconcile import FAREWELL_S, Reconciler
+from pvc.agent.records import Records, followed
 from pvc.agent.settings import Door, Settings
 from pvc.cluster import nodes, peers
 from pvc.cluster.opening import open_state
@@ -70,8 +71,10 @@ async def _one_session(
             here.key = await peers.key_of(state.store)
         await nodes.join(state, node, settings.replaces)
         log.info('Node "%s" joined', node.name)
-        async with _beside("Seeing to flushes of this node", flushing.keep(state, pools, settings)):
-            await _until_told(state, reconciler, node.name, ready)
+        async with followed(state, reconciler.wake) as records:
+            emptying = flushing.keep(state, records, pools, settings)
+            async with _beside("Seeing to flushes of this node", emptying):
+                await _until_told(state, records, reconciler, node.name, ready)
     finally:
         await state.store.aclose()
 
@@ -92,10 +95,12 @@ def _tell_failure(task: asyncio.Task[None]) -> None:
         log.error("%s has failed", task.get_name(), exc_info=exc)
 
 
-async def _until_told(state: State, reconciler: Reconciler, name: str, ready: Callable[[], None]) -> None:
+async def _until_told(
+    state: State, records: Records, reconciler: Reconciler, name: str, ready: Callable[[], None]
+) -> None:
     """An agent that is told to end says that it ended in order: so it is told from one that died."""
     try:
-        await reconciler.run(state, ready)
+        await reconciler.run(state, records, ready)
     except asyncio.CancelledError:
         try:
             async with asyncio.timeout(FAREWELL_S):

@@ -18,6 +18,7 @@ from pvc.agent import receiving, steps, transport
 from pvc.agent.gather import Gatherer, by_mac, fitted
 from pvc.agent.leaving import Leaving
 from pvc.agent.look import Memory
+from pvc.agent.records import Records
 from pvc.agent.settings import Settings
 from pvc.agent.shutdowns import Shutdowns
 from pvc.agent.steps import Hands
@@ -41,8 +42,6 @@ from pvc.store.base import MAX_VALUE
 
 log = logging.getLogger("pvc.agent")
 
-# Between two tries to hear of changes while the store does not answer.
-_LISTEN_AGAIN_S = 0.5
 # How long an agent that ends tries to say so.
 FAREWELL_S = 3.0
 
@@ -54,6 +53,7 @@ class Reconciler:
     """
 
     _state: State
+    _records: Records
 
     def __init__(
         self,
@@ -81,30 +81,33 @@ class Reconciler:
         self._published: NodeStatus | None = None
         hypervisor.subscribe(self._hear)
 
-    async def run(self, state: State, ready: Callable[[], None] = lambda: None) -> None:
+    def wake(self) -> None:
+        """Something may have changed."""
+        self._wake.set()
+
+    async def run(self, state: State, records: Records, ready: Callable[[], None] = lambda: None) -> None:
         """Until cancelled, or the session of `state` is lost (StoreUnavailable). Guests are left as they are.
 
-        ready: called after a look, when what runs has been adopted.
+        records: which call `wake`. ready: called after a look, when what runs has been adopted.
         """
-        self._state, self._published = state, None
+        self._state, self._records, self._published = state, records, None
         self._memory.recall((await state.node_status(self._settings.node)).vms)
-        listener = asyncio.create_task(self._listen())
-        listener.add_done_callback(lambda _: self._wake.set())
         try:
-            while True:
-                self._wake.clear()
-                began = self._clock()
-                await self._try_cycle()
-                ready()
-                if listener.done():
-                    listener.result()
-                await self._sleep(began)
+            await self._cycle_on(ready)
         except asyncio.CancelledError:
             await self._say_goodbye()
             raise
         finally:
-            await _cancel(listener, *self._steps.values())
+            await _cancel(*self._steps.values())
             await self._gatherer.aclose()
+
+    async def _cycle_on(self, ready: Callable[[], None]) -> None:
+        while True:
+            self._wake.clear()
+            began = self._clock()
+            await self._try_cycle()
+            ready()
+            await self._sleep(began)
 
     async def _try_cycle(self) -> None:
         try:
@@ -133,30 +136,9 @@ class Reconciler:
         self._memory.hear(event)
         self._wake.set()
 
-    async def _listen(self) -> None:
-        """Until the session is lost: a connection that breaks may come back to it."""
-        while True:
-            try:
-                await self._listen_to_vms()
-            except SessionLost:
-                raise
-            except StoreUnavailable:
-                await asyncio.sleep(_LISTEN_AGAIN_S)
-
-    async def _listen_to_vms(self) -> None:
-        """Ring when a VM's record or the list of VMs changes."""
-        folder = self._state.paths.vms
-        while True:
-            uuids = await self._state.store.children(folder)
-            async with self._state.store.watch(*map(self._state.paths.vm, uuids), children=[folder]) as watch:
-                self._wake.set()
-                while await self._state.store.children(folder) == uuids:
-                    await watch.wait()
-                    self._wake.set()
-
     async def _cycle(self) -> None:
         """The records are read before the domains: a guest started meanwhile is then on the list."""
-        records = await self._state.vms()
+        records = await self._records.vms()
         facts = await self._fresh_facts()
         seen = {one.uuid: one for one in await self._hypervisor.domains()}
         mine = [held for held in records if isinstance(held, Held) and held.record.node == self._settings.node]

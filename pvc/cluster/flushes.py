@@ -6,7 +6,7 @@ The node's record names the task that is under way, in the transaction that make
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -64,10 +64,13 @@ class Nodes:
         return (await self.of(vm.node))[1].vms.get(vm.uuid, Observed())
 
 
-async def concerned(state: State, node: str, kind: str) -> Concerned:
-    """FLUSH: the VMs that are the node's or come to it. UNFLUSH: those that its flush took away, or takes just now."""
+async def concerned(state: State, vms: Sequence[Held[VM] | Unreadable], node: str, kind: str) -> Concerned:
+    """FLUSH: the VMs that are the node's or come to it. UNFLUSH: those that its flush took away, or takes just now.
+
+    vms: all there are.
+    """
     found, said = Concerned(), Nodes(state)
-    for item in await state.vms():
+    for item in vms:
         if isinstance(item, Unreadable):
             found.unreadable.extend([item] if kind == FLUSH else [])
         elif node in (item.record.nodes if kind == FLUSH else _taken_from(item.record)):
@@ -99,7 +102,7 @@ async def ask(state: State, name: str, kind: str, who: str) -> Task | None:
         current = await _current(state, held.record)
         if current is not None and current.record.kind == kind and not current.record.cancel:
             return current.record
-        about = await concerned(state, name, kind)
+        about = await concerned(state, await state.vms(), name, kind)
         if current is None and held.record.domain_state == _SETTLED[kind] and not about.vms:
             return None
         await power.check_node(state, name)
@@ -144,7 +147,7 @@ def _called_off(task: Task, outlook: str) -> Task:
 async def plan(state: State, pools: Mapping[str, Pool], name: str, default: Selector) -> Plan:
     """What a flush would do now. Raises NotFound."""
     await state.node(name)
-    about = await concerned(state, name, FLUSH)
+    about = await concerned(state, await state.vms(), name, FLUSH)
     return await planned(state, pools, name, FLUSH, about.vms, default, {})
 
 

@@ -49,6 +49,11 @@ _ENDING = {
     libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: Ending.CRASHED,
 }
 _GONE = (libvirt.VIR_ERR_NO_DOMAIN,)
+# What comes of these is told a moment later, and whoever looks now takes processor time while the guest stands still.
+_ON_ITS_WAY = {
+    (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_STARTED_MIGRATED),
+    (libvirt.VIR_DOMAIN_EVENT_SUSPENDED, libvirt.VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED),
+}
 _UNREACHABLE = (
     libvirt.VIR_ERR_NO_CONNECT,
     libvirt.VIR_ERR_INVALID_CONN,
@@ -349,6 +354,8 @@ class LibvirtHypervisor:
     # On libvirt's event thread.
 
     def _on_lifecycle(self, _c: object, domain: libvirt.virDomain, event: int, detail: int, _o: object) -> None:
+        if (event, detail) in _ON_ITS_WAY:
+            return
         ending = _ENDING.get(detail, Ending.CRASHED) if event == libvirt.VIR_DOMAIN_EVENT_STOPPED else None
         self._tell(Event(uuid=domain.UUIDString(), ending=ending))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from pvc.agent.reconcile import Reconciler
+from pvc.agent.records import followed
 from pvc.agent.settings import Settings
 from pvc.cluster import devices, nodes, power, tasks, vms
 from pvc.cluster.devices import When
@@ -46,6 +47,12 @@ class Agent:
     looked: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+async def session(reconciler: Reconciler, state: State, ready: Callable[[], None]) -> None:
+    """One of an agent that has joined."""
+    async with followed(state, reconciler.wake) as records:
+        await reconciler.run(state, records, ready)
+
+
 class Lab:
     def __init__(self, source: Source, state: State, pool: DirectoryPool, folder: Path) -> None:
         self.source, self.state, self.pool = source, state, pool
@@ -65,7 +72,7 @@ class Lab:
         state = await open_state(self.source)
         await nodes.join(state, Node(name=NODE))
         looked = asyncio.Event()
-        running = (reconciler or self.reconciler()).run(state, looked.set)
+        running = session(reconciler or self.reconciler(), state, looked.set)
         agent = Agent(asyncio.create_task(running), state, looked)
         try:
             await self.look(agent)

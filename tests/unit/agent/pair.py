@@ -12,6 +12,7 @@ import msgspec
 
 from pvc.agent import flushing
 from pvc.agent.reconcile import Reconciler
+from pvc.agent.records import followed
 from pvc.agent.settings import Settings
 from pvc.agent.steps import Hands
 from pvc.cluster import migrations, nodes, power, tasks, vms
@@ -73,17 +74,18 @@ class Pair:
         await nodes.join(state, Node(name=name))
         ready = asyncio.Event()
         reconciler = Reconciler(self.hypervisors[name], self.pools, self.settings[name], self.clock)
-        running = asyncio.create_task(reconciler.run(state, ready.set))
-        emptying = asyncio.create_task(flushing.keep(state, self.pools, self.settings[name]))
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                await ready.wait()
-            yield
-        finally:
-            running.cancel()
-            emptying.cancel()
-            await asyncio.gather(running, emptying, return_exceptions=True)
-            await state.store.aclose()
+        async with followed(state, reconciler.wake) as records:
+            running = asyncio.create_task(reconciler.run(state, records, ready.set))
+            emptying = asyncio.create_task(flushing.keep(state, records, self.pools, self.settings[name]))
+            try:
+                async with asyncio.timeout(TIMEOUT_S):
+                    await ready.wait()
+                yield
+            finally:
+                running.cancel()
+                emptying.cancel()
+                await asyncio.gather(running, emptying, return_exceptions=True)
+        await state.store.aclose()
 
     @asynccontextmanager
     async def agents(self) -> AsyncIterator[None]:

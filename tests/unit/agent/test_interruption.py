@@ -14,7 +14,7 @@ from pvc.model.records import VM, Power
 from pvc.units import MIB
 from tests.parts import documents
 from tests.parts.interruption import cut_at
-from tests.unit.agent.lab import Lab
+from tests.unit.agent.lab import Lab, session
 
 MAC = "52:54:00:00:{:02x}:01"
 
@@ -159,7 +159,7 @@ async def test_an_agent_cut_off_anywhere_leaves_a_fresh_one_to_finish(lab: Lab) 
         await wanted(lab, "web1", action)
         with pytest.raises(LookedError):
             for cut in count():
-                await cut_at(lab.reconciler().run(lab.state, enough), cut)
+                await cut_at(session(lab.reconciler(), lab.state, enough), cut)
         assert cut > 4
         await settled(lab, uuid)
     assert lab.hypervisor.starts[uuid] == 3

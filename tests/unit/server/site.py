@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from pvc.agent.reconcile import Reconciler
+from pvc.agent.records import followed
 from pvc.agent.settings import Door, Settings
 from pvc.cluster import nodes, power
 from pvc.cluster.opening import open_state
@@ -200,7 +201,8 @@ async def _live(site: Site, reconciler: Reconciler, ready: asyncio.Event) -> Non
     while True:
         await nodes.join(state, Node(name=NODE, peer=f"unix:{site.folder}/agent.sock"))
         with suppress(StoreUnavailable):
-            await reconciler.run(state, ready.set)
+            async with followed(state, reconciler.wake) as records:
+                await reconciler.run(state, records, ready.set)
         state = await site.app[SESSION].after(state, 10)
 
 
