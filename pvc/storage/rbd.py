@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 
 from pvc.cephconfig import RBDPool as Settings
+from pvc.errors import PVCError
 from pvc.storage.base import Capabilities, Draft, RBDSource, Secret
 from pvc.storage.ceph import Cluster, ceph_errors, deadlines
 from pvc.storage.checks import check_name
 from pvc.storage.draft import Target
 from pvc.storage.rbddraft import Location, RBDDraft
-from pvc.storage.rbdhidden import Hidden
-from pvc.storage.rbdimages import Images
+from pvc.storage.rbdhidden import Hidden, volume_of
+from pvc.storage.rbdimages import Images, Version
 from pvc.storage.threaded import ThreadedPool
 from pvc.storage.threads import in_thread
 
+log = logging.getLogger("pvc.storage")
+
 _THREADS = 16  # they wait for Ceph more than they work
+_REMOVALS_AT_ONCE = 2
 
 
 async def open_rbd(name: str, settings: Settings) -> RBDPool:
@@ -27,10 +34,16 @@ async def open_rbd(name: str, settings: Settings) -> RBDPool:
 
 
 class RBDPool(ThreadedPool):
-    """Pool, Snapshots and Locks in one."""
+    """Pool, Snapshots and Locks in one.
+
+    What an upload leaves over, the old content above all, is removed while nobody waits: that takes the longer the more
+    it is.
+    """
 
     def __init__(self, images: Images) -> None:
         super().__init__(images, _THREADS, ceph_errors)
+        self._removing = ThreadPoolExecutor(_REMOVALS_AT_ONCE, f"removals-{images.pool}")
+        self._removals: dict[str, Future[None]] = {}  # by image
         self._images, self._cluster = images, images.cluster
         settings = self._cluster.settings
         files = {"conf": settings.conf, "keyring": self._cluster.keyring}
@@ -57,13 +70,16 @@ class RBDPool(ThreadedPool):
 
     @asynccontextmanager
     async def draft(self, name: str) -> AsyncIterator[Draft]:
+        await self._removed(name)  # it would hold the old content twice
         began = await self._change(partial(self._images.version, name), name)
 
         async def put(hidden: Hidden) -> None:
-            await self._change(partial(self._images.replace, name, hidden, began), name)
+            await self._change(partial(self._replace, name, hidden, began), name)
 
         target = Target(pool=self.name, name=name, length=began[1], limit=began[1])
-        async with self._drafting(RBDDraft(self._images, target, self._location, self._run, put)) as draft:
+        async with self._drafting(
+            RBDDraft(self._images, target, self._location, self._run, put, self._remove_later)
+        ) as draft:
             yield draft
 
     @asynccontextmanager
@@ -72,5 +88,45 @@ class RBDPool(ThreadedPool):
             raise TypeError("scratch space is no volume's content")
 
         target = Target(pool=self.name, name=name, length=0, limit=size)
-        async with self._drafting(RBDDraft(self._images, target, self._location, self._run, put)) as draft:
+        async with self._drafting(
+            RBDDraft(self._images, target, self._location, self._run, put, self._remove_later)
+        ) as draft:
             yield draft
+
+    def _replace(self, name: str, hidden: Hidden, began: Version) -> None:
+        """Blocks."""
+        if old := self._images.replace(name, hidden, began):
+            self._remove_later(old)
+
+    def _draft(self, target: Target, put: Callable[[Hidden], Awaitable[None]]) -> RBDDraft:
+        return RBDDraft(self._images, target, self._location, self._run, put, self._remove_later)
+
+    async def unfinished(self) -> Mapping[str, str]:
+        await self._removed()
+        return await super().unfinished()
+
+    async def remove_orphans(self, among: Collection[str] | None = None) -> Sequence[str]:
+        await self._removed()
+        return await super().remove_orphans(among)
+
+    async def aclose(self) -> None:
+        await in_thread(self._removing.shutdown)
+        await super().aclose()
+
+    async def _removed(self, volume: str | None = None) -> None:
+        """Return when what this process was removing, of all volumes or of one, is gone or left as an orphan."""
+        removals = [one for image, one in list(self._removals.items()) if volume in (None, volume_of(image))]
+        if removals:
+            await asyncio.wait(map(asyncio.wrap_future, removals))
+
+    def _remove_later(self, image: str) -> None:
+        """On any thread."""
+        removal = self._removals[image] = self._removing.submit(self._remove_hidden, image)
+        removal.add_done_callback(lambda _: self._removals.pop(image, None))
+
+    def _remove_hidden(self, image: str) -> None:
+        try:
+            with ceph_errors(self.name):
+                self._images.drop(image)
+        except PVCError as exc:
+            log.warning('"%s" in pool "%s" is removed later: %s', image, self.name, exc)

@@ -39,11 +39,17 @@ class RBDDraft:
     """A draft in a hidden image. The first failure of a write is raised by every later call."""
 
     def __init__(
-        self, images: Images, target: Target, location: Location, run: Run, put: Callable[[Hidden], Awaitable[None]]
+        self,
+        images: Images,
+        target: Target,
+        location: Location,
+        run: Run,
+        put: Callable[[Hidden], Awaitable[None]],
+        remove: Callable[[str], None],
     ) -> None:
-        """put: makes the hidden image the target."""
+        """put: makes the hidden image the target. remove: begins to remove what nobody has open any more."""
         self._hidden, self._cluster = images.hidden(target.name), images.cluster
-        self._target, self._location, self._run, self._put = target, location, run, put
+        self._target, self._location, self._run, self._put, self._remove = target, location, run, put, remove
         self._parts: list[bytes] = []
         self._filled = 0  # bytes in the parts
         self._offset = 0  # where in the image the parts begin
@@ -96,13 +102,14 @@ class RBDDraft:
         await self._run(self._create)
 
     async def close(self) -> None:
-        """Wait for the writes under way and drop the image, unless it was put in place."""
+        """Wait for the writes under way and let go of the image, which is removed unless it was put in place."""
         await to_the_end(asyncio.ensure_future(self._close()))
 
     async def _close(self) -> None:
         if self._sending is not None:
             await asyncio.gather(self._sending, return_exceptions=True)
-        await self._run(self._end)
+        if await self._run(self._end):
+            self._remove(self._hidden.name)
 
     @property
     def _left_of_object(self) -> int:
@@ -153,10 +160,11 @@ class RBDDraft:
         self._writing.check()
         self._hidden.image.flush()
 
-    def _end(self) -> None:
+    def _end(self) -> bool:
+        """Whether an image is left."""
         if self._writer is not None:
             self._writer.settle()
-        self._hidden.drop()
+        return self._hidden.close()
 
 
 def _rounded(size: int) -> int:

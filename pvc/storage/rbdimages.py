@@ -165,8 +165,11 @@ class Images:
             hidden.drop()
         return self.volume(new_name)
 
-    def replace(self, name: str, hidden: Hidden, began: Version) -> None:
-        """Make what is in `hidden` the volume's content. Raises Changed when the volume is not as it was then."""
+    def replace(self, name: str, hidden: Hidden, began: Version) -> str:
+        """Make what is in `hidden` the volume's content. Raises Changed when the volume is not as it was then.
+
+        Returns the image that has the old content, to be removed; "" where there is none.
+        """
         hidden.image.flush()
         with self._claimed(name) as image:
             if began != _version(image):
@@ -174,12 +177,12 @@ class Images:
             aside = new_name("old", name)
             if snapshots_of(image):
                 self._put_into(name, aside, image, hidden)
-                return
+                return ""
             for key, value in image.metadata_list():
                 hidden.image.metadata_set(key, value)
             with self._moved_aside(name, aside, image):
                 hidden.put(name)
-        self._drop(aside)
+        return aside
 
     def snapshots(self, volume: str) -> list[Snapshot]:
         with self._opened(volume) as image:
@@ -231,6 +234,13 @@ class Images:
         hidden = sorted(name for name in names if name.startswith(HIDDEN))
         return [name for name in hidden if (among is None or name in among) and self._settled(name, names)]
 
+    def drop(self, name: str) -> bool:
+        """Remove what has a hidden name; what cannot go now is left for remove_orphans."""
+        with suppress(NotFound, InUse), about("image", name):
+            self.cluster.remove(name)
+            return True
+        return False
+
     def _settled(self, name: str, names: dict[str, str]) -> bool:
         try:
             with about("image", name), self.cluster.open(name) as image:
@@ -240,7 +250,7 @@ class Images:
             return False
         volume = asides([name]).get(name)
         if volume is None or volume in names:
-            return self._drop(name)
+            return self.drop(name)
         with self.cluster.open(name, writable=True) as image:
             self._bring_back(volume, name, image)
         return True
@@ -323,13 +333,6 @@ class Images:
         except BaseException:
             self._bring_back(name, aside, image)
             raise
-
-    def _drop(self, name: str) -> bool:
-        """Remove what has a hidden name; what cannot go now is left for remove_orphans."""
-        with suppress(NotFound, InUse), about("image", name):
-            self.cluster.remove(name)
-            return True
-        return False
 
     def _listed(self, name: str, id_: str) -> Volume | None:
         """The volume, with its problem if it has one; None when it was removed meanwhile."""

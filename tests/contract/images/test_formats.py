@@ -102,7 +102,7 @@ async def test_either_pool_takes_what_is_decoded_and_what_is_converted(
     packed = gzip.compress(made[name])
     await upload(pool, pieces(packed, 70_000), MADE[name][0])
     assert harness.content("disk0") == DATA.ljust(SIZE, b"\0")
-    assert harness.hidden() == []
+    assert await harness.hidden() == []
 
 
 @pytest.mark.real

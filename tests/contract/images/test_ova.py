@@ -63,7 +63,7 @@ async def made(state: State, pool: AnyPool, chunks: Iterable[bytes | BaseExcepti
 async def assert_nothing_is_left(state: State, pool: AnyPool, harness: Harness) -> None:
     assert await state.ovas() == []
     assert [volume.name for volume in await pool.volumes()] == ["disk0"]
-    assert harness.hidden() == []
+    assert await harness.hidden() == []
 
 
 @pytest.mark.real
@@ -78,7 +78,7 @@ async def test_stream_optimised_disks_are_decoded_as_they_come(
         used = (await pool.volume(name)).used
         assert used is not None
         assert used <= 2 * MIB + 2 * harness.grain
-    assert harness.hidden() == []
+    assert await harness.hidden() == []
     await remove(state, {"local": pool}, "app", "a test")
     await assert_nothing_is_left(state, pool, harness)
 
@@ -92,7 +92,7 @@ async def test_disks_of_other_formats_go_by_scratch_space(
     await made(state, pool, pieces(ova((sparse, VMDK), (qcow2, QCOW2), (DISK, RAW)), 100_000))
     for name in ("ova_app_vda", "ova_app_vdb", "ova_app_vdc"):
         assert harness.content(name) == DISK.ljust(SIZE, b"\0")
-    assert harness.hidden() == []
+    assert await harness.hidden() == []
 
 
 @pytest.mark.real

@@ -66,7 +66,7 @@ async def test_what_the_image_holds_is_what_the_volume_holds(
     used = (await pool.volume("disk0")).used
     assert used is not None
     assert used <= 2 * MIB + 2 * harness.grain
-    assert harness.hidden() == []
+    assert await harness.hidden() == []
 
 
 @pytest.mark.real

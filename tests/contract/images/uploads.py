@@ -59,5 +59,5 @@ def run(*command: str | Path) -> None:
 
 async def is_untouched(pool: Pool, harness: Harness) -> bool:
     """Whether the volume is as the fixture made it and nothing else is in the pool."""
-    nothing_left = harness.hidden() == [] and [volume.name for volume in await pool.volumes()] == ["disk0"]
+    nothing_left = await harness.hidden() == [] and [volume.name for volume in await pool.volumes()] == ["disk0"]
     return nothing_left and harness.content("disk0").rstrip(b"\0") == b"old"

@@ -37,7 +37,7 @@ def unchanged(pool: AnyPool, harness: Harness) -> Unchanged:
         volumes = await pool.volumes()
         contents = [harness.content(volume.name) for volume in volumes]
         snapshots = [await pool.snapshots(volume.name) for volume in volumes]
-        return volumes, contents, snapshots, harness.hidden()
+        return volumes, contents, snapshots, await harness.hidden()
 
     @asynccontextmanager
     async def context() -> AsyncIterator[None]:

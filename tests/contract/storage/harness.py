@@ -32,8 +32,8 @@ class Harness(Protocol):
         """Write as a guest would have."""
         ...
 
-    def hidden(self) -> list[str]:
-        """Names of drafts and scratch space, whoever left them."""
+    async def hidden(self) -> list[str]:
+        """Names of drafts and scratch space, whoever left them, once our own pools have removed what they were at."""
         ...
 
     def held(self, volume: str) -> AbstractContextManager[object]:
@@ -70,7 +70,7 @@ class DirectoryHarness:
         finally:
             os.close(fd)
 
-    def hidden(self) -> list[str]:
+    async def hidden(self) -> list[str]:
         return sorted(os.listdir(self.path / ".incoming"))
 
     def held(self, volume: str) -> AbstractContextManager[object]:

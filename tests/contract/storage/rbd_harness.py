@@ -24,13 +24,16 @@ class RBDHarness:
     def __init__(self, ceph: Ceph) -> None:
         self.ceph = ceph
         self._ending = contextlib.ExitStack()
+        self._pools: list[RBDPool] = []
 
     def settings(self, **changes: object) -> cephconfig.RBDPool:
         values = {"pool": POOL, "user": USER, "conf": str(self.ceph.conf), "keyring": str(self.ceph.keyring)}
         return cephconfig.RBDPool(**{**values, "list_age_s": 0.0, **changes})  # type: ignore[arg-type]
 
     async def open(self, **changes: object) -> RBDPool:
-        return await open_rbd("local", self.settings(**changes))
+        pool = await open_rbd("local", self.settings(**changes))
+        self._pools.append(pool)
+        return pool
 
     def image(self, name: str, *, read_only: bool = False) -> rbd.Image:
         return rbd.Image(self.pool, name, read_only=read_only)
@@ -43,7 +46,10 @@ class RBDHarness:
         with self.image(volume) as image:
             image.write(data, offset)
 
-    def hidden(self) -> list[str]:
+    async def hidden(self) -> list[str]:
+        for pool in self._pools:
+            with contextlib.suppress(RuntimeError):  # it is closed, and waited for that then
+                await pool.unfinished()
         return sorted(name for name in self.names() if name.startswith(HIDDEN))
 
     def names(self) -> list[str]:

@@ -45,7 +45,7 @@ async def test_a_committed_draft_is_the_content(disk: AnyPool, harness: Harness,
         await write_in(draft, data, piece)
         await draft.commit()
     assert harness.content("disk0") == data
-    assert harness.hidden() == []
+    assert await harness.hidden() == []
 
 
 @pytest.mark.parametrize("length", [0, 1, 4095, 4097, 4 * MIB, 4 * MIB + 1, SIZE - 1])
@@ -206,7 +206,7 @@ async def test_of_two_drafts_of_one_volume_the_first_commit_wins(disk: AnyPool, 
             await early.commit()
             await late.commit()
     assert harness.content("disk0")[:5] == b"early"
-    assert harness.hidden() == []
+    assert await harness.hidden() == []
 
 
 async def test_a_volume_that_was_renamed_meanwhile_is_not_brought_back(disk: AnyPool, harness: Harness) -> None:
@@ -217,7 +217,7 @@ async def test_a_volume_that_was_renamed_meanwhile_is_not_brought_back(disk: Any
             await draft.commit()
     assert [volume.name for volume in await disk.volumes()] == ["disk1"]
     assert harness.content("disk1")[:4] == b"old!"
-    assert harness.hidden() == []
+    assert await harness.hidden() == []
 
 
 async def test_snapshots_survive_an_upload(disk: AnyPool, harness: Harness) -> None:

@@ -39,7 +39,7 @@ async def test_an_interrupted_upload_leaves_the_old_or_the_new_content(pool: Any
         cut = await cut_at(upload(pool), suspension)
         content = harness.content("disk0")
         assert content in (old, new)
-        assert harness.hidden() == []
+        assert await harness.hidden() == []
         seen.add(content == new)
         if not cut:
             break
@@ -96,7 +96,7 @@ async def _outcomes(
 
 async def _state(pool: AnyPool, harness: Harness) -> str:
     volumes = await pool.volumes()
-    assert harness.hidden() == []
+    assert await harness.hidden() == []
     return repr(
         [
             (

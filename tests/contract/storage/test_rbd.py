@@ -186,7 +186,7 @@ async def test_a_pool_over_its_quota_is_full_and_keeps_what_it_has(pool: RBDPool
             with pytest.raises(PoolFull):
                 await upload(pool, "disk0", b"new" + b"y" * 8 * MIB)
             assert harness.content("disk0")[:3] == b"old"
-            assert harness.hidden() == []
+            assert await harness.hidden() == []
             await pool.remove("disk0")
         finally:
             command(admin, "osd pool set-quota", pool=POOL, field="max_bytes", val="0")

@@ -50,7 +50,7 @@ async def test_rolling_back_restores_content_and_size_any_number_of_times(disk: 
         await disk.roll_back("disk0", "snap")
         assert harness.content("disk0") == before
     assert [snap.name for snap in await disk.snapshots("disk0")] == ["snap"]
-    assert harness.hidden() == []
+    assert await harness.hidden() == []
 
 
 async def test_a_rolled_back_volume_is_sparse(disk: AnyPool, harness: Harness) -> None:

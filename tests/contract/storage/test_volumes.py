@@ -134,7 +134,7 @@ async def test_rename_takes_content_and_snapshots_along(pool: AnyPool, harness: 
     assert [volume.name for volume in await pool.volumes()] == ["disk1"]
     assert harness.content("disk1")[:3] == b"old"
     assert [(snap.volume, snap.name) for snap in await pool.snapshots("disk1")] == [("disk1", "before")]
-    assert harness.hidden() == []
+    assert await harness.hidden() == []
 
 
 async def test_rename_onto_another_volume_is_refused(pool: AnyPool, unchanged: Unchanged) -> None:
@@ -156,7 +156,7 @@ async def test_a_clone_has_the_content_and_stays_sparse(pool: AnyPool, harness: 
     assert MIB <= clone.used <= MIB + 2 * harness.grain
     harness.fill("disk1", b"other")
     assert harness.content("disk0")[:5] == bytes(5)
-    assert harness.hidden() == []
+    assert await harness.hidden() == []
 
 
 async def test_clone_onto_another_volume_is_refused(pool: AnyPool, unchanged: Unchanged) -> None:
