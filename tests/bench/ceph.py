@@ -15,6 +15,7 @@ from pathlib import Path
 
 import rbd
 
+from tests.bench.footprint import Watch
 from tests.bench.ground import Ground, random_image
 from tests.bench.race import Contender, race, report
 from tests.bench.uploads import curl
@@ -74,8 +75,10 @@ def _upload(ground: Ground, ceph: Ceph, size: int, data: int, holes: str) -> Non
     ]
     if shutil.which("curl"):
         contenders.append(Contender("pvc, curl -T", lambda: curl(ground, volume, image), afresh))
+    watch = Watch(ground)
     race(contenders, ground.rounds, lambda: processors_s(ground.serve.pid, ceph.osd.pid))
     report(f"Upload of {size >> 20} MiB, {holes}, into RBD; processors of client, server and OSD", contenders, size)
+    watch.tell_peak("all of these uploads")
     ground.api.ask("DELETE", f"/storage/ceph/volume/{volume}")
     image.unlink()
 

@@ -49,7 +49,10 @@ class Watch:
         print(f"  {name}: written in all, beyond the image: {extra / MIB:+.1f} MiB", flush=True)
 
     def tell_peak(self, name: str) -> None:
-        print(f"  {name}: peak memory {self._peak() / MIB:.0f} MiB", flush=True)
+        """In MB, as the limits are said. What it maps of files, libraries above all, others map too."""
+        files = self._now("RssFile")
+        own = (self._now("VmHWM") - files) / 1e6
+        print(f"  {name}: peak memory {own:.0f} MB of its own, and {files / 1e6:.0f} MB of files", flush=True)
 
     def _elsewhere(self) -> str:
         """Store and log are the server's own."""
@@ -57,10 +60,10 @@ class Watch:
         strange = {path: size for path, size in self._outside.items() if not path.startswith(own)}
         return ", ".join(f"{size} bytes to {path}" for path, size in strange.items()) or "0 bytes of the image"
 
-    def _peak(self) -> int:
+    def _now(self, figure: str) -> int:
         """Bytes."""
         lines = (self._proc / "status").read_text().splitlines()
-        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith(f"{figure}:"))
 
     def _bytes_written(self) -> int:
         lines = (self._proc / "io").read_text().splitlines()

@@ -41,10 +41,10 @@ class Ground:
         command = [str(word) for word in words]
         subprocess.run(command, env=self.environment, check=True, capture_output=True)
 
-    def new_volume(self, name: str, size: int) -> str:
+    def new_volume(self, name: str, size: int, pool: str = "local") -> str:
         """Return it as API paths say it, POOL/VOLUME."""
-        self.api.ask("POST", "/storage/ceph/volume", pool="local", volume=name, size=str(size))
-        return f"local/{name}"
+        self.api.ask("POST", "/storage/ceph/volume", pool=pool, volume=name, size=str(size))
+        return f"{pool}/{name}"
 
     def remove_volume(self, volume: str) -> None:
         self.api.ask("DELETE", f"/storage/ceph/volume/{volume}")
