@@ -25,8 +25,10 @@ from pvc.store.paths import RECOVERY, lock_path
 log = logging.getLogger("pvc.server")
 
 UPLOAD, CLONE, DOWNLOAD = "upload", "clone", "download"
-# What goes on under a lock, that of the volume that it concerns or that of the records as a whole, and ends with it.
-LOCKED = frozenset((UPLOAD, CLONE, Made.RESTORE, Made.ROLLBACK))
+SNAPSHOT, REVERT, RESIZE, REMOVAL = "snapshot", "revert", "resize", "removal"
+# What goes on under the lock of its target, and ends with it; what of it leaves things as they were when it is cut off.
+LOCKED = frozenset((UPLOAD, CLONE, SNAPSHOT, REVERT, RESIZE, REMOVAL, Made.RESTORE, Made.ROLLBACK))
+STOPPABLE = frozenset((UPLOAD, CLONE, DOWNLOAD, SNAPSHOT, Made.RESTORE, Made.ROLLBACK))
 
 # Between two looks at the pools, and while something is left of somebody whom Ceph believes alive.
 _LOOK_S = 60.0
@@ -35,6 +37,12 @@ _AGAIN_S = 3.0
 
 def download_lock(task: Task) -> str:
     return f"download.{task.id}"
+
+
+def lock_of(task: Task) -> str:
+    """The lock of its target: of a volume, an OVA and a pool the one that others take too."""
+    kind, name = task.target
+    return RECOVERY if kind == "cluster" else f"{kind}.{name.replace('/', '.')}"
 
 
 def holder(task: Task) -> str:
@@ -83,19 +91,12 @@ async def end_abandoned(state: State) -> tuple[set[str], int]:
     held = await state.store.locks() if running else {}
     alive, ended = set[str](), 0
     for task in running:
-        name = _lock_of(task.record)
+        name = lock_of(task.record)
         if held.get(name) == holder(task.record):
             alive.add(lock_path(name))
         else:
             ended += await _end(state, task)
     return alive, ended
-
-
-def _lock_of(task: Task) -> str:
-    kind, name = task.target
-    if kind == "cluster":
-        return RECOVERY
-    return ovas.lock_name(name) if kind == "ova" else lock_name(*names.split_volume(name))
 
 
 async def _running(state: State, kinds: Container[str]) -> list[Held[Task]]:

@@ -154,8 +154,7 @@ async def _check_removable(pools: Mapping[str, Pool], volume: str) -> None:
     with suppress(NotFound):
         if (await pool.volume(name)).snapshots:
             raise Conflict(kind="volume", name=volume, problem="has snapshots, so the OVA cannot be removed with it")
-        if await pool.is_open(name):
-            raise InUse(kind="volume", name=volume, user="a running guest or another program")
+        await volumes.check_closed(pool, name)
 
 
 async def _split(pools: Mapping[str, Pool], volume: str) -> tuple[Pool, str]:

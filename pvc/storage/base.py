@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pvc.errors import Conflict, InUse
+
 Buffer = bytes | bytearray | memoryview
 
 
@@ -15,6 +17,7 @@ class Capabilities:
     """The only thing callers may branch on; never on a backend's name or class."""
 
     shared: bool  # a volume opens on every node: live migration without copying disks needs it
+    live_snapshots: bool  # one can be taken while a guest has the volume open; else it is a copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +306,23 @@ class Snapshots(Protocol):
     async def roll_back(self, volume: str, name: str) -> None:
         """Set the volume, its size included, back to the snapshot, which stays. Raises InUse, NotFound."""
         ...
+
+
+def open_elsewhere(name: str, *, shared: bool, kind: str = "volume") -> InUse:
+    """What keeps a volume that somebody has open as it is. name: as POOL/VOLUME."""
+    dead = ", or one that died less than half a minute ago" if shared else ""
+    return InUse(kind=kind, name=name, user=f"a running guest or another program{dead}")
+
+
+def kept_by_snapshots(volume: str, count: int) -> Conflict:
+    """What keeps a volume that has snapshots from being removed. volume: as POOL/VOLUME."""
+    return Conflict(kind="volume", name=volume, problem=f"has {count} snapshot{'s' if count > 1 else ''}")
+
+
+def would_shrink(volume: str, size: int, new_size: int) -> Conflict:
+    """What keeps a volume from becoming smaller, unless that is wanted. volume: as POOL/VOLUME."""
+    problem = f"has {size} bytes, and shrinking it to {new_size} would cut off its end"
+    return Conflict(kind="volume", name=volume, problem=problem)
 
 
 class Locks(Protocol):

@@ -15,9 +15,18 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pvc.errors import AlreadyExists, Changed, InUse, NotFound
+from pvc.errors import AlreadyExists, Changed, NotFound
 from pvc.model.names import problem_with
-from pvc.storage.base import Lock, Snapshot, Statistics, Usage, Volume
+from pvc.storage.base import (
+    Lock,
+    Snapshot,
+    Statistics,
+    Usage,
+    Volume,
+    kept_by_snapshots,
+    open_elsewhere,
+    would_shrink,
+)
 from pvc.storage.checks import check_name, rounded_size
 from pvc.storage.locks import is_locked, try_lock
 from pvc.storage.place import Hidden, Place, is_abandoned, open_folder, problem_of
@@ -118,7 +127,7 @@ class Folder:
         with self._claimed(place) as fd:
             now = os.fstat(fd).st_size
             if size < now and not shrink:
-                raise place.conflict(f"has {now} bytes, and shrinking it to {size} would cut off its end")
+                raise would_shrink(place.name, now, size)
             os.ftruncate(fd, size)
             os.fsync(fd)
         return self.volume(name)
@@ -137,7 +146,7 @@ class Folder:
         place = self.place(name)
         with self._claimed(place):
             if count := len(self._snapshot_names(name)):
-                raise place.conflict(f"has {count} snapshot{'s' if count > 1 else ''}")
+                raise kept_by_snapshots(place.name, count)
             place.remove()
 
     def clone(self, name: str, new_name: str, stop: threading.Event) -> Volume:
@@ -245,7 +254,7 @@ class Folder:
         """Open the file and keep every QEMU away from it. Raises NotFound, InUse."""
         with place.opened(os.O_RDWR) as fd:
             if not try_lock(fd):
-                raise InUse(kind=place.kind, name=place.name, user="a running guest or another program")
+                raise open_elsewhere(place.name, shared=False, kind=place.kind)
             self._claims.add(place.name)
             try:
                 yield fd

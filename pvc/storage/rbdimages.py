@@ -14,10 +14,18 @@ from contextlib import contextmanager, suppress
 
 from pvc.errors import AlreadyExists, Changed, Conflict, InUse, NotFound, PoolFull, PVCError
 from pvc.model.names import problem_with
-from pvc.storage.base import Lock, Snapshot, Statistics, Usage, Volume
+from pvc.storage.base import (
+    Lock,
+    Snapshot,
+    Statistics,
+    Usage,
+    Volume,
+    kept_by_snapshots,
+    open_elsewhere,
+    would_shrink,
+)
 from pvc.storage.ceph import (
     OBJECT_BYTES,
-    USER,
     Cluster,
     Image,
     about,
@@ -125,8 +133,7 @@ class Images:
         with self._claimed(name) as image:
             now = image.size()
             if size < now and not shrink:
-                problem = f"has {now} bytes, and shrinking it to {size} would cut off its end"
-                raise Conflict(kind="volume", name=self._full(name), problem=problem)
+                raise would_shrink(self._full(name), now, size)
             image.resize(size, True)
         return self.volume(name)
 
@@ -141,8 +148,7 @@ class Images:
         gone = new_name("gone", name)  # removing takes long, and half a volume is none
         with self._claimed(name) as image:
             if count := len(_snapshots(image)):
-                problem = f"has {count} snapshot{'s' if count > 1 else ''}"
-                raise Conflict(kind="volume", name=self._full(name), problem=problem)
+                raise kept_by_snapshots(self._full(name), count)
             try:
                 with ceph_errors(self.pool), self._moved_aside(name, gone, image):
                     pass
@@ -311,7 +317,7 @@ class Images:
 
     def _check_unwatched(self, name: str, image: Image) -> None:
         if self.cluster.is_watched(image):
-            raise InUse(kind="volume", name=self._full(name), user=USER)
+            raise open_elsewhere(self._full(name), shared=True)
 
     @contextmanager
     def _moved_aside(self, name: str, aside: str, image: Image) -> Iterator[None]:

@@ -1,0 +1,319 @@
+"""Requests that may take long: a task each, which the one who asks waits for or not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from pvc.cluster import leftovers, tasks
+from pvc.errors import PoolUnavailable
+from pvc.model.records import Task, TaskStatus
+from pvc.server.session import SESSION
+from pvc.units import MIB
+from tests.parts import documents
+from tests.unit.server.site import Answer, Site
+
+STORAGE = "/storage/ceph"
+VOLUME, SNAPSHOT = f"{STORAGE}/volume/local/disk0", f"{STORAGE}/snapshot/local/disk0/s1"
+
+
+@dataclass(frozen=True)
+class Long:
+    """doing, done: what is said while it goes on, and in the end. act: the pool's, which is the work itself."""
+
+    method: str
+    path: str
+    kind: str
+    target: str
+    act: str
+    doing: str
+    done: str
+    params: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.target}"
+
+    async def ask(self, site: Site, **more: Any) -> Answer:
+        return await site.ask(self.method, self.path, {**self.params, **more})
+
+
+REMOVE = Long(
+    "DELETE",
+    f"{STORAGE}/volume/local/bare",
+    "removal",
+    "volume/local/bare",
+    "remove",
+    'Removing volume "bare" in pool "local".',
+    'Removed volume "bare" in pool "local".',
+)
+SNAP = Long(
+    "POST",
+    f"{STORAGE}/snapshot/local/disk0/s2",
+    "snapshot",
+    "volume/local/disk0",
+    "snapshot",
+    'Taking snapshot "s2" of volume "disk0" in pool "local".',
+    'Created snapshot "s2" of volume "disk0" in pool "local".',
+)
+REVERT = Long(
+    "POST",
+    f"{SNAPSHOT}/rollback",
+    "revert",
+    "volume/local/disk0",
+    "roll_back",
+    'Rolling volume "disk0" in pool "local" back to snapshot "s1".',
+    'Rolled volume "disk0" in pool "local" back to snapshot "s1".',
+)
+FORGET = Long(
+    "DELETE",
+    SNAPSHOT,
+    "removal",
+    "snapshot/local/disk0@s1",
+    "remove_snapshot",
+    'Removing snapshot "s1" of volume "disk0" in pool "local".',
+    'Removed snapshot "s1" of volume "disk0" in pool "local".',
+)
+GROW = Long(
+    "PUT",
+    VOLUME,
+    "resize",
+    "volume/local/disk0",
+    "resize",
+    'Resizing volume "disk0" in pool "local".',
+    'Resized volume "disk0" to size "2M" in pool "local".',
+    {"new_size": 2 * MIB},
+)
+SHRINK = Long(
+    "PUT",
+    VOLUME,
+    "resize",
+    "volume/local/disk0",
+    "resize",
+    'Resizing volume "disk0" in pool "local".',
+    'Resized volume "disk0" to size "4K" in pool "local".',
+    {"new_size": 4096, "force": "true"},
+)
+ALL = [REMOVE, SNAP, REVERT, FORGET, GROW, SHRINK]
+TO_THE_END = [one for one in ALL if one is not SNAP]
+
+
+@pytest.fixture
+async def stocked(bare: Site) -> Site:
+    """A volume with a snapshot and something written since, and one without."""
+    for name in ("disk0", "bare"):
+        await bare.pool.create(name, MIB)
+    bare.fill("disk0", b"then")
+    await bare.pool.snapshot("disk0", "s1")
+    bare.fill("disk0", b"now!")
+    return bare
+
+
+async def found(site: Site) -> dict[str, Any]:
+    """What of it may change."""
+    names = [volume.name for volume in await site.pool.volumes()]
+    snapshots = [one.name for one in await site.pool.snapshots("disk0")]
+    disk = site.content("disk0")
+    return {"volumes": names, "snapshots": snapshots, "begins": disk[:4], "size": len(disk)}
+
+
+BEFORE = {"volumes": ["bare", "disk0"], "snapshots": ["s1"], "begins": b"now!", "size": MIB}
+AFTER = [
+    (REMOVE, {"volumes": ["disk0"]}),
+    (SNAP, {"snapshots": ["s1", "s2"]}),
+    (REVERT, {"begins": b"then"}),
+    (FORGET, {"snapshots": []}),
+    (GROW, {"size": 2 * MIB}),
+    (SHRINK, {"size": 4096}),
+]
+
+
+def ids(values: list[Any]) -> list[str]:
+    return [str(one[0] if isinstance(one, tuple) else one) for one in values]
+
+
+async def only_task(site: Site) -> Task:
+    [task] = await site.tasks()
+    return task
+
+
+@pytest.mark.parametrize(("long", "changed"), AFTER, ids=ids(AFTER))
+async def test_who_waits_is_told_the_end_of_what_is_a_task_all_the_same(
+    stocked: Site, long: Long, changed: dict[str, Any]
+) -> None:
+    answer = await long.ask(stocked)
+    assert (answer.status, answer.body) == (200, {"message": long.done})
+    assert await found(stocked) == BEFORE | changed
+    task = await only_task(stocked)
+    assert (task.kind, "/".join(task.target), task.who, task.node) == (long.kind, long.target, "root", "hv1")
+    assert (task.status, task.result, task.phase) == (TaskStatus.DONE, long.done, "")
+
+
+@pytest.mark.parametrize(("long", "changed"), AFTER, ids=ids(AFTER))
+async def test_who_does_not_wait_gets_the_task_which_ends_well(
+    stocked: Site, long: Long, changed: dict[str, Any]
+) -> None:
+    answer = await long.ask(stocked, wait="false")
+    assert answer.status == 200, answer.body
+    assert answer.body == {"message": long.doing, "task": (await only_task(stocked)).id}
+    assert (await tasks.wait(stocked.state, answer.body["task"], 10)).result == long.done
+    assert await found(stocked) == BEFORE | changed
+
+
+@dataclass
+class Held:
+    """An act of the pool's that has begun and does not end before `go`."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def around(self, act: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def held(*args: Any, **more: Any) -> Any:
+            self.begun.set()
+            await self.go.wait()
+            return await act(*args, **more)
+
+        return held
+
+
+@asynccontextmanager
+async def under_way(site: Site, long: Long, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """Yields the task's id; afterwards it goes on."""
+    held = Held()
+    monkeypatch.setattr(site.pool, long.act, held.around(getattr(site.pool, long.act)))
+    answer = await long.ask(site, wait="false")
+    assert answer.status == 200, answer.body
+    await held.begun.wait()
+    yield answer.body["task"]
+    held.go.set()
+
+
+@pytest.mark.parametrize(("long", "changed"), [one for one in AFTER if one[0] is not SNAP], ids=ids(TO_THE_END))
+async def test_what_cannot_be_half_done_is_not_cancelled_and_says_so(
+    stocked: Site, long: Long, changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with under_way(stocked, long, monkeypatch) as task_id:
+        answer = await stocked.ask("POST", f"/tasks/{task_id}", {"action": "cancel"})
+        said = f'Task "{task_id}" is of kind "{long.kind}", which cannot be cancelled.'
+        assert (answer.status, answer.message) == (409, said)
+    assert (await tasks.wait(stocked.state, task_id, 10)).cancel is False
+    assert await found(stocked) == BEFORE | changed
+
+
+async def test_a_snapshot_that_is_a_copy_can_be_cancelled(stocked: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with under_way(stocked, SNAP, monkeypatch) as task_id:
+        assert (await stocked.ask("POST", f"/tasks/{task_id}", {"action": "cancel"})).status == 200
+        with pytest.raises(tasks.TaskProblem, match='The snapshot of volume "local/disk0" was cancelled'):
+            await tasks.wait(stocked.state, task_id, 10)
+    assert await found(stocked) == BEFORE
+
+
+@pytest.mark.parametrize("long", ALL, ids=ids(ALL))
+async def test_meanwhile_nobody_else_changes_it_and_hears_who_does(
+    stocked: Site, long: Long, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with under_way(stocked, long, monkeypatch) as task_id:
+        answer = await long.ask(stocked)
+        assert (answer.status, answer.code) == (409, "busy")
+        assert answer.message.endswith(f'is busy with {long.kind} "{task_id}".')
+        assert [task.id for task in await stocked.tasks()] == [task_id]
+    await tasks.wait(stocked.state, task_id, 10)
+
+
+@pytest.mark.parametrize("long", ALL, ids=ids(ALL))
+async def test_while_its_server_lives_nobody_ends_it_and_afterwards_another_does(
+    stocked: Site, long: Long, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with under_way(stocked, long, monkeypatch) as task_id:
+        assert (await leftovers.end_abandoned(stocked.state))[1] == 0
+        await stocked.app[SESSION].state.store.aclose()
+        assert (await leftovers.end_abandoned(stocked.state))[1] == 1
+        with pytest.raises(tasks.TaskProblem, match=f"it ended, or lost the cluster store, during the {long.kind}"):
+            await tasks.wait(stocked.state, task_id, 10)
+
+
+@pytest.mark.parametrize("long", ALL, ids=ids(ALL))
+async def test_a_failure_is_told_to_who_waits_and_by_the_task(
+    stocked: Site, long: Long, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_args: Any, **_more: Any) -> None:
+        raise PoolUnavailable(name="local", reason="it is stubborn")
+
+    monkeypatch.setattr(stocked.pool, long.act, fail)
+    waited = await long.ask(stocked)
+    assert (waited.status, waited.message) == (503, 'Pool "local" is not available: it is stubborn')
+    left = await long.ask(stocked, wait="false")
+    assert (left.status, left.message) == (200, long.doing)
+    with pytest.raises(tasks.TaskProblem, match="it is stubborn"):
+        await tasks.wait(stocked.state, left.body["task"], 10)
+    assert [(task.status, task.problem) for task in await stocked.tasks()] == [
+        (TaskStatus.FAILED, {"code": "pool_unavailable", "message": waited.message})
+    ] * 2
+
+
+REFUSED = [
+    ("DELETE", VOLUME, {}, 409, 'Volume "local/disk0" has 1 snapshot.'),
+    ("DELETE", f"{STORAGE}/volume/local/absent", {}, 404, 'No volume "local/absent".'),
+    ("POST", SNAPSHOT, {}, 409, 'Snapshot "local/disk0@s1" exists already.'),
+    ("POST", f"{STORAGE}/snapshot/local/absent/s1", {}, 404, 'No volume "local/absent".'),
+    ("POST", f"{STORAGE}/snapshot/local/disk0/absent/rollback", {}, 404, 'No snapshot "local/disk0@absent".'),
+    ("DELETE", f"{STORAGE}/snapshot/local/disk0/absent", {}, 404, 'No snapshot "local/disk0@absent".'),
+    ("PUT", VOLUME, {"new_size": "4K"}, 409, "shrinking it to 4096 would cut off its end."),
+    ("PUT", VOLUME, {"new_size": "8000P"}, 507, 'Pool "local" has too little space left.'),
+    ("PUT", f"{STORAGE}/volume/local/absent", {"new_size": "4K"}, 404, 'No volume "local/absent".'),
+    ("POST", f"{VOLUME}/clone", {"new_volume": "bare"}, 409, 'Volume "local/bare" exists already.'),
+]
+
+
+@pytest.mark.parametrize("wait", ["true", "false"])
+@pytest.mark.parametrize(("method", "path", "params", "status", "said"), REFUSED)
+async def test_what_is_refused_is_refused_at_once_and_leaves_no_task(
+    stocked: Site, method: str, path: str, params: dict[str, str], status: int, said: str, wait: str
+) -> None:
+    before = await stocked.everything()
+    answer = await stocked.ask(method, path, {**params, "wait": wait})
+    assert (answer.status, answer.message.endswith(said)) == (status, True), answer.body
+    assert await stocked.tasks() == []
+    assert await stocked.everything() == before
+
+
+OPEN = [
+    ("DELETE", f"{STORAGE}/volume/local/bare", {}),
+    ("POST", f"{SNAPSHOT}/rollback", {}),
+    ("POST", f"{STORAGE}/snapshot/local/disk0/s2", {}),
+    ("PUT", VOLUME, {"new_size": "2M"}),
+    ("POST", f"{VOLUME}/clone", {"new_volume": "copy"}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "params"), OPEN)
+async def test_a_volume_that_a_program_has_open_is_refused_at_once(
+    stocked: Site, method: str, path: str, params: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def is_open(_name: str) -> bool:
+        return True
+
+    monkeypatch.setattr(stocked.pool, "is_open", is_open)
+    answer = await stocked.ask(method, path, params)
+    assert (answer.status, answer.code) == (409, "in_use")
+    assert answer.message.endswith("is in use by a running guest or another program.")
+    assert await stocked.tasks() == []
+
+
+async def test_a_volume_of_a_running_guest_is_grown_by_its_node_as_the_task_that_is_answered(site: Site) -> None:
+    await site.pool.create("disk0", MIB)
+    await site.define("web1", documents.disk("local/disk0"))
+    started = await site.ask("POST", "/vm/web1/state", {"state": "start", "wait": "true"})
+    assert started.status == 200, started.body
+    answer = await GROW.ask(site, wait="false")
+    assert answer.message == GROW.doing
+    task = await tasks.wait(site.state, answer.body["task"], 10)
+    assert (task.kind, task.node, (await site.pool.volume("disk0")).size) == ("grow", "hv1", 2 * MIB)
+    assert (await site.ask("PUT", VOLUME, {"new_size": 3 * MIB})).message.startswith('Resized volume "disk0" to')
+    refused = await site.ask("PUT", VOLUME, {"new_size": MIB, "force": "true"})
+    assert (refused.status, refused.message) == (409, 'Volume "local/disk0" is in use by VM "web1".')
+    assert [task.kind for task in await site.tasks()] == ["grow", "grow"]
