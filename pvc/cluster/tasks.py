@@ -14,6 +14,12 @@ from pvc.errors import Cancelled, Changed, HypervisorRefused, PVCError, StoreUna
 from pvc.model.records import Task, TaskStatus, encode
 from pvc.store.base import Create, Put
 
+Report = Callable[[str, int, int], None]  # given the phase, what of it is done, and all that there is, 0 if unknown
+
+
+def unheard(_phase: str, _done: int, _total: int) -> None:
+    """A report to nobody."""
+
 
 def new(state: State, kind: str, target: tuple[str, str], name: str, **more: object) -> Task:
     """A task record not yet stored. more: fields of Task."""

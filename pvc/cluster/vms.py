@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from pvc.cluster import networks, power, volumes
 from pvc.cluster.state import Held, State
+from pvc.cluster.tasks import Report
 from pvc.errors import (
     AlreadyExists,
     Busy,
@@ -219,7 +220,7 @@ class Removal:
 
 
 async def plan_removal(state: State, name: str, pools: Mapping[str, Pool] | None = None, here: str = "") -> Removal:
-    """What `undefine` would do. Raises what it would before anything is done. here: as in `volumes.removable`."""
+    """What `undefine` would do. Raises what keeps the VM from it. here: as in `volumes.removable`."""
     vm = (await state.find_vm(name)).record
     check_free(vm)
     doomed = await volumes.removable(state, pools, vm, here) if pools is not None else []
@@ -229,16 +230,27 @@ async def plan_removal(state: State, name: str, pools: Mapping[str, Pool] | None
     return Removal(vm, stops, doomed)
 
 
-async def undefine(state: State, name: str, pools: Mapping[str, Pool] | None = None, here: str = "") -> list[str]:
-    """Stop and forget a VM, and remove its volumes when `pools` is given; returns what was removed.
+@asynccontextmanager
+async def reserved_removable(
+    state: State, name: str, holder: str, pools: Mapping[str, Pool] | None = None, here: str = ""
+) -> AsyncIterator[Removal]:
+    """Hold a VM that can be removed, with its volumes when `pools` is given. Raises what `plan_removal` does, Busy."""
+    vm = (await state.find_vm(name)).record
+    async with volumes.held(state, f"vm.{vm.uuid}", "VM", vm.name, holder):
+        yield await plan_removal(state, name, pools, here)
 
-    Raises before anything is done when a volume cannot go; InUse, with the VM stopped, when somebody keeps one open.
-    A volume that the pool then fails to remove is named.
+
+async def undefine(state: State, pools: Mapping[str, Pool], removal: Removal, report: Report) -> None:
+    """Stop and forget a VM, and remove the volumes that go with it. The caller holds it.
+
+    Raises InUse, with the VM stopped, when somebody keeps a volume open; one that the pool then fails to remove is
+    named.
     """
-    removal = await plan_removal(state, name, pools, here)
     if removal.stops:
+        report("stopping", 0, 0)
         await power.wait(state, await power.ask(state, removal.vm.name, "stop"), STOP_TIMEOUT_S)
-    await volumes.closed(pools or {}, removal.volumes, LET_GO_S)
+    report("removing", 0, 0)
+    await volumes.closed(pools, removal.volumes, LET_GO_S)
     held = await state.vm(removal.vm.uuid)
     check_free(held.record)
     index = await state.store.get(state.paths.vm_name(held.record.name))
@@ -249,12 +261,13 @@ async def undefine(state: State, name: str, pools: Mapping[str, Pool] | None = N
         )
     except Changed as exc:
         raise Changed(kind="VM", name=held.record.name) from exc
-    return await _remove_volumes(state, pools or {}, removal.volumes, held.record.name)
+    await _remove_volumes(state, pools, removal, report)
 
 
-async def _remove_volumes(state: State, pools: Mapping[str, Pool], doomed: list[str], vm_name: str) -> list[str]:
-    problems = []
-    for volume in doomed:
+async def _remove_volumes(state: State, pools: Mapping[str, Pool], removal: Removal, report: Report) -> None:
+    vm_name, problems = removal.vm.name, []
+    for number, volume in enumerate(removal.volumes, 1):
+        report(f"removing volume {number} of {len(removal.volumes)}", 0, 0)
         pool, name = names.split_volume(volume)
         try:
             async with volumes.reserved(state, pool, name, f'the removal of VM "{vm_name}"'):
@@ -263,4 +276,3 @@ async def _remove_volumes(state: State, pools: Mapping[str, Pool], doomed: list[
             problems.append(f'volume "{volume}" stays: {exc}')
     if problems:
         raise Conflict(kind="VM", name=vm_name, problem=f"is removed, but {'; '.join(problems)}".removesuffix("."))
-    return doomed

@@ -14,7 +14,7 @@ from pvc.errors import Busy, Conflict, Corrupt, InUse, NotFound, SessionLost, Un
 from pvc.model import domain, names
 from pvc.model.records import OVA, VM, Desired
 from pvc.model.states import is_over
-from pvc.storage.base import Pool, Pools, kept_by_snapshots, open_elsewhere
+from pvc.storage.base import Pool, Pools, Volume, kept_by_snapshots, open_elsewhere
 
 _ELSEWHERE = ': remove it through the server there, or forget the VM alone with "pvc vm undefine"'
 
@@ -237,6 +237,19 @@ async def pool_reserved(state: State, name: str, holder: str) -> AsyncIterator[N
     """Hold the name of a pool that is made or removed. Raises Busy with the present holder."""
     async with held(state, f"pool.{name}", "pool", name, holder):
         yield
+
+
+@asynccontextmanager
+async def reserved_unused_pool(state: State, pool: Pool, holder: str) -> AsyncIterator[list[Volume]]:
+    """Hold a pool that nobody uses, and its volumes, which are yielded. Raises Busy, InUse."""
+    async with AsyncExitStack() as holding:
+        await holding.enter_async_context(pool_reserved(state, pool.name, holder))
+        inside = await pool.volumes()
+        readable = [volume.name for volume in inside if not volume.problem]
+        for name in readable:
+            await holding.enter_async_context(reserved(state, pool.name, name, holder))
+        await check_pool_unused(state, pool, readable)
+        yield inside
 
 
 @asynccontextmanager

@@ -8,8 +8,9 @@ import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 
-from pvc.cluster import appliances, networks, ovas, placing, vms
+from pvc.cluster import appliances, leftovers, networks, ovas, placing, vms
 from pvc.cluster.state import Held, State, Unreadable
+from pvc.cluster.tasks import Running
 from pvc.errors import InvalidInput, NotFound
 from pvc.model import appliance, domain, names
 from pvc.model.records import OVA, VM, OVADisk, Selector
@@ -20,6 +21,7 @@ from pvc.server.parse import Nothing, need_name
 from pvc.server.parts import CONFIG, POOLS, message
 from pvc.server.rules import VMName
 from pvc.server.session import state_of
+from pvc.server.working import Done, Waited, answer, new_task
 from pvc.units import GIB
 
 endpoints = Endpoints()
@@ -56,11 +58,17 @@ async def get_ova(request: web.Request, _given: Nothing) -> web.Response:
     return web.json_response([_object((await _found(request)).record)])
 
 
-@endpoints.delete("/provisioner/ova/{ova}", "Remove an OVA with its volumes; VMs made of it stay.")
-async def remove_ova(request: web.Request, _given: Nothing) -> web.Response:
-    name = request.match_info["ova"]
-    removed = await ovas.remove(state_of(request), request.app[POOLS], name, "the removal of the OVA")
-    return message(f'Removed OVA "{name}".', volumes=[disk.volume for disk in removed.disks])
+@endpoints.delete("/provisioner/ova/{ova}", "Remove an OVA with its volumes; VMs made of it stay.", Waited)
+async def remove_ova(request: web.Request, given: Waited) -> web.Response:
+    name, state, pools = request.match_info["ova"], state_of(request), request.app[POOLS]
+    task = new_task(request, leftovers.REMOVAL, ("ova", name), name, phase="removing")
+
+    async def remove(running: Running, held: Held[OVA]) -> Done:
+        await ovas.remove(state, pools, held, running.report)
+        return Done(f'Removed OVA "{name}".', {"volumes": [disk.volume for disk in held.record.disks]})
+
+    holding = ovas.reserved_removable(state, pools, name, leftovers.holder(task))
+    return await answer(request, task, holding, remove, wait=given.wait, doing=f'Removing OVA "{name}".')
 
 
 @endpoints.post("/provisioner/ova/{ova}/define", "Define a VM like the machine of an OVA.", Define)

@@ -139,7 +139,7 @@ CASES = [
     ),
     Case("GET", "/vm/{vm}"),
     Case("PUT", "/vm/{vm}", {"xml": documents.vm("web1")}, {"restart": "perhaps", "dry_run": "2"}),
-    Case("DELETE", "/vm/{vm}", wrong={"delete_disks": "some", "dry_run": "2"}),
+    Case("DELETE", "/vm/{vm}", wrong={"delete_disks": "some", "dry_run": "2", "wait": "long"}),
     Case("POST", "/vm/{vm}/rename", {"new_name": "web9"}, {"new_name": "a/b"}),
     Case("GET", "/vm/{vm}/meta"),
     Case(
@@ -201,7 +201,7 @@ CASES = [
     Case("POST", f"{STORAGE}/pool", {"pool": "fast", **LAYOUT}, {"pool": "a/b", **NO_LAYOUT}),
     Case("POST", POOL, LAYOUT, NO_LAYOUT, there={"pool": "fast", "new": "pool"}),
     Case("PUT", POOL, {"pgs": 16}, {"pgs": "12"}, there={"pool": "vms"}),
-    Case("DELETE", POOL, {CONFIRMED: "yes"}, {CONFIRMED: "no", "dry_run": "2"}, there={"pool": "vms"}),
+    Case("DELETE", POOL, {CONFIRMED: "yes"}, {CONFIRMED: "no", "dry_run": "2", "wait": "long"}, there={"pool": "vms"}),
     Case("GET", f"{STORAGE}/status"),
     Case("GET", f"{STORAGE}/utilization"),
     Case("POST", f"{STORAGE}/option", {"option": "noout", "action": "set"}, {"option": "full", "action": "x"}),
@@ -249,7 +249,7 @@ CASES = [
     Case("POST", "/provisioner/ova", {"pool": "local", "name": "new1"}, {"name": "a/b", **NO_OVA}, data=OVA),
     Case("GET", "/provisioner/ova/{ova}"),
     Case("POST", "/provisioner/ova/{ova}", {"pool": "local"}, NO_OVA, there={"ova": "new2", "new": "ova"}, data=OVA),
-    Case("DELETE", "/provisioner/ova/{ova}"),
+    Case("DELETE", "/provisioner/ova/{ova}", wrong={"wait": "long"}),
     Case(
         "POST",
         "/provisioner/ova/{ova}/define",

@@ -12,19 +12,24 @@ import pytest
 
 from pvc.cluster import leftovers, tasks
 from pvc.errors import PoolUnavailable
-from pvc.model.records import Task, TaskStatus
+from pvc.model.records import OVA, OVADisk, Task, TaskStatus, encode
 from pvc.server.session import SESSION
+from pvc.storage.administration import Layout
+from pvc.store.base import Create
 from pvc.units import MIB
 from tests.parts import documents
 from tests.unit.server.site import Answer, Site
 
 STORAGE = "/storage/ceph"
+UUID = "10000000-0000-4000-8000-000000000001"
 VOLUME, SNAPSHOT = f"{STORAGE}/volume/local/disk0", f"{STORAGE}/snapshot/local/disk0/s1"
 
 
 @dataclass(frozen=True)
 class Long:
-    """doing, done: what is said while it goes on, and in the end. act: the pool's, which is the work itself."""
+    """act: of the pool or of Ceph's administration, which is the work itself. doing, done: what is said while it goes
+    on, and in the end, with what `more`.
+    """
 
     method: str
     path: str
@@ -34,9 +39,13 @@ class Long:
     doing: str
     done: str
     params: dict[str, Any] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.target}"
+
+    def actor(self, site: Site) -> object:
+        return site.ceph if self.act == "remove_pool" else site.pool
 
     async def ask(self, site: Site, **more: Any) -> Answer:
         return await site.ask(self.method, self.path, {**self.params, **more})
@@ -98,19 +107,58 @@ SHRINK = Long(
     'Resized volume "disk0" to size "4K" in pool "local".',
     {"new_size": 4096, "force": "true"},
 )
-ALL = [REMOVE, SNAP, REVERT, FORGET, GROW, SHRINK]
+NO_OVA = Long(
+    "DELETE",
+    "/provisioner/ova/app",
+    "removal",
+    "ova/app",
+    "remove",
+    'Removing OVA "app".',
+    'Removed OVA "app".',
+    more={"volumes": ["local/ova_app_vda"]},
+)
+NO_POOL = Long(
+    "DELETE",
+    f"{STORAGE}/pool/vms",
+    "removal",
+    "pool/vms",
+    "remove_pool",
+    'Removing RBD pool "vms".',
+    'Removed RBD pool "vms" and its only volume.',
+    {"yes-i-really-mean-it": "yes"},
+    more={"volumes": ["inside"]},
+)
+NO_VM = Long(
+    "DELETE",
+    "/vm/web1",
+    "removal",
+    f"vm/{UUID}",
+    "remove",
+    'Removing VM "web1".',
+    'Removed VM "web1" and its volume "local/web1" from the cluster.',
+    {"delete_disks": "true"},
+    more={"volumes": ["local/web1"]},
+)
+ALL = [REMOVE, SNAP, REVERT, FORGET, GROW, SHRINK, NO_OVA, NO_POOL, NO_VM]
 TO_THE_END = [one for one in ALL if one is not SNAP]
 
 
 @pytest.fixture
-async def stocked(bare: Site) -> Site:
-    """A volume with a snapshot and something written since, and one without."""
-    for name in ("disk0", "bare"):
-        await bare.pool.create(name, MIB)
-    bare.fill("disk0", b"then")
-    await bare.pool.snapshot("disk0", "s1")
-    bare.fill("disk0", b"now!")
-    return bare
+async def stocked(site: Site) -> Site:
+    """A volume with a snapshot and something written since, one without, a VM, an OVA, and a pool of Ceph's."""
+    for name in ("disk0", "bare", "web1", "ova_app_vda"):
+        await site.pool.create(name, MIB)
+    site.fill("disk0", b"then")
+    await site.pool.snapshot("disk0", "s1")
+    site.fill("disk0", b"now!")
+    xml = documents.vm("web1", devices=[documents.disk("local/web1")], uuid=UUID)
+    assert (await site.ask("POST", "/vm", json={"xml": xml})).status == 200
+    disk = OVADisk(dev="vda", volume="local/ova_app_vda", size=MIB)
+    ova = OVA(name="app", whole=True, vcpus=1, memory=64, disks=(disk,))
+    await site.state.store.commit(Create(site.state.paths.ova("app"), encode(ova)))
+    await site.ceph.create_pool("vms", Layout(8, 1, 1))
+    assert (await site.ask("POST", f"{STORAGE}/volume/vms/inside", {"size": MIB})).status == 200
+    return site
 
 
 async def found(site: Site) -> dict[str, Any]:
@@ -118,17 +166,33 @@ async def found(site: Site) -> dict[str, Any]:
     names = [volume.name for volume in await site.pool.volumes()]
     snapshots = [one.name for one in await site.pool.snapshots("disk0")]
     disk = site.content("disk0")
-    return {"volumes": names, "snapshots": snapshots, "begins": disk[:4], "size": len(disk)}
+    others = {
+        "vms": [one["name"] for one in (await site.ask("GET", "/vm")).body],
+        "ovas": [one["name"] for one in (await site.ask("GET", "/provisioner/ova")).body],
+        "pools": [one["name"] for one in (await site.ask("GET", f"{STORAGE}/pool")).body],
+    }
+    return {"volumes": names, "snapshots": snapshots, "begins": disk[:4], "size": len(disk), **others}
 
 
-BEFORE = {"volumes": ["bare", "disk0"], "snapshots": ["s1"], "begins": b"now!", "size": MIB}
+BEFORE = {
+    "volumes": ["bare", "disk0", "ova_app_vda", "web1"],
+    "snapshots": ["s1"],
+    "begins": b"now!",
+    "size": MIB,
+    "vms": ["web1"],
+    "ovas": ["app"],
+    "pools": ["local", "vms"],
+}
 AFTER = [
-    (REMOVE, {"volumes": ["disk0"]}),
+    (REMOVE, {"volumes": ["disk0", "ova_app_vda", "web1"]}),
     (SNAP, {"snapshots": ["s1", "s2"]}),
     (REVERT, {"begins": b"then"}),
     (FORGET, {"snapshots": []}),
     (GROW, {"size": 2 * MIB}),
     (SHRINK, {"size": 4096}),
+    (NO_OVA, {"volumes": ["bare", "disk0", "web1"], "ovas": []}),
+    (NO_POOL, {"pools": ["local"]}),
+    (NO_VM, {"volumes": ["bare", "disk0", "ova_app_vda"], "vms": []}),
 ]
 
 
@@ -146,7 +210,7 @@ async def test_who_waits_is_told_the_end_of_what_is_a_task_all_the_same(
     stocked: Site, long: Long, changed: dict[str, Any]
 ) -> None:
     answer = await long.ask(stocked)
-    assert (answer.status, answer.body) == (200, {"message": long.done})
+    assert (answer.status, answer.body) == (200, {"message": long.done, **long.more})
     assert await found(stocked) == BEFORE | changed
     task = await only_task(stocked)
     assert (task.kind, "/".join(task.target), task.who, task.node) == (long.kind, long.target, "root", "hv1")
@@ -184,7 +248,8 @@ class Held:
 async def under_way(site: Site, long: Long, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     """Yields the task's id; afterwards it goes on."""
     held = Held()
-    monkeypatch.setattr(site.pool, long.act, held.around(getattr(site.pool, long.act)))
+    actor = long.actor(site)
+    monkeypatch.setattr(actor, long.act, held.around(getattr(actor, long.act)))
     answer = await long.ask(site, wait="false")
     assert answer.status == 200, answer.body
     await held.begun.wait()
@@ -212,7 +277,11 @@ async def test_a_snapshot_that_is_a_copy_can_be_cancelled(stocked: Site, monkeyp
     assert await found(stocked) == BEFORE
 
 
-@pytest.mark.parametrize("long", ALL, ids=ids(ALL))
+GONE_AT_ONCE = [NO_OVA, NO_VM]
+HELD = [one for one in ALL if one not in GONE_AT_ONCE]
+
+
+@pytest.mark.parametrize("long", HELD, ids=ids(HELD))
 async def test_meanwhile_nobody_else_changes_it_and_hears_who_does(
     stocked: Site, long: Long, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +289,18 @@ async def test_meanwhile_nobody_else_changes_it_and_hears_who_does(
         answer = await long.ask(stocked)
         assert (answer.status, answer.code) == (409, "busy")
         assert answer.message.endswith(f'is busy with {long.kind} "{task_id}".')
+        assert [task.id for task in await stocked.tasks()] == [task_id]
+    await tasks.wait(stocked.state, task_id, 10)
+
+
+@pytest.mark.parametrize("long", GONE_AT_ONCE, ids=ids(GONE_AT_ONCE))
+async def test_what_goes_with_its_volumes_is_not_there_while_they_go_and_the_task_says_which(
+    stocked: Site, long: Long, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with under_way(stocked, long, monkeypatch) as task_id:
+        while (held := await stocked.state.task(task_id)).record.phase != "removing volume 1 of 1":
+            await tasks.after(stocked.state, task_id, held.version, 10)
+        assert (await long.ask(stocked)).status == 404
         assert [task.id for task in await stocked.tasks()] == [task_id]
     await tasks.wait(stocked.state, task_id, 10)
 
@@ -236,27 +317,43 @@ async def test_while_its_server_lives_nobody_ends_it_and_afterwards_another_does
             await tasks.wait(stocked.state, task_id, 10)
 
 
-@pytest.mark.parametrize("long", ALL, ids=ids(ALL))
-async def test_a_failure_is_told_to_who_waits_and_by_the_task(
-    stocked: Site, long: Long, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def stubborn(stocked: Site, monkeypatch: pytest.MonkeyPatch) -> Callable[[Long], None]:
     async def fail(*_args: Any, **_more: Any) -> None:
         raise PoolUnavailable(name="local", reason="it is stubborn")
 
-    monkeypatch.setattr(stocked.pool, long.act, fail)
-    waited = await long.ask(stocked)
-    assert (waited.status, waited.message) == (503, 'Pool "local" is not available: it is stubborn')
-    left = await long.ask(stocked, wait="false")
-    assert (left.status, left.message) == (200, long.doing)
+    return lambda long: monkeypatch.setattr(long.actor(stocked), long.act, fail)
+
+
+@pytest.mark.parametrize("long", ALL, ids=ids(ALL))
+async def test_a_failure_is_told_to_who_waits_and_by_the_task(
+    stocked: Site, long: Long, stubborn: Callable[[Long], None]
+) -> None:
+    stubborn(long)
+    answer = await long.ask(stocked)
+    assert (answer.status, "it is stubborn" in answer.message) == (409 if long is NO_VM else 503, True)
+    task = await only_task(stocked)
+    assert (task.status, task.problem) == (TaskStatus.FAILED, {"code": answer.code, "message": answer.message})
+
+
+@pytest.mark.parametrize("long", ALL, ids=ids(ALL))
+async def test_a_failure_that_nobody_waits_for_is_told_by_the_task(
+    stocked: Site, long: Long, stubborn: Callable[[Long], None]
+) -> None:
+    stubborn(long)
+    answer = await long.ask(stocked, wait="false")
+    assert (answer.status, answer.message) == (200, long.doing)
     with pytest.raises(tasks.TaskProblem, match="it is stubborn"):
-        await tasks.wait(stocked.state, left.body["task"], 10)
-    assert [(task.status, task.problem) for task in await stocked.tasks()] == [
-        (TaskStatus.FAILED, {"code": "pool_unavailable", "message": waited.message})
-    ] * 2
+        await tasks.wait(stocked.state, answer.body["task"], 10)
 
 
 REFUSED = [
-    ("DELETE", VOLUME, {}, 409, 'Volume "local/disk0" has 1 snapshot.'),
+    ("DELETE", "/provisioner/ova/absent", {}, 404, 'No OVA "absent".'),
+    ("DELETE", f"{STORAGE}/pool/vms", {}, 400, 'Argument "yes-i-really-mean-it" must be "yes".'),
+    ("DELETE", "/vm/absent", {"delete_disks": "true"}, 404, 'No VM "absent".'),
+    ("DELETE", "/vm/db", {"delete_disks": "true"}, 409, "has snapshots, so the VM cannot be removed with it."),
+    ("DELETE", VOLUME, {}, 409, 'Volume "local/disk0" is in use by VM "db".'),
+    ("DELETE", f"{STORAGE}/volume/local/held", {}, 409, 'Volume "local/held" has 1 snapshot.'),
     ("DELETE", f"{STORAGE}/volume/local/absent", {}, 404, 'No volume "local/absent".'),
     ("POST", SNAPSHOT, {}, 409, 'Snapshot "local/disk0@s1" exists already.'),
     ("POST", f"{STORAGE}/snapshot/local/absent/s1", {}, 404, 'No volume "local/absent".'),
@@ -274,6 +371,9 @@ REFUSED = [
 async def test_what_is_refused_is_refused_at_once_and_leaves_no_task(
     stocked: Site, method: str, path: str, params: dict[str, str], status: int, said: str, wait: str
 ) -> None:
+    await stocked.define("db", documents.disk("local/disk0"))
+    await stocked.pool.create("held", MIB)
+    await stocked.pool.snapshot("held", "s1")
     before = await stocked.everything()
     answer = await stocked.ask(method, path, {**params, "wait": wait})
     assert (answer.status, answer.message.endswith(said)) == (status, True), answer.body
