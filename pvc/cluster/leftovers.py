@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from typing import cast
 
-from pvc.cluster import ovas, tasks
+from pvc.cluster import appliances, ovas, tasks
 from pvc.cluster.state import Held, State
 from pvc.cluster.volumes import all_pools, lock_name, pool_of
 from pvc.errors import Busy, Changed, NotFound, PVCError, SessionLost, Unavailable
@@ -25,10 +25,10 @@ from pvc.store.paths import RECOVERY, lock_path
 log = logging.getLogger("pvc.server")
 
 UPLOAD, CLONE, DOWNLOAD = "upload", "clone", "download"
-SNAPSHOT, REVERT, RESIZE, REMOVAL = "snapshot", "revert", "resize", "removal"
+SNAPSHOT, REVERT, RESIZE, REMOVAL, DEFINITION = "snapshot", "revert", "resize", "removal", "definition"
 # What goes on under the lock of its target, and ends with it; what of it leaves things as they were when it is cut off.
 LOCKED = frozenset((UPLOAD, CLONE, SNAPSHOT, REVERT, RESIZE, REMOVAL, Made.RESTORE, Made.ROLLBACK))
-STOPPABLE = frozenset((UPLOAD, CLONE, DOWNLOAD, SNAPSHOT, Made.RESTORE, Made.ROLLBACK))
+STOPPABLE = frozenset((UPLOAD, CLONE, DOWNLOAD, SNAPSHOT, DEFINITION, Made.RESTORE, Made.ROLLBACK))
 
 # Between two looks at the pools, and while something is left of somebody whom Ceph believes alive.
 _LOOK_S = 60.0
@@ -50,13 +50,15 @@ def holder(task: Task) -> str:
     return f'{task.kind} "{task.id}"'
 
 
-async def keep_clear(state: State, pools: Mapping[str, Pool], clock: Callable[[], float] = time.monotonic) -> None:
-    """Until the session ends, or this is cancelled. clock: monotonic seconds."""
+async def keep_clear(
+    state: State, pools: Mapping[str, Pool], here: str, clock: Callable[[], float] = time.monotonic
+) -> None:
+    """Until the session ends, or this is cancelled. here: the node of this server. clock: monotonic seconds."""
     due = clock()
     while True:
         try:
             due = await _until_due(state, due, clock)
-            due = clock() + (_AGAIN_S if await _sweep_all(state, pools) else _LOOK_S)
+            due = clock() + (_AGAIN_S if await _sweep_all(state, pools, here) else _LOOK_S)
         except SessionLost:
             return
         except PVCError as exc:
@@ -111,18 +113,25 @@ async def _end(state: State, held: Held[Task]) -> bool:
     """Whether it was us: its own server or another one may have been faster."""
     what = f'The server on "{held.record.node}"'
     reason = Unavailable(what=what, reason=f"it ended, or lost the cluster store, during the {held.record.kind}")
-    try:
-        await state.store.commit(tasks.writing(state, held, tasks.failed(held.record, reason)))
-    except (Changed, NotFound):
+    if not await _write_end(state, held, tasks.failed(held.record, reason)):
         return False
     log.info('The %s "%s" was abandoned by the server on "%s"', held.record.kind, held.record.id, held.record.node)
     return True
 
 
-async def _sweep_all(state: State, pools: Mapping[str, Pool]) -> bool:
+async def _write_end(state: State, held: Held[Task], ended: Task) -> bool:
+    try:
+        await state.store.commit(tasks.writing(state, held, ended))
+    except (Changed, NotFound):
+        return False
+    return True
+
+
+async def _sweep_all(state: State, pools: Mapping[str, Pool], here: str) -> bool:
     """Whether another look is due soon."""
     shared = [pool for pool in await all_pools(pools) if pool.capabilities.shared]
     left = [*[await _sweep(state, pool) for pool in shared], await ovas.clear(state, pools)]
+    await end_definitions(state, pools, here)
     await end_downloads(state, pools)  # last: a pool that is away keeps what was taken in it, and nothing else
     return any(left)
 
@@ -138,6 +147,22 @@ async def end_downloads(state: State, pools: Mapping[str, Pool]) -> None:
         if download_lock(task.record) not in held:
             with suppress(NotFound):
                 await _remove_snapshot(pools, task.record)
+            await _end(state, task)
+
+
+async def end_definitions(state: State, pools: Mapping[str, Pool], here: str) -> None:
+    """Remove the copies that no VM got because the server died that made them, then say that the task has failed.
+
+    As above, the tasks are read before the locks. here: the node of this server.
+    """
+    running = await _running(state, {DEFINITION})
+    held = await state.store.locks() if running else {}
+    for task in running:
+        if held.get(lock_of(task.record)) == holder(task.record):
+            continue
+        if await appliances.is_defined(state, task.record):
+            await _write_end(state, task, tasks.done(task.record, task.record.args["done"]))
+        elif await appliances.clear(state, pools, task.record, here):
             await _end(state, task)
 
 

@@ -61,7 +61,7 @@ async def begun(state: State, pools: Mapping[str, Pool], ova: OVA, holder: str) 
     async with _holding_volumes(state, ova, holder):
         for disk in ova.disks:
             await volumes.check_no_ova(state, disk.volume)
-            await _check_absent(pools, disk.volume)
+            await check_absent(pools, disk.volume)
         await state.store.commit(Create(state.paths.ova(ova.name), encode(replace(ova, whole=False))))
         try:
             yield made
@@ -153,7 +153,8 @@ async def _take_apart(
         await state.store.commit(Delete(state.paths.ova(held.record.name), held.version))
 
 
-async def _check_absent(pools: Mapping[str, Pool], volume: str) -> None:
+async def check_absent(pools: Mapping[str, Pool], volume: str) -> None:
+    """Raises AlreadyExists."""
     pool, name = await _split(pools, volume)
     with suppress(NotFound):
         await pool.volume(name)

@@ -169,7 +169,7 @@ async def replace_all(ground: Ground, backup: Backup, wish: Wish, running: Runni
         await asyncio.shield(_undo(store, name))
         raise
     if running:
-        running.moved()
+        running.leave()
     log.info('Generation "%s" is in force, made by %s of %s', name, wish.made, wish.who)
     return outcome
 

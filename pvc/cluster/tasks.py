@@ -102,7 +102,7 @@ class Running:
         self._latest = task
         self._changed = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
-        self._moved = False
+        self._left = False
         self.result = ""
 
     @property
@@ -123,12 +123,12 @@ class Running:
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)
         self._latest = task
-        if not self._moved:
+        if not self._left:
             await self._write()
 
-    def moved(self) -> None:
-        """The last word stands in another generation of the records by now: this one's is nobody's to write."""
-        self._moved = True
+    def leave(self) -> None:
+        """Write nothing more: the last word stands in another generation of the records, or is another server's."""
+        self._left = True
 
     async def check(self) -> None:
         """Raises Cancelled when somebody has asked for the end by now."""

@@ -29,7 +29,7 @@ from pvc.model.foreign import foreign_parts
 from pvc.model.records import VM, Desired, Power, encode
 from pvc.model.states import is_over
 from pvc.storage.base import Pool
-from pvc.store.base import Check, Create, Delete
+from pvc.store.base import Check, Create, Delete, Entry
 
 HOW_INSTEAD = (
     'a disk is written as <disk type="volume"> with <source pool="POOL" volume="VOLUME"/>, a NIC as '
@@ -85,32 +85,52 @@ async def _check_bridges(state: State, nics: Iterable[domain.Nic]) -> None:
             raise InvalidInput({"xml": problem})
 
 
+@asynccontextmanager
+async def reserved(state: State, vm: VM, holder: str) -> AsyncIterator[None]:
+    """Hold a VM that is made or removed. Raises Busy with the present holder."""
+    async with volumes.held(state, f"vm.{vm.uuid}", "VM", vm.name, holder):
+        yield
+
+
+@asynccontextmanager
+async def claimed(state: State, vm: VM) -> AsyncIterator[None]:
+    """Hold what a new VM is to have. Raises AlreadyExists for a name that is taken; Busy, InUse, Conflict."""
+    if await _name_taken(state, vm.name):
+        raise AlreadyExists(kind="VM", name=vm.name)
+    async with volumes.claimed(state, vm, volumes.of_vm(vm)), networks.claimed(state, vm, networks.of_vm(vm)):
+        yield
+
+
 async def define(state: State, pools: Mapping[str, Pool], vm: VM, *, dry_run: bool = False) -> None:
     """Raises AlreadyExists for a name or UUID that is taken, NotFound or InUse for a volume, NotFound for a node.
 
     dry_run: raise the same, and define nothing.
     """
-    if await _name_taken(state, vm.name):
-        raise AlreadyExists(kind="VM", name=vm.name)
-    if dry_run and await _exists(state, state.paths.vm(vm.uuid)):
-        raise AlreadyExists(kind="VM", name=vm.uuid)
-    node, path = await state.node_entry(vm.node), state.paths.node(vm.node)
+    node = await state.node_entry(vm.node)
+    async with claimed(state, vm):
+        if dry_run and await _exists(state, state.paths.vm(vm.uuid)):
+            raise AlreadyExists(kind="VM", name=vm.uuid)
+        await volumes.check_present(pools, vm)
+        if not dry_run:
+            await write_new(state, vm, node)
+
+
+async def write_new(state: State, vm: VM, node: Entry) -> None:
+    """Write the record of a VM, whose volumes are there and which is claimed. node: as it was when it was chosen.
+
+    Raises AlreadyExists, NodeUnavailable.
+    """
+    path = state.paths.node(vm.node)
     try:
-        async with volumes.claimed(state, vm, volumes.of_vm(vm)), networks.claimed(state, vm, networks.of_vm(vm)):
-            await volumes.check_present(pools, vm)
-            if dry_run:
-                return
-            await state.store.commit(
-                Check(path, node.version),
-                Create(state.paths.vm(vm.uuid), encode(vm)),
-                Create(state.paths.vm_name(vm.name), vm.uuid.encode()),
-            )
+        await state.store.commit(
+            Check(path, node.version),
+            Create(state.paths.vm(vm.uuid), encode(vm)),
+            Create(state.paths.vm_name(vm.name), vm.uuid.encode()),
+        )
     except AlreadyExists as exc:
         taken = vm.uuid if exc.fields["name"] == state.paths.vm(vm.uuid) else vm.name
         raise AlreadyExists(kind="VM", name=taken) from exc
     except (Changed, NotFound) as exc:
-        if exc.fields["name"] != path:
-            raise
         raise NodeUnavailable(name=vm.node, reason="it was changed or removed meanwhile") from exc
 
 
@@ -236,7 +256,7 @@ async def reserved_removable(
 ) -> AsyncIterator[Removal]:
     """Hold a VM that can be removed, with its volumes when `pools` is given. Raises what `plan_removal` does, Busy."""
     vm = (await state.find_vm(name)).record
-    async with volumes.held(state, f"vm.{vm.uuid}", "VM", vm.name, holder):
+    async with reserved(state, vm, holder):
         yield await plan_removal(state, name, pools, here)
 
 

@@ -254,7 +254,7 @@ CASES = [
         "POST",
         "/provisioner/ova/{ova}/define",
         {"name": "made"},
-        {"name": "a/b", "network": "lan", "limit": "absent", "node": "absent", "selector": "best"},
+        {"name": "a/b", "network": "lan", "limit": "absent", "node": "absent", "selector": "best"} | {"wait": "long"},
     ),
     Case("GET", "/tasks", wrong={"status": "lost", "limit": "("}),
     Case("GET", "/tasks/{task}", wrong={"after": "x", "wait": "3600"}),
