@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 
-from pvc.cluster import ovas, vms, volumes
+from pvc.cluster import ovas, tasks, vms, volumes
 from pvc.cluster.state import State
 from pvc.cluster.tasks import Running
 from pvc.errors import AlreadyExists, Busy, InUse, NotFound, PoolUnavailable, PVCError, StoreUnavailable
@@ -81,6 +81,10 @@ async def _undone(pools: Mapping[str, Pool], begun: Iterable[str]) -> bool:
             log.warning('The copy "%s" stays for now: %s', volume, exc)
             return False
     return True
+
+
+def done(task: Task) -> Task:
+    return tasks.done(task, task.args["done"], {"uuid": task.target[1]})
 
 
 async def is_defined(state: State, task: Task) -> bool:

@@ -161,7 +161,7 @@ async def end_definitions(state: State, pools: Mapping[str, Pool], here: str) ->
         if held.get(lock_of(task.record)) == holder(task.record):
             continue
         if await appliances.is_defined(state, task.record):
-            await _write_end(state, task, tasks.done(task.record, task.record.args["done"]))
+            await _write_end(state, task, appliances.done(task.record))
         elif await appliances.clear(state, pools, task.record, here):
             await _end(state, task)
 

@@ -191,11 +191,11 @@ async def clone_volume(request: web.Request, given: Clone) -> web.Response:
 
     async def copy(_running: Running, _held: None) -> Done:
         await pool.clone(name, new_name)
-        return Done(f'Cloned volume "{name}" to "{new_name}" in pool "{pool.name}".', {"task": task.id})
+        return Done(f'Cloned volume "{name}" to "{new_name}" in pool "{pool.name}".')
 
     holding = _clonable(state_of(request), pool, name, new_name, leftovers.holder(task))
     doing = f'Cloning volume "{name}" to "{new_name}" in pool "{pool.name}".'
-    return await answer(request, task, holding, copy, wait=given.wait, doing=doing)
+    return await answer(request, task, holding, copy, wait=given.wait, doing=doing, named=True)
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from aiohttp import web
 
 from pvc.cluster import tasks
 from pvc.cluster.state import State
-from pvc.cluster.tasks import Running
+from pvc.cluster.tasks import Details, Running
 from pvc.errors import Busy, PVCError, Unavailable
 from pvc.model.records import Task
 from pvc.server.parts import CONFIG, message, who
@@ -35,10 +35,10 @@ class Waited(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What is answered when all is done. sentence: the result of the task too. more: what else there is to tell."""
+    """What is answered when all is done, and told by the task: a sentence, and what else there is to tell."""
 
     sentence: str
-    more: Mapping[str, object] = field(default_factory=dict)
+    more: Details = field(default_factory=dict)
 
 
 @contextmanager
@@ -67,19 +67,21 @@ async def answer(
     *,
     wait: bool,
     doing: str,
+    named: bool = False,
 ) -> web.Response:
     """Do `work` as `task`, and answer with what came of it; unless `wait`, with `doing`, a sentence, and the task.
 
-    holding, work: as in `at_work`.
+    holding, work: as in `at_work`. named: the task is named to who waits, too.
     """
     done: list[Done] = []
 
     async def telling(running: Running, held: H) -> str:
         done.append(await work(running, held))
+        running.details = done[0].more
         return done[0].sentence
 
     if await at_work(request.app, state_of(request), task, holding, telling, wait=wait):
-        return message(done[0].sentence, **done[0].more)
+        return message(done[0].sentence, **done[0].more, **({"task": task.id} if named else {}))
     return message(doing, task=task.id)
 
 

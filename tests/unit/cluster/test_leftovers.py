@@ -229,7 +229,8 @@ async def test_a_definition_that_came_to_its_vm_is_done(house: House) -> None:
     await house.define("web1", [documents.disk("local/web1_vda")], uuid=UUID)
     await end_definitions(house)
     ended = (await house.state.task(task.id)).record
-    assert (ended.status, ended.result, await names(house)) == (TaskStatus.DONE, "Added it.", ["web1_vda"])
+    assert (ended.status, ended.result, ended.details) == (TaskStatus.DONE, "Added it.", {"uuid": UUID})
+    assert await names(house) == ["web1_vda"]
 
 
 async def test_a_copy_that_somebody_has_taken_stays(house: House) -> None:

@@ -214,7 +214,7 @@ async def test_who_waits_is_told_the_end_of_what_is_a_task_all_the_same(
     assert await found(stocked) == BEFORE | changed
     task = await only_task(stocked)
     assert (task.kind, "/".join(task.target), task.who, task.node) == (long.kind, long.target, "root", "hv1")
-    assert (task.status, task.result, task.phase) == (TaskStatus.DONE, long.done, "")
+    assert (task.status, task.result, task.details, task.phase) == (TaskStatus.DONE, long.done, long.more, "")
 
 
 @pytest.mark.parametrize(("long", "changed"), AFTER, ids=ids(AFTER))
@@ -224,7 +224,9 @@ async def test_who_does_not_wait_gets_the_task_which_ends_well(
     answer = await long.ask(stocked, wait="false")
     assert answer.status == 200, answer.body
     assert answer.body == {"message": long.doing, "task": (await only_task(stocked)).id}
-    assert (await tasks.wait(stocked.state, answer.body["task"], 10)).result == long.done
+    await tasks.wait(stocked.state, answer.body["task"], 10)
+    shown = (await stocked.ask("GET", f"/tasks/{answer.body['task']}")).body
+    assert (shown["result"], shown["details"]) == (long.done, long.more)
     assert await found(stocked) == BEFORE | changed
 
 
