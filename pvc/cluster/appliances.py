@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from pvc.cluster import ovas, tasks, vms, volumes
 from pvc.cluster.state import State
@@ -16,7 +17,7 @@ from pvc.cluster.tasks import Running
 from pvc.errors import AlreadyExists, Busy, InUse, NotFound, PoolUnavailable, PVCError, StoreUnavailable
 from pvc.model import appliance, names
 from pvc.model.records import OVA, VM, OVADisk, Task
-from pvc.storage.base import Pool
+from pvc.storage.base import Heard, Pool
 
 log = logging.getLogger("pvc.server")
 
@@ -44,8 +45,13 @@ async def define(state: State, pools: Mapping[str, Pool], ova: OVA, vm: VM, runn
     begun: list[str] = []
     try:
         for number, disk in enumerate(ova.disks, 1):
-            running.report(f"copying disk {number} of {len(ova.disks)}", 0, 0)
-            await _copy(state, pools, ova, disk, vm, begun)
+            running.report(phase := f"copying disk {number} of {len(ova.disks)}", 0, 0)
+            begun.append(appliance.volume_of_vm(disk.volume, vm.name, disk.dev))
+            try:
+                await _copy(state, pools, ova, disk, begun[-1], partial(running.report, phase))
+            except AlreadyExists:
+                begun.pop()  # it is somebody else's
+                raise
         await vms.write_new(state, vm, await state.node_entry(vm.node))
     except StoreUnavailable:
         running.leave()  # the VM may have been written: without its disks it would be worse than disks without a VM
@@ -56,19 +62,12 @@ async def define(state: State, pools: Mapping[str, Pool], ova: OVA, vm: VM, runn
         raise
 
 
-async def _copy(state: State, pools: Mapping[str, Pool], ova: OVA, disk: OVADisk, vm: VM, begun: list[str]) -> None:
-    """begun: the copy is put there before there may be one."""
+async def _copy(state: State, pools: Mapping[str, Pool], ova: OVA, disk: OVADisk, copy: str, heard: Heard) -> None:
     pool_name, source = names.split_volume(disk.volume)
     pool = await volumes.pool_of(pools, pool_name)
-    copy = appliance.volume_of_vm(disk.volume, vm.name, disk.dev)
-    async with volumes.reserved(state, pool_name, source, f'a copy for VM "{vm.name}"'):
+    async with volumes.reserved(state, pool_name, source, f'the copy "{copy}"'):
         await ovas.find(state, ova.name)
-        begun.append(copy)
-        try:
-            await pool.clone(source, names.split_volume(copy)[1])
-        except AlreadyExists:
-            begun.remove(copy)
-            raise
+        await pool.clone(source, names.split_volume(copy)[1], heard)
 
 
 async def _undone(pools: Mapping[str, Pool], begun: Iterable[str]) -> bool:

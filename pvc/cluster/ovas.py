@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -145,10 +146,10 @@ async def _take_apart(
 ) -> None:
     """Remove the volumes `made`, then the record. Raises before the record goes when a volume stays."""
     for number, volume in enumerate(sorted(made), 1):
-        report(f"removing volume {number} of {len(made)}", 0, 0)
+        report(phase := f"removing volume {number} of {len(made)}", 0, 0)
         pool, name = await _split(pools, volume)
         with suppress(NotFound):
-            await pool.remove(name)
+            await pool.remove(name, partial(report, phase))
     with suppress(NotFound, Changed):  # somebody else came to the same end
         await state.store.commit(Delete(state.paths.ova(held.record.name), held.version))
 

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -287,11 +288,11 @@ async def undefine(state: State, pools: Mapping[str, Pool], removal: Removal, re
 async def _remove_volumes(state: State, pools: Mapping[str, Pool], removal: Removal, report: Report) -> None:
     vm_name, problems = removal.vm.name, []
     for number, volume in enumerate(removal.volumes, 1):
-        report(f"removing volume {number} of {len(removal.volumes)}", 0, 0)
+        report(phase := f"removing volume {number} of {len(removal.volumes)}", 0, 0)
         pool, name = names.split_volume(volume)
         try:
             async with volumes.reserved(state, pool, name, f'the removal of VM "{vm_name}"'):
-                await pools[pool].remove(name)
+                await pools[pool].remove(name, partial(report, phase))
         except PVCError as exc:
             problems.append(f'volume "{volume}" stays: {exc}')
     if problems:

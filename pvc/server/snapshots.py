@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -111,8 +112,8 @@ async def _add(request: web.Request, pool: Pool, volume: str, name: str, *, wait
         request, leftovers.SNAPSHOT, ("volume", f"{pool.name}/{volume}"), volume, phase="taking the snapshot"
     )
 
-    async def take(_running: Running, _held: None) -> Done:
-        await _of(pool).snapshot(volume, name)
+    async def take(running: Running, _held: None) -> Done:
+        await _of(pool).snapshot(volume, name, partial(running.report, "taking the snapshot"))
         return Done(f'Created snapshot "{name}" of volume "{volume}" in pool "{pool.name}".')
 
     holding = _takable(state_of(request), pool, volume, name, leftovers.holder(task))
@@ -175,8 +176,8 @@ async def roll_back(request: web.Request, given: Waited) -> web.Response:
     pool, volume, name = await pool_in(request), volume_in(request), _name_in(request)
     task = new_task(request, leftovers.REVERT, ("volume", f"{pool.name}/{volume}"), volume, phase="rolling back")
 
-    async def revert(_running: Running, _held: None) -> Done:
-        await _of(pool).roll_back(volume, name)
+    async def revert(running: Running, _held: None) -> Done:
+        await _of(pool).roll_back(volume, name, partial(running.report, "rolling back"))
         return Done(f'Rolled volume "{volume}" in pool "{pool.name}" back to snapshot "{name}".')
 
     reserved = volumes.reserved_idle(state_of(request), pool, volume, leftovers.holder(task))

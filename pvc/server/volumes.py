@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -175,8 +176,8 @@ async def remove_volume(request: web.Request, given: Waited) -> web.Response:
     pool, name = await pool_in(request), volume_in(request)
     task = new_task(request, leftovers.REMOVAL, ("volume", f"{pool.name}/{name}"), name, phase="removing")
 
-    async def remove(_running: Running, _held: None) -> Done:
-        await pool.remove(name)
+    async def remove(running: Running, _held: None) -> Done:
+        await pool.remove(name, partial(running.report, "removing"))
         return Done(f'Removed volume "{name}" in pool "{pool.name}".')
 
     holding = volumes.reserved_removable(state_of(request), pool, name, leftovers.holder(task))
@@ -189,8 +190,8 @@ async def clone_volume(request: web.Request, given: Clone) -> web.Response:
     pool, name, new_name = await pool_in(request), volume_in(request), given.new_volume
     task = new_task(request, leftovers.CLONE, ("volume", f"{pool.name}/{name}"), name, phase="copying")
 
-    async def copy(_running: Running, _held: None) -> Done:
-        await pool.clone(name, new_name)
+    async def copy(running: Running, _held: None) -> Done:
+        await pool.clone(name, new_name, partial(running.report, "copying"))
         return Done(f'Cloned volume "{name}" to "{new_name}" in pool "{pool.name}".')
 
     holding = _clonable(state_of(request), pool, name, new_name, leftovers.holder(task))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -10,6 +10,11 @@ from typing import Protocol
 from pvc.errors import Conflict, InUse
 
 Buffer = bytes | bytearray | memoryview
+Heard = Callable[[int, int], None]  # told on the event loop how many bytes are done, and of how many
+
+
+def unheard(_done: int, _total: int) -> None:
+    """Told nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +182,8 @@ class Pool(Protocol):
     """One pool. Names are already validated by model.names; "in use" by a VM is decided by the caller.
 
     What is open in a running guest is refused here too (InUse), where the backend can tell. Every change is complete
-    or leaves nothing behind when it raises. Raises PoolUnavailable when the backend does not answer.
+    or leaves nothing behind when it raises. Raises PoolUnavailable when the backend does not answer. How far a change
+    is, is heard of where the backend can measure it.
     """
 
     @property
@@ -227,11 +233,11 @@ class Pool(Protocol):
         """Snapshots go along. Raises AlreadyExists, InUse, NotFound."""
         ...
 
-    async def clone(self, name: str, new_name: str) -> Volume:
+    async def clone(self, name: str, new_name: str, heard: Heard = unheard) -> Volume:
         """Copy the content as it is now; sparse stays sparse. Raises AlreadyExists, NotFound, InUse, PoolFull."""
         ...
 
-    async def remove(self, name: str) -> None:
+    async def remove(self, name: str, heard: Heard = unheard) -> None:
         """Raises InUse, NotFound, Conflict while it has snapshots."""
         ...
 
@@ -291,7 +297,7 @@ class Snapshots(Protocol):
 
     async def snapshots(self, volume: str) -> list[Snapshot]: ...
 
-    async def snapshot(self, volume: str, name: str) -> Snapshot:
+    async def snapshot(self, volume: str, name: str, heard: Heard = unheard) -> Snapshot:
         """Raises AlreadyExists, NotFound, PoolFull, InUse when the content could change while it is copied."""
         ...
 
@@ -303,7 +309,7 @@ class Snapshots(Protocol):
         """What the snapshot holds. Raises NotFound on entry."""
         ...
 
-    async def roll_back(self, volume: str, name: str) -> None:
+    async def roll_back(self, volume: str, name: str, heard: Heard = unheard) -> None:
         """Set the volume, its size included, back to the snapshot, which stays. Raises InUse, NotFound."""
         ...
 

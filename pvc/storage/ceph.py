@@ -219,9 +219,9 @@ class Cluster:
     def rename(self, name: str, new_name: str) -> None:
         self._rbd.rename(self._pool, name, new_name)
 
-    def remove(self, name: str) -> None:
-        """Raises rbd.ImageBusy (see `about`) while anybody has it open, this process too."""
-        self._rbd.remove(self._pool, name)
+    def remove(self, name: str, on_progress: Callable[[int, int], int] | None = None) -> None:
+        """Raises rbd.ImageBusy (see `about`) while anybody has it open. on_progress: of objects; returns 0 to go on."""
+        self._rbd.remove(self._pool, name, on_progress=on_progress)
 
     def open(self, name: str, *, writable: bool = False, snapshot: str | None = None) -> Image:
         """Writable, it counts as open for everybody else; otherwise nobody sees it."""

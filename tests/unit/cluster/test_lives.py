@@ -14,7 +14,7 @@ from pvc.cluster.tasks import unheard
 from pvc.errors import AlreadyExists, Busy, Conflict, InUse, InvalidInput, NotFound, PoolUnavailable
 from pvc.model import domain
 from pvc.model.records import VM, Desired, How, Observed, Power, Tag
-from pvc.storage.base import Pool
+from pvc.storage.base import Heard, Pool
 from pvc.storage.directory import DirectoryPool
 from tests.parts import documents
 from tests.unit.cluster.house import NODE, House
@@ -56,10 +56,10 @@ class Stubborn:
             raise PoolUnavailable(name="local", reason="it is stubborn")
         await self._pool.rename(name, new_name)
 
-    async def remove(self, name: str) -> None:
+    async def remove(self, name: str, *heard: Heard) -> None:
         if name == self._stays:
             raise PoolUnavailable(name="local", reason="it is stubborn")
-        await self._pool.remove(name)
+        await self._pool.remove(name, *heard)
 
 
 async def test_a_vm_is_renamed_with_the_volumes_that_bear_its_name(house: House) -> None:

@@ -279,6 +279,27 @@ async def test_a_snapshot_that_is_a_copy_can_be_cancelled(stocked: Site, monkeyp
     assert await found(stocked) == BEFORE
 
 
+MEASURED = [REMOVE, SNAP, REVERT, NO_OVA, NO_VM]
+
+
+@pytest.mark.parametrize("long", MEASURED, ids=ids(MEASURED))
+async def test_what_the_pool_can_measure_is_told_by_the_task(
+    stocked: Site, long: Long, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act = getattr(stocked.pool, long.act)
+
+    async def measured(*args: Any) -> Any:
+        *others, heard = args
+        done = await act(*others)
+        heard(3, 7)
+        return done
+
+    monkeypatch.setattr(stocked.pool, long.act, measured)
+    assert (await long.ask(stocked)).status == 200
+    task = await only_task(stocked)
+    assert (task.done, task.total) == (3, 7)
+
+
 GONE_AT_ONCE = [NO_OVA, NO_VM]
 HELD = [one for one in ALL if one not in GONE_AT_ONCE]
 

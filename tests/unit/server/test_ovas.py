@@ -14,7 +14,7 @@ from pvc.errors import PoolUnavailable
 from pvc.model.records import OVA, Network, OVADisk, TaskStatus, encode
 from pvc.server.session import SESSION
 from pvc.server.working import AT_WORK
-from pvc.storage.base import Volume
+from pvc.storage.base import Heard, Volume
 from pvc.store.base import Create
 from pvc.units import MIB
 from tests.parts.ova import RAW, archive, described, descriptor, disk_entry, disk_item, manifest, member
@@ -315,11 +315,11 @@ class Copying:
         self._clone, self.second, self.go = site.pool.clone, asyncio.Event(), asyncio.Event()
         monkeypatch.setattr(site.pool, "clone", self.clone)
 
-    async def clone(self, name: str, new_name: str) -> Volume:
+    async def clone(self, name: str, new_name: str, heard: Heard) -> Volume:
         if new_name == COPIES[1]:
             self.second.set()
             await self.go.wait()
-        return await self._clone(name, new_name)
+        return await self._clone(name, new_name, heard)
 
 
 async def copies(site: Site) -> list[str]:
@@ -378,7 +378,7 @@ async def test_copies_of_a_server_that_loses_the_store_are_cleared_by_another(
 async def test_a_copy_that_cannot_be_removed_now_is_not_forgotten(
     stocked: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(_name: str, _new_name: str) -> None:
+    async def fail(_name: str, _new_name: str, _heard: Heard) -> None:
         raise PoolUnavailable(name="local", reason="it is stubborn")
 
     async def stay(_name: str) -> None:
