@@ -404,6 +404,19 @@ async def test_what_is_refused_is_refused_at_once_and_leaves_no_task(
     assert await stocked.everything() == before
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "params"),
+    [("POST", f"{VOLUME}/clone", {"new_volume": "new"}), ("PUT", VOLUME, {"new_name": "new"})],
+)
+async def test_a_name_that_somebody_is_about_to_use_is_not_taken(
+    stocked: Site, method: str, path: str, params: dict[str, str]
+) -> None:
+    async with stocked.state.store.lock("volume.local.new", "the making of a VM"):
+        answer = await stocked.ask(method, path, params)
+    assert (answer.status, answer.message) == (409, 'Volume "local/new" is busy with the making of a VM.')
+    assert (await found(stocked), await stocked.tasks()) == (BEFORE, [])
+
+
 OPEN = [
     ("DELETE", f"{STORAGE}/volume/local/bare", {}),
     ("POST", f"{SNAPSHOT}/rollback", {}),
