@@ -70,7 +70,7 @@ class Progress:
 
     def _ending(self, *, whole: bool) -> str:
         if not whole:
-            return f"{self._amount(self._done)} {'' if self._counts else 'sent, '}then broken off"
+            return f"{self._amount(self._done)}, then broken off"
         took = duration(self._clock() - self._began)
         return f"{self._amount(self._done)} in {took}" if self._is_measured else took
 

@@ -14,7 +14,7 @@ from functools import partial
 from pvc.cluster import ovas, tasks, vms, volumes
 from pvc.cluster.state import State
 from pvc.cluster.tasks import Running
-from pvc.errors import AlreadyExists, Busy, InUse, NotFound, PoolUnavailable, PVCError, StoreUnavailable
+from pvc.errors import AlreadyExists, Busy, Corrupt, InUse, NotFound, PoolUnavailable, PVCError, StoreUnavailable
 from pvc.model import appliance, names
 from pvc.model.records import OVA, VM, OVADisk, Task
 from pvc.storage.base import Heard, Pool
@@ -104,14 +104,14 @@ async def clear(state: State, pools: Mapping[str, Pool], task: Task, here: str) 
         for volume in task.args["copies"].split():
             if not await _cleared(state, pools, volume, own=task.node == here):
                 return False
-    except (Busy, InUse, PoolUnavailable) as exc:
+    except (Busy, InUse, PoolUnavailable, Corrupt) as exc:
         log.info('What task "%s" left stays for now: %s', task.id, exc)
         return False
     return True
 
 
 async def _cleared(state: State, pools: Mapping[str, Pool], volume: str, *, own: bool) -> bool:
-    """Raises Busy, PoolUnavailable; InUse while a pool believes that it is open."""
+    """Raises Busy, PoolUnavailable, Corrupt where a VM might have it; InUse while a pool believes that it is open."""
     pool_name, name = names.split_volume(volume)
     try:
         pool = await volumes.pool_of(pools, pool_name)

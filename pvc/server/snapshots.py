@@ -108,12 +108,11 @@ async def add_snapshot_by_path(request: web.Request, given: Waited) -> web.Respo
 
 
 async def _add(request: web.Request, pool: Pool, volume: str, name: str, *, wait: bool) -> web.Response:
-    task = new_task(
-        request, leftovers.SNAPSHOT, ("volume", f"{pool.name}/{volume}"), volume, phase="taking the snapshot"
-    )
+    phase = "taking the snapshot"
+    task = new_task(request, leftovers.SNAPSHOT, ("volume", f"{pool.name}/{volume}"), volume, phase=phase)
 
     async def take(running: Running, _held: None) -> Done:
-        await _of(pool).snapshot(volume, name, partial(running.report, "taking the snapshot"))
+        await _of(pool).snapshot(volume, name, partial(running.report, phase))
         return Done(f'Created snapshot "{name}" of volume "{volume}" in pool "{pool.name}".')
 
     holding = _takable(state_of(request), pool, volume, name, leftovers.holder(task))

@@ -381,7 +381,7 @@ def _snapshots(image: Image) -> list[tuple[str, int, float]]:
 
 def _tell(heard: Heard, size: int, done: int, total: int) -> int:
     """Objects that are gone, as bytes of a volume; 0, for librbd to go on."""
-    heard(size * done // total, size)
+    heard(size * done // max(total, 1), size)
     return 0
 
 

@@ -110,6 +110,15 @@ def test_without_a_terminal_a_phase_is_two_lines() -> None:
     ]
 
 
+@pytest.mark.parametrize(("counts", "told"), [("", "1K, then broken off"), ("VMs", "1024 VMs, then broken off")])
+def test_how_far_it_was_when_it_broke_off_is_told(counts: str, told: str) -> None:
+    stream = io.StringIO()
+    progress = Progress(stream, counts=counts)
+    progress.show("going", 1024, 2048)
+    progress.finish(whole=False)
+    assert stream.getvalue().splitlines()[1] == f"going: {told}"
+
+
 def test_what_nobody_can_measure_shows_how_long_it_goes_on() -> None:
     terminal, clock = Terminal(), Clock()
     progress = Progress(terminal, clock)

@@ -254,6 +254,17 @@ async def test_a_copy_that_somebody_works_with_is_looked_at_again(house: House) 
     assert (await status(house, task), await names(house)) == (TaskStatus.RUNNING, ["web1_vda"])
 
 
+async def test_a_copy_that_a_vm_might_have_stays_and_keeps_nothing_else_from_being_ended(house: House) -> None:
+    await house.state.store.commit(Create(house.state.paths.vm("broken"), b"{"))
+    task, other = await definition(house), await download(house)
+    clearing = asyncio.create_task(leftovers.keep_clear(house.other, house.pools, "hv1"))
+    with pytest.raises(tasks.TaskProblem, match="during the download"):
+        await tasks.wait(house.state, other.id, 10)
+    assert (await status(house, task), await names(house)) == (TaskStatus.RUNNING, ["web1", "web1_vda"])
+    await house.other.store.aclose()
+    await clearing
+
+
 async def test_copies_in_a_folder_of_another_server_are_left_to_it(house: House) -> None:
     """There may be a volume of the same name in a folder here, which is another one."""
     task = await definition(house, node="hv2")
