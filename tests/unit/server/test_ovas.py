@@ -9,29 +9,26 @@ from typing import Any
 
 import pytest
 
-from pvc.cluster import leftovers, networks, ovas, tasks, volumes
-from pvc.errors import PoolUnavailable
-from pvc.model.records import OVA, Network, OVADisk, TaskStatus, encode
-from pvc.server.session import SESSION
-from pvc.server.working import AT_WORK
-from pvc.storage.base import Heard, Volume
+from pvc.cluster import leftovers, ovas, tasks, volumes
+from pvc.model.records import OVA, OVADisk, TaskStatus, encode
 from pvc.store.base import Create
 from pvc.units import MIB
-from tests.parts.ova import RAW, archive, described, descriptor, disk_entry, disk_item, manifest, member
-from tests.unit.server.site import BASE, Answer, Site
-
-PATH = "/provisioner/ova"
-SIZE = 4 * MIB
-A, B = bytes(range(256)) * 4096, b"b" * 5000
-DESCRIPTOR = described(("a.img", RAW), ("b.img", RAW), networks=["VM Network", "dmz"])
-SUMS = manifest(x__ovf=DESCRIPTOR, a__img=A, b__img=B)
-WHOLE = archive(member("x.ovf", DESCRIPTOR), member("x.mf", SUMS), member("a.img", A), member("b.img", B))
-VOLUMES = ["local/ova_app_vda", "local/ova_app_vdb"]
-
-
-async def upload(site: Site, body: bytes = WHOLE, name: str = "app", **more: str) -> Answer:
-    params = {"pool": "local", "name": name} | more
-    return await site.ask("POST", PATH, params, data=io.BytesIO(body))
+from tests.parts.ova import RAW, archive, described, descriptor, disk_entry, disk_item, member
+from tests.unit.server.appliance import (
+    DESCRIPTOR,
+    MAPPED,
+    PATH,
+    SIZE,
+    SUMS,
+    VOLUMES,
+    WHOLE,
+    A,
+    B,
+    define,
+    stock,
+    upload,
+)
+from tests.unit.server.site import BASE, Site
 
 
 async def assert_nothing_came_of_it(site: Site) -> None:
@@ -245,18 +242,8 @@ async def test_an_abandoned_upload_of_an_ova_is_ended(bare: Site) -> None:
 
 @pytest.fixture
 async def stocked(site: Site) -> Site:
-    """With an agent, two networks, and the OVA."""
-    await networks.add(site.state, Network(vni=100, description="lan", bridge="vmbr100"))
-    await networks.add(site.state, Network(vni=200, description="dmz", bridge="vmbr200"))
-    assert (await upload(site)).status == 200
+    await stock(site)
     return site
-
-
-async def define(site: Site, **params: Any) -> Answer:
-    return await site.ask("POST", f"{PATH}/app/define", json={"name": "web1"} | params)
-
-
-MAPPED = ["VM Network=lan", "dmz=200"]
 
 
 async def test_a_vm_is_made_like_the_ovas_machine_and_the_ova_stays(stocked: Site) -> None:
@@ -303,102 +290,6 @@ async def test_a_vm_that_cannot_be_made_leaves_nothing(
     answer = await define(stocked, **params)
     assert (answer.status, words in answer.message) == (status, True), answer.body
     assert (await stocked.everything(), await stocked.tasks()) == (before, known)
-
-
-COPIES = ["web1_vda", "web1_vdb"]
-
-
-class Copying:
-    """Lets the first copy be made, and stops before the second."""
-
-    def __init__(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._clone, self.second, self.go = site.pool.clone, asyncio.Event(), asyncio.Event()
-        monkeypatch.setattr(site.pool, "clone", self.clone)
-
-    async def clone(self, name: str, new_name: str, heard: Heard) -> Volume:
-        if new_name == COPIES[1]:
-            self.second.set()
-            await self.go.wait()
-        return await self._clone(name, new_name, heard)
-
-
-async def copies(site: Site) -> list[str]:
-    return [volume.name for volume in await site.pool.volumes() if volume.name in COPIES]
-
-
-async def test_a_definition_that_nobody_waits_for_is_a_task_that_says_which_disk_is_copied(
-    stocked: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copying = Copying(stocked, monkeypatch)
-    answer = await define(stocked, network=MAPPED, wait=False)
-    assert (answer.status, answer.message) == (200, 'Adding VM "web1" from OVA "app".')
-    await copying.second.wait()
-    while (held := await stocked.state.task(answer.body["task"])).record.phase != "copying disk 2 of 2":
-        await tasks.after(stocked.state, answer.body["task"], held.version, 10)
-    assert (held.record.kind, held.record.name) == (leftovers.DEFINITION, "web1")
-    made = await stocked.ask("POST", "/storage/ceph/volume/local/web1_vdb", {"size": "1M"})
-    assert (made.status, made.message) == (409, 'Volume "local/web1_vdb" is busy with a change of VM "web1".')
-    copying.go.set()
-    task = await tasks.wait(stocked.state, answer.body["task"], 10)
-    [vm] = (await stocked.ask("GET", "/vm/web1")).body
-    assert (task.target, task.result) == (
-        ("vm", vm["uuid"]),
-        f'Added VM "web1" with UUID "{vm["uuid"]}" from OVA "app".',
-    )
-
-
-async def test_a_cancelled_definition_leaves_nothing(stocked: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, copying = await stocked.everything(), Copying(stocked, monkeypatch)
-    answer = await define(stocked, network=MAPPED, wait=False)
-    await copying.second.wait()
-    assert await copies(stocked) == COPIES[:1]
-    assert (await stocked.ask("POST", f"/tasks/{answer.body['task']}", {"action": "cancel"})).status == 200
-    with pytest.raises(tasks.TaskProblem, match="was cancelled"):
-        await tasks.wait(stocked.state, answer.body["task"], 10)
-    assert await stocked.everything() == before
-
-
-async def test_copies_of_a_server_that_loses_the_store_are_cleared_by_another(
-    stocked: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copying = Copying(stocked, monkeypatch)
-    answer = await define(stocked, network=MAPPED, wait=False)
-    await copying.second.wait()
-    await leftovers.end_definitions(stocked.state, {"local": stocked.pool}, "hv1")
-    assert await copies(stocked) == COPIES[:1]
-    await stocked.app[SESSION].state.store.aclose()
-    await asyncio.gather(*stocked.app[AT_WORK], return_exceptions=True)
-    assert await copies(stocked) == COPIES[:1]
-    await leftovers.end_definitions(stocked.state, {"local": stocked.pool}, "hv1")
-    assert await copies(stocked) == []
-    with pytest.raises(tasks.TaskProblem, match="it ended, or lost the cluster store, during the definition"):
-        await tasks.wait(stocked.state, answer.body["task"], 10)
-
-
-async def test_a_copy_that_cannot_be_removed_now_is_not_forgotten(
-    stocked: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def fail(_name: str, _new_name: str, _heard: Heard) -> None:
-        raise PoolUnavailable(name="local", reason="it is stubborn")
-
-    async def stay(_name: str) -> None:
-        raise PoolUnavailable(name="local", reason="it stays")
-
-    copying, remove = Copying(stocked, monkeypatch), stocked.pool.remove
-    asking = asyncio.create_task(define(stocked, network=MAPPED))
-    await copying.second.wait()
-    monkeypatch.setattr(copying, "_clone", fail)
-    monkeypatch.setattr(stocked.pool, "remove", stay)
-    copying.go.set()
-    assert "it is stubborn" in (await asking).message
-    pools = {"local": stocked.pool}
-    await leftovers.end_definitions(stocked.state, pools, "hv1")
-    [task] = [task for task in await stocked.tasks() if task.kind == leftovers.DEFINITION]
-    assert (task.status, await copies(stocked)) == (TaskStatus.RUNNING, COPIES[:1])
-    monkeypatch.setattr(stocked.pool, "remove", remove)
-    await leftovers.end_definitions(stocked.state, pools, "hv1")
-    assert (await stocked.state.task(task.id)).record.status is TaskStatus.FAILED
-    assert await copies(stocked) == []
 
 
 async def test_an_ova_that_cannot_be_read_is_shown_as_such(bare: Site) -> None:
