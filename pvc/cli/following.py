@@ -12,6 +12,7 @@ from pvc.cli.output import Output
 from pvc.cli.progress import Progress
 
 _LONGEST_POLL_S = 30
+_TICK_S = 1  # somebody watches the seconds
 
 
 class Followed(NamedTuple):
@@ -35,18 +36,19 @@ def show(followed: Followed, answer: dict[str, Any], args: Namespace, api: Clien
     if answer.get("task") and args.wait:
         out.note(answer["message"])
         task = follow(followed, {"id": answer["task"], "status": "running", "version": -1}, api, out)
-        answer = {**answer, "message": task["result"], **task["figures"]}
-    out.show(answer, lambda answer: [answer["message"]])
+        answer = {**answer, "message": task["result"], **task["figures"], **task.get("details", {})}
+    out.changed(answer)
 
 
 def follow(followed: Followed, task: dict[str, Any], api: Client, out: Output) -> dict[str, Any]:
     """Return the task once it has ended well. task: as it was last seen."""
     progress = Progress(counts=followed.counts, quiet=out.quiet)
+    wait_s = _TICK_S if progress.is_watched else _LONGEST_POLL_S
     while task["status"] == "running":
         try:
             if "phase" in task:
                 progress.show(task["phase"] or task["kind"], task["done"], task["total"])
-            task = api.get("tasks", task["id"], after=task["version"], wait=_LONGEST_POLL_S)
+            task = api.get("tasks", task["id"], after=task["version"], wait=wait_s)
         except KeyboardInterrupt:
             progress.finish(whole=False)
             _interrupted(followed, task["id"], api, out)

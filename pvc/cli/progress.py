@@ -38,6 +38,10 @@ class Progress:
         self._began = self._drawn = 0.0
         self._done = self._total = 0
 
+    @property
+    def is_watched(self) -> bool:
+        return self._terminal and not self._quiet
+
     def show(self, phase: str, done: int, total: int) -> None:
         """total: 0 when nobody knows."""
         if self._quiet:
@@ -61,21 +65,28 @@ class Progress:
             self._draw()
             self._line("")
         elif whole or self._done:
-            how = (
-                f"in {duration(self._clock() - self._began)}"
-                if whole
-                else f"{'' if self._counts else 'sent, '}then broken off"
-            )
-            self._line(f"{self._phase}: {self._amount(self._done)} {how}")
+            self._line(f"{self._phase}: {self._ending(whole=whole)}")
         self._phase = ""
+
+    def _ending(self, *, whole: bool) -> str:
+        if not whole:
+            return f"{self._amount(self._done)}, then broken off"
+        took = duration(self._clock() - self._began)
+        return f"{self._amount(self._done)} in {took}" if self._is_measured else took
+
+    @property
+    def _is_measured(self) -> bool:
+        return bool(self._done or self._total or self._counts)
 
     def _draw(self) -> None:
         elapsed_s = self._clock() - self._began
         width = columns(self._stream)
         if self._counts:
             line = f"{self._phase}  {self._done} of {self._total} {self._counts}  {duration(elapsed_s)}"[: width - 1]
-        else:
+        elif self._is_measured:
             line = bar(self._phase, self._done, self._total, elapsed_s, width)
+        else:
+            line = f"{self._phase}  {duration(elapsed_s)}"[: width - 1]
         self._stream.write(f"\r\x1b[K{line}")
         self._stream.flush()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pvc.cluster import devices, tasks, volumes
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from pvc.cluster import devices, volumes
 from pvc.cluster.state import Held, State
 from pvc.cluster.vms import check_free
 from pvc.errors import PoolFull
 from pvc.model.records import VM, Task
-from pvc.storage.base import Pool
+from pvc.storage.base import Pool, would_shrink
 
 GROW = "grow"
 
@@ -15,20 +18,29 @@ GROW = "grow"
 _BLOCK = 4096
 
 
-async def resize(state: State, pool: Pool, name: str, size: int, *, shrink: bool, who: str, timeout_s: float) -> int:
-    """Resize a volume, in the running guest too when one has it; returns the size that it has then.
+async def entrusted(state: State, pool: Pool, name: str, size: int, who: str) -> Task | None:
+    """Have its node grow a volume that a running guest has; None where none has it, or it would not grow.
 
-    Raises InUse for one that would shrink while its VM runs, Conflict, PoolFull, Busy, NodeUnavailable; what the
-    agent met, as tasks.TaskProblem.
+    Raises Busy, PoolFull, NodeUnavailable.
     """
     async with volumes.reserved(state, pool.name, name, "a change of the volume"):
         user = await _live_user(state, f"{pool.name}/{name}")
         if user is None or size < (await pool.volume(name)).size:
-            await volumes.check_idle(state, pool, name)
-            return (await pool.resize(name, size, shrink=shrink)).size
-        task = await _begin(state, user, pool, name, size, who)
-    await tasks.wait(state, task.id, timeout_s)  # it holds the VM, so nobody else starts it or gets at the volume
-    return (await pool.volume(name)).size
+            return None
+        return await _begin(state, user, pool, name, size, who)  # it holds the VM, so nobody else gets at the volume
+
+
+@asynccontextmanager
+async def reserved_resizable(
+    state: State, pool: Pool, name: str, size: int, *, shrink: bool, holder: str
+) -> AsyncIterator[None]:
+    """Hold a volume that can have `size` bytes. Raises InUse, Busy, PoolFull, Conflict unless it may shrink."""
+    async with volumes.reserved_idle(state, pool, name, holder):
+        now, size = (await pool.volume(name)).size, _rounded(size)
+        if size < now and not shrink:
+            raise would_shrink(f"{pool.name}/{name}", now, size)
+        await _check_fits(pool, size)
+        yield
 
 
 async def _live_user(state: State, volume: str) -> Held[VM] | None:
@@ -41,7 +53,15 @@ async def _live_user(state: State, volume: str) -> Held[VM] | None:
 
 async def _begin(state: State, held: Held[VM], pool: Pool, name: str, size: int, who: str) -> Task:
     check_free(held.record)
+    await _check_fits(pool, size)
+    args = {"volume": f"{pool.name}/{name}", "size": str(_rounded(size))}
+    return await devices.entrust(state, held, GROW, args, who)
+
+
+def _rounded(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK
+
+
+async def _check_fits(pool: Pool, size: int) -> None:
     if size > (await pool.usage()).total:
         raise PoolFull(name=pool.name)
-    rounded = -(-size // _BLOCK) * _BLOCK
-    return await devices.entrust(state, held, GROW, {"volume": f"{pool.name}/{name}", "size": str(rounded)}, who)

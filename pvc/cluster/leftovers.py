@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from typing import cast
 
-from pvc.cluster import ovas, tasks
+from pvc.cluster import appliances, ovas, tasks
 from pvc.cluster.state import Held, State
 from pvc.cluster.volumes import all_pools, lock_name, pool_of
 from pvc.errors import Busy, Changed, NotFound, PVCError, SessionLost, Unavailable
@@ -25,8 +25,10 @@ from pvc.store.paths import RECOVERY, lock_path
 log = logging.getLogger("pvc.server")
 
 UPLOAD, CLONE, DOWNLOAD = "upload", "clone", "download"
-# What goes on under a lock, that of the volume that it concerns or that of the records as a whole, and ends with it.
-LOCKED = frozenset((UPLOAD, CLONE, Made.RESTORE, Made.ROLLBACK))
+SNAPSHOT, REVERT, RESIZE, REMOVAL, DEFINITION = "snapshot", "revert", "resize", "removal", "definition"
+# What goes on under the lock of its target, and ends with it; what of it leaves things as they were when it is cut off.
+LOCKED = frozenset((UPLOAD, CLONE, SNAPSHOT, REVERT, RESIZE, REMOVAL, Made.RESTORE, Made.ROLLBACK))
+STOPPABLE = frozenset((UPLOAD, CLONE, DOWNLOAD, SNAPSHOT, DEFINITION, Made.RESTORE, Made.ROLLBACK))
 
 # Between two looks at the pools, and while something is left of somebody whom Ceph believes alive.
 _LOOK_S = 60.0
@@ -37,18 +39,26 @@ def download_lock(task: Task) -> str:
     return f"download.{task.id}"
 
 
+def lock_of(task: Task) -> str:
+    """The lock of its target: of a volume, an OVA and a pool the one that others take too."""
+    kind, name = task.target
+    return RECOVERY if kind == "cluster" else f"{kind}.{name.replace('/', '.')}"
+
+
 def holder(task: Task) -> str:
     """What its lock says while it goes on."""
     return f'{task.kind} "{task.id}"'
 
 
-async def keep_clear(state: State, pools: Mapping[str, Pool], clock: Callable[[], float] = time.monotonic) -> None:
-    """Until the session ends, or this is cancelled. clock: monotonic seconds."""
+async def keep_clear(
+    state: State, pools: Mapping[str, Pool], here: str, clock: Callable[[], float] = time.monotonic
+) -> None:
+    """Until the session ends, or this is cancelled. here: the node of this server. clock: monotonic seconds."""
     due = clock()
     while True:
         try:
             due = await _until_due(state, due, clock)
-            due = clock() + (_AGAIN_S if await _sweep_all(state, pools) else _LOOK_S)
+            due = clock() + (_AGAIN_S if await _sweep_all(state, pools, here) else _LOOK_S)
         except SessionLost:
             return
         except PVCError as exc:
@@ -83,19 +93,12 @@ async def end_abandoned(state: State) -> tuple[set[str], int]:
     held = await state.store.locks() if running else {}
     alive, ended = set[str](), 0
     for task in running:
-        name = _lock_of(task.record)
+        name = lock_of(task.record)
         if held.get(name) == holder(task.record):
             alive.add(lock_path(name))
         else:
             ended += await _end(state, task)
     return alive, ended
-
-
-def _lock_of(task: Task) -> str:
-    kind, name = task.target
-    if kind == "cluster":
-        return RECOVERY
-    return ovas.lock_name(name) if kind == "ova" else lock_name(*names.split_volume(name))
 
 
 async def _running(state: State, kinds: Container[str]) -> list[Held[Task]]:
@@ -110,18 +113,25 @@ async def _end(state: State, held: Held[Task]) -> bool:
     """Whether it was us: its own server or another one may have been faster."""
     what = f'The server on "{held.record.node}"'
     reason = Unavailable(what=what, reason=f"it ended, or lost the cluster store, during the {held.record.kind}")
-    try:
-        await state.store.commit(tasks.writing(state, held, tasks.failed(held.record, reason)))
-    except (Changed, NotFound):
+    if not await _write_end(state, held, tasks.failed(held.record, reason)):
         return False
     log.info('The %s "%s" was abandoned by the server on "%s"', held.record.kind, held.record.id, held.record.node)
     return True
 
 
-async def _sweep_all(state: State, pools: Mapping[str, Pool]) -> bool:
+async def _write_end(state: State, held: Held[Task], ended: Task) -> bool:
+    try:
+        await state.store.commit(tasks.writing(state, held, ended))
+    except (Changed, NotFound):
+        return False
+    return True
+
+
+async def _sweep_all(state: State, pools: Mapping[str, Pool], here: str) -> bool:
     """Whether another look is due soon."""
     shared = [pool for pool in await all_pools(pools) if pool.capabilities.shared]
     left = [*[await _sweep(state, pool) for pool in shared], await ovas.clear(state, pools)]
+    await end_definitions(state, pools, here)
     await end_downloads(state, pools)  # last: a pool that is away keeps what was taken in it, and nothing else
     return any(left)
 
@@ -137,6 +147,22 @@ async def end_downloads(state: State, pools: Mapping[str, Pool]) -> None:
         if download_lock(task.record) not in held:
             with suppress(NotFound):
                 await _remove_snapshot(pools, task.record)
+            await _end(state, task)
+
+
+async def end_definitions(state: State, pools: Mapping[str, Pool], here: str) -> None:
+    """Remove the copies that no VM got because the server died that made them, then say that the task has failed.
+
+    As above, the tasks are read before the locks. here: the node of this server.
+    """
+    running = await _running(state, {DEFINITION})
+    held = await state.store.locks() if running else {}
+    for task in running:
+        if held.get(lock_of(task.record)) == holder(task.record):
+            continue
+        if await appliances.is_defined(state, task.record):
+            await _write_end(state, task, appliances.done(task.record))
+        elif await appliances.clear(state, pools, task.record, here):
             await _end(state, task)
 
 

@@ -195,7 +195,7 @@ async def cancel(state: State, task_id: str) -> Task:
 def _uncancellable(task: Task) -> str:
     if task.status is not TaskStatus.RUNNING:
         return "has ended"
-    if task.kind not in (MIGRATE, FLUSH, UNFLUSH, leftovers.DOWNLOAD, *leftovers.LOCKED):
+    if task.kind not in (MIGRATE, FLUSH, UNFLUSH, *leftovers.STOPPABLE):
         return f'is of kind "{task.kind}", which cannot be cancelled'
     if task.kind == MIGRATE and task.phase == Phase.SHUTDOWN:
         return "cannot be cancelled any more: the guest has been asked to shut down"

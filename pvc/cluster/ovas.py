@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 
 from msgspec.structs import replace
 
 from pvc.cluster import volumes
 from pvc.cluster.state import Held, State
+from pvc.cluster.tasks import Report, unheard
 from pvc.errors import AlreadyExists, Busy, Changed, Conflict, InUse, NotFound, PVCError
 from pvc.model import names
 from pvc.model.records import OVA, encode
@@ -60,7 +62,7 @@ async def begun(state: State, pools: Mapping[str, Pool], ova: OVA, holder: str) 
     async with _holding_volumes(state, ova, holder):
         for disk in ova.disks:
             await volumes.check_no_ova(state, disk.volume)
-            await _check_absent(pools, disk.volume)
+            await check_absent(pools, disk.volume)
         await state.store.commit(Create(state.paths.ova(ova.name), encode(replace(ova, whole=False))))
         try:
             yield made
@@ -83,19 +85,26 @@ async def finish(state: State, ova: OVA) -> None:
     await state.store.commit(Put(state.paths.ova(ova.name), encode(replace(ova, whole=True)), held.version))
 
 
-async def remove(state: State, pools: Mapping[str, Pool], name: str, holder: str) -> OVA:
-    """Raises NotFound, Busy; before anything is done InUse, Conflict for a volume that cannot go."""
+@asynccontextmanager
+async def reserved_removable(
+    state: State, pools: Mapping[str, Pool], name: str, holder: str
+) -> AsyncIterator[Held[OVA]]:
+    """Hold an OVA that can be removed. Raises NotFound, Busy; InUse, Conflict for a volume that cannot go."""
     await find(state, name)
     async with reserved(state, name, holder):
         held = await find(state, name)
         async with _holding_volumes(state, held.record, holder):
             for disk in held.record.disks:
                 await _check_removable(pools, disk.volume)
-            await state.store.commit(
-                Put(state.paths.ova(name), encode(replace(held.record, whole=False)), held.version)
-            )
-            await _take_apart(state, pools, await state.ova(name), {disk.volume for disk in held.record.disks})
-    return held.record
+            yield held
+
+
+async def remove(state: State, pools: Mapping[str, Pool], held: Held[OVA], report: Report) -> None:
+    """The caller holds it."""
+    name = held.record.name
+    await state.store.commit(Put(state.paths.ova(name), encode(replace(held.record, whole=False)), held.version))
+    made = {disk.volume for disk in held.record.disks}
+    await _take_apart(state, pools, await state.ova(name), made, report)
 
 
 async def clear(state: State, pools: Mapping[str, Pool]) -> bool:
@@ -132,17 +141,21 @@ async def _holding_volumes(state: State, ova: OVA, holder: str) -> AsyncIterator
         yield
 
 
-async def _take_apart(state: State, pools: Mapping[str, Pool], held: Held[OVA], made: Collection[str]) -> None:
+async def _take_apart(
+    state: State, pools: Mapping[str, Pool], held: Held[OVA], made: Collection[str], report: Report = unheard
+) -> None:
     """Remove the volumes `made`, then the record. Raises before the record goes when a volume stays."""
-    for volume in sorted(made):
+    for number, volume in enumerate(sorted(made), 1):
+        report(phase := f"removing volume {number} of {len(made)}", 0, 0)
         pool, name = await _split(pools, volume)
         with suppress(NotFound):
-            await pool.remove(name)
+            await pool.remove(name, partial(report, phase))
     with suppress(NotFound, Changed):  # somebody else came to the same end
         await state.store.commit(Delete(state.paths.ova(held.record.name), held.version))
 
 
-async def _check_absent(pools: Mapping[str, Pool], volume: str) -> None:
+async def check_absent(pools: Mapping[str, Pool], volume: str) -> None:
+    """Raises AlreadyExists."""
     pool, name = await _split(pools, volume)
     with suppress(NotFound):
         await pool.volume(name)
@@ -154,8 +167,7 @@ async def _check_removable(pools: Mapping[str, Pool], volume: str) -> None:
     with suppress(NotFound):
         if (await pool.volume(name)).snapshots:
             raise Conflict(kind="volume", name=volume, problem="has snapshots, so the OVA cannot be removed with it")
-        if await pool.is_open(name):
-            raise InUse(kind="volume", name=volume, user="a running guest or another program")
+        await volumes.check_closed(pool, name)
 
 
 async def _split(pools: Mapping[str, Pool], volume: str) -> tuple[Pool, str]:

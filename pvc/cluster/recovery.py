@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from pvc.cluster import backing, scenery, tasks, tokens
 from pvc.cluster.backing import Ground, Raw
 from pvc.cluster.state import State, Unreadable
-from pvc.cluster.tasks import Running
+from pvc.cluster.tasks import Running, unheard
 from pvc.errors import Busy, Conflict, NotFound, PVCError
 from pvc.model import recovery
 from pvc.model.backup import Backup, Unread
@@ -148,7 +148,7 @@ async def replace_all(ground: Ground, backup: Backup, wish: Wish, running: Runni
     running: the task that it is. It can be cancelled up to the flip, and stands in the new generation as done.
     """
     store, ours = ground.store, running.task.id if running else ""
-    report = running.report if running else _unheard
+    report = running.report if running else unheard
     await generation.clear(store)
     expected = await prospect(ground, backup, ours)
     refuse(expected.obstacles, force=wish.force)
@@ -169,13 +169,9 @@ async def replace_all(ground: Ground, backup: Backup, wish: Wish, running: Runni
         await asyncio.shield(_undo(store, name))
         raise
     if running:
-        running.moved()
+        running.leave()
     log.info('Generation "%s" is in force, made by %s of %s', name, wish.made, wish.who)
     return outcome
-
-
-def _unheard(_phase: str, _done: int, _total: int) -> None:
-    pass
 
 
 async def _pass_on(running: Running, store: Store, outcome: Outcome) -> None:

@@ -14,6 +14,13 @@ from pvc.errors import Cancelled, Changed, HypervisorRefused, PVCError, StoreUna
 from pvc.model.records import Task, TaskStatus, encode
 from pvc.store.base import Create, Put
 
+Details = Mapping[str, str | list[str]]
+Report = Callable[[str, int, int], None]  # given the phase, what of it is done, and all that there is, 0 if unknown
+
+
+def unheard(_phase: str, _done: int, _total: int) -> None:
+    """A report to nobody."""
+
 
 def new(state: State, kind: str, target: tuple[str, str], name: str, **more: object) -> Task:
     """A task record not yet stored. more: fields of Task."""
@@ -30,8 +37,8 @@ def writing(state: State, held: Held[Task], task: Task) -> Put:
     return Put(state.paths.task(task.id), encode(replace(task, updated_at=state.now())), held.version)
 
 
-def done(task: Task, result: str) -> Task:
-    return replace(task, status=TaskStatus.DONE, phase="", result=result)
+def done(task: Task, result: str, details: Details | None = None) -> Task:
+    return replace(task, status=TaskStatus.DONE, phase="", result=result, details=dict(details or {}))
 
 
 def failed(task: Task, exc: PVCError) -> Task:
@@ -87,7 +94,7 @@ async def after(state: State, task_id: str, version: int, wait_s: float) -> Held
 class Running:
     """A task that this process runs and alone writes. `report` is cheap: the store hears of it in its own time.
 
-    result: what to tell of it in the end.
+    result, details: what to tell of it in the end.
     """
 
     def __init__(self, state: State, task: Task) -> None:
@@ -96,8 +103,9 @@ class Running:
         self._latest = task
         self._changed = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
-        self._moved = False
+        self._left = False
         self.result = ""
+        self.details: Details = {}
 
     @property
     def task(self) -> Task:
@@ -117,12 +125,12 @@ class Running:
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)
         self._latest = task
-        if not self._moved:
+        if not self._left:
             await self._write()
 
-    def moved(self) -> None:
-        """The last word stands in another generation of the records by now: this one's is nobody's to write."""
-        self._moved = True
+    def leave(self) -> None:
+        """Write nothing more: the last word stands in another generation of the records, or is another server's."""
+        self._left = True
 
     async def check(self) -> None:
         """Raises Cancelled when somebody has asked for the end by now."""
@@ -172,7 +180,7 @@ async def recorded(state: State, task: Task, reason: Callable[[BaseException], P
     except BaseException as exc:
         await asyncio.shield(_end_badly(running, exc if isinstance(exc, PVCError) else reason(exc)))
         raise
-    await running.end(done(running.task, running.result))
+    await running.end(done(running.task, running.result, running.details))
 
 
 async def _end_badly(running: Running, exc: PVCError) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import difflib
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from msgspec.structs import replace
 
 from pvc.cluster import networks, power, volumes
 from pvc.cluster.state import Held, State
+from pvc.cluster.tasks import Report
 from pvc.errors import (
     AlreadyExists,
     Busy,
@@ -28,7 +30,7 @@ from pvc.model.foreign import foreign_parts
 from pvc.model.records import VM, Desired, Power, encode
 from pvc.model.states import is_over
 from pvc.storage.base import Pool
-from pvc.store.base import Check, Create, Delete
+from pvc.store.base import Check, Create, Delete, Entry
 
 HOW_INSTEAD = (
     'a disk is written as <disk type="volume"> with <source pool="POOL" volume="VOLUME"/>, a NIC as '
@@ -84,32 +86,52 @@ async def _check_bridges(state: State, nics: Iterable[domain.Nic]) -> None:
             raise InvalidInput({"xml": problem})
 
 
+@asynccontextmanager
+async def reserved(state: State, vm: VM, holder: str) -> AsyncIterator[None]:
+    """Hold a VM that is made or removed. Raises Busy with the present holder."""
+    async with volumes.held(state, f"vm.{vm.uuid}", "VM", vm.name, holder):
+        yield
+
+
+@asynccontextmanager
+async def claimed(state: State, vm: VM) -> AsyncIterator[None]:
+    """Hold what a new VM is to have. Raises AlreadyExists for a name that is taken; Busy, InUse, Conflict."""
+    if await _name_taken(state, vm.name):
+        raise AlreadyExists(kind="VM", name=vm.name)
+    async with volumes.claimed(state, vm, volumes.of_vm(vm)), networks.claimed(state, vm, networks.of_vm(vm)):
+        yield
+
+
 async def define(state: State, pools: Mapping[str, Pool], vm: VM, *, dry_run: bool = False) -> None:
     """Raises AlreadyExists for a name or UUID that is taken, NotFound or InUse for a volume, NotFound for a node.
 
     dry_run: raise the same, and define nothing.
     """
-    if await _name_taken(state, vm.name):
-        raise AlreadyExists(kind="VM", name=vm.name)
-    if dry_run and await _exists(state, state.paths.vm(vm.uuid)):
-        raise AlreadyExists(kind="VM", name=vm.uuid)
-    node, path = await state.node_entry(vm.node), state.paths.node(vm.node)
+    node = await state.node_entry(vm.node)
+    async with claimed(state, vm):
+        if dry_run and await _exists(state, state.paths.vm(vm.uuid)):
+            raise AlreadyExists(kind="VM", name=vm.uuid)
+        await volumes.check_present(pools, vm)
+        if not dry_run:
+            await write_new(state, vm, node)
+
+
+async def write_new(state: State, vm: VM, node: Entry) -> None:
+    """Write the record of a VM, whose volumes are there and which is claimed. node: as it was when it was chosen.
+
+    Raises AlreadyExists, NodeUnavailable.
+    """
+    path = state.paths.node(vm.node)
     try:
-        async with volumes.claimed(state, vm, volumes.of_vm(vm)), networks.claimed(state, vm, networks.of_vm(vm)):
-            await volumes.check_present(pools, vm)
-            if dry_run:
-                return
-            await state.store.commit(
-                Check(path, node.version),
-                Create(state.paths.vm(vm.uuid), encode(vm)),
-                Create(state.paths.vm_name(vm.name), vm.uuid.encode()),
-            )
+        await state.store.commit(
+            Check(path, node.version),
+            Create(state.paths.vm(vm.uuid), encode(vm)),
+            Create(state.paths.vm_name(vm.name), vm.uuid.encode()),
+        )
     except AlreadyExists as exc:
         taken = vm.uuid if exc.fields["name"] == state.paths.vm(vm.uuid) else vm.name
         raise AlreadyExists(kind="VM", name=taken) from exc
     except (Changed, NotFound) as exc:
-        if exc.fields["name"] != path:
-            raise
         raise NodeUnavailable(name=vm.node, reason="it was changed or removed meanwhile") from exc
 
 
@@ -219,7 +241,7 @@ class Removal:
 
 
 async def plan_removal(state: State, name: str, pools: Mapping[str, Pool] | None = None, here: str = "") -> Removal:
-    """What `undefine` would do. Raises what it would before anything is done. here: as in `volumes.removable`."""
+    """What `undefine` would do. Raises what keeps the VM from it. here: as in `volumes.removable`."""
     vm = (await state.find_vm(name)).record
     check_free(vm)
     doomed = await volumes.removable(state, pools, vm, here) if pools is not None else []
@@ -229,16 +251,27 @@ async def plan_removal(state: State, name: str, pools: Mapping[str, Pool] | None
     return Removal(vm, stops, doomed)
 
 
-async def undefine(state: State, name: str, pools: Mapping[str, Pool] | None = None, here: str = "") -> list[str]:
-    """Stop and forget a VM, and remove its volumes when `pools` is given; returns what was removed.
+@asynccontextmanager
+async def reserved_removable(
+    state: State, name: str, holder: str, pools: Mapping[str, Pool] | None = None, here: str = ""
+) -> AsyncIterator[Removal]:
+    """Hold a VM that can be removed, with its volumes when `pools` is given. Raises what `plan_removal` does, Busy."""
+    vm = (await state.find_vm(name)).record
+    async with reserved(state, vm, holder):
+        yield await plan_removal(state, name, pools, here)
 
-    Raises before anything is done when a volume cannot go; InUse, with the VM stopped, when somebody keeps one open.
-    A volume that the pool then fails to remove is named.
+
+async def undefine(state: State, pools: Mapping[str, Pool], removal: Removal, report: Report) -> None:
+    """Stop and forget a VM, and remove the volumes that go with it. The caller holds it.
+
+    Raises InUse, with the VM stopped, when somebody keeps a volume open; one that the pool then fails to remove is
+    named.
     """
-    removal = await plan_removal(state, name, pools, here)
     if removal.stops:
+        report("stopping", 0, 0)
         await power.wait(state, await power.ask(state, removal.vm.name, "stop"), STOP_TIMEOUT_S)
-    await volumes.closed(pools or {}, removal.volumes, LET_GO_S)
+    report("removing", 0, 0)
+    await volumes.closed(pools, removal.volumes, LET_GO_S)
     held = await state.vm(removal.vm.uuid)
     check_free(held.record)
     index = await state.store.get(state.paths.vm_name(held.record.name))
@@ -249,18 +282,18 @@ async def undefine(state: State, name: str, pools: Mapping[str, Pool] | None = N
         )
     except Changed as exc:
         raise Changed(kind="VM", name=held.record.name) from exc
-    return await _remove_volumes(state, pools or {}, removal.volumes, held.record.name)
+    await _remove_volumes(state, pools, removal, report)
 
 
-async def _remove_volumes(state: State, pools: Mapping[str, Pool], doomed: list[str], vm_name: str) -> list[str]:
-    problems = []
-    for volume in doomed:
+async def _remove_volumes(state: State, pools: Mapping[str, Pool], removal: Removal, report: Report) -> None:
+    vm_name, problems = removal.vm.name, []
+    for number, volume in enumerate(removal.volumes, 1):
+        report(phase := f"removing volume {number} of {len(removal.volumes)}", 0, 0)
         pool, name = names.split_volume(volume)
         try:
             async with volumes.reserved(state, pool, name, f'the removal of VM "{vm_name}"'):
-                await pools[pool].remove(name)
+                await pools[pool].remove(name, partial(report, phase))
         except PVCError as exc:
             problems.append(f'volume "{volume}" stays: {exc}')
     if problems:
         raise Conflict(kind="VM", name=vm_name, problem=f"is removed, but {'; '.join(problems)}".removesuffix("."))
-    return doomed

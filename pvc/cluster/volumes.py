@@ -14,7 +14,7 @@ from pvc.errors import Busy, Conflict, Corrupt, InUse, NotFound, SessionLost, Un
 from pvc.model import domain, names
 from pvc.model.records import OVA, VM, Desired
 from pvc.model.states import is_over
-from pvc.storage.base import Pool, Pools
+from pvc.storage.base import Pool, Pools, Volume, kept_by_snapshots, open_elsewhere
 
 _ELSEWHERE = ': remove it through the server there, or forget the VM alone with "pvc vm undefine"'
 
@@ -83,8 +83,13 @@ async def check_pool_unused(state: State, pool: Pool, inside: Iterable[str]) -> 
         if any(volume.startswith(f"{pool.name}/") for volume in has):
             raise InUse(kind="pool", name=pool.name, user=f'VM "{vm.name}"')
     for name in inside:
-        if await pool.is_open(name):
-            raise InUse(kind="volume", name=f"{pool.name}/{name}", user="a running guest or another program")
+        await check_closed(pool, name)
+
+
+async def check_closed(pool: Pool, name: str) -> None:
+    """Raises InUse when anybody has the volume open, NotFound."""
+    if await pool.is_open(name):
+        raise open_elsewhere(f"{pool.name}/{name}", shared=pool.capabilities.shared)
 
 
 async def check_idle(state: State, pool: Pool, name: str) -> None:
@@ -207,10 +212,44 @@ async def reserved_new(state: State, pool: str, name: str, holder: str) -> Async
 
 
 @asynccontextmanager
+async def reserved_removable(state: State, pool: Pool, name: str, holder: str) -> AsyncIterator[None]:
+    """Hold a volume that can be removed. Raises Busy, NotFound, InUse, Conflict for one that has snapshots."""
+    async with reserved(state, pool.name, name, holder):
+        volume = f"{pool.name}/{name}"
+        await check_unused(state, volume)
+        if count := (await pool.volume(name)).snapshots:
+            raise kept_by_snapshots(volume, count)
+        await check_closed(pool, name)
+        yield
+
+
+@asynccontextmanager
+async def reserved_idle(state: State, pool: Pool, name: str, holder: str) -> AsyncIterator[None]:
+    """Hold a volume whose content nobody uses. Raises Busy, NotFound, InUse."""
+    async with reserved(state, pool.name, name, holder):
+        await check_idle(state, pool, name)
+        await check_closed(pool, name)
+        yield
+
+
+@asynccontextmanager
 async def pool_reserved(state: State, name: str, holder: str) -> AsyncIterator[None]:
     """Hold the name of a pool that is made or removed. Raises Busy with the present holder."""
     async with held(state, f"pool.{name}", "pool", name, holder):
         yield
+
+
+@asynccontextmanager
+async def reserved_unused_pool(state: State, pool: Pool, holder: str) -> AsyncIterator[list[Volume]]:
+    """Hold a pool that nobody uses, and its volumes, which are yielded. Raises Busy, InUse."""
+    async with AsyncExitStack() as holding:
+        await holding.enter_async_context(pool_reserved(state, pool.name, holder))
+        inside = await pool.volumes()
+        readable = [volume.name for volume in inside if not volume.problem]
+        for name in readable:
+            await holding.enter_async_context(reserved(state, pool.name, name, holder))
+        await check_pool_unused(state, pool, readable)
+        yield inside
 
 
 @asynccontextmanager

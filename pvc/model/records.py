@@ -354,7 +354,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     target: ("vm", uuid), ("volume", "pool/name"), ("node", name), ("ova", name) or ("cluster", "pvc"). done, total:
     bytes or parts, total 0 when unknown.
     args: what the one who runs it needs. problem: {"code", "message"} when it failed. cancel: somebody asked for its
-    end. figures: what was measured, each with its unit in its name.
+    end. figures: what was measured, each with its unit in its name. details: what else there is to tell of its result.
     """
 
     id: str
@@ -372,6 +372,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     problem: dict[str, str] = {}
     cancel: bool = False
     figures: dict[str, int] = {}
+    details: dict[str, str | list[str]] = {}
     created_at: float = 0.0
     updated_at: float = 0.0
 

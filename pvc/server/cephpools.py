@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
 
-from pvc.cluster import volumes
+from pvc.cluster import leftovers, volumes
+from pvc.cluster.tasks import Running
 from pvc.errors import AlreadyExists, Conflict, InvalidInput, PoolUnavailable
 from pvc.model.records import Role
 from pvc.server.cephstatus import ceph_of
@@ -21,8 +22,9 @@ from pvc.server.parts import CONFIG, POOLS, message
 from pvc.server.rules import PoolName, Rule
 from pvc.server.session import state_of
 from pvc.server.volumes import pool_in
+from pvc.server.working import Done, Waited, answer, new_task
 from pvc.storage.administration import Layout
-from pvc.storage.base import Pool, Statistics, Usage
+from pvc.storage.base import Pool, Statistics, Usage, Volume
 
 endpoints = Endpoints()
 
@@ -73,7 +75,7 @@ class Change(msgspec.Struct):
     pgs: PGs
 
 
-class Removal(msgspec.Struct):
+class Removal(Waited):
     """confirmed: must be "yes", unless it is a dry run, which only says what would be removed."""
 
     confirmed: str = msgspec.field(default="", name="yes-i-really-mean-it")
@@ -155,20 +157,24 @@ async def remove_pool(request: web.Request, given: Removal) -> web.Response:
     """Refused while a VM has a volume of it, or anybody else has one open or busy."""
     if not given.dry_run and given.confirmed != "yes":
         raise InvalidInput({"yes-i-really-mean-it": 'must be "yes"'})
-    pool = await _ceph_pool_in(request)
-    ceph, state = ceph_of(request), state_of(request)
-    async with AsyncExitStack() as holding:
-        await holding.enter_async_context(volumes.pool_reserved(state, pool.name, "its removal"))
-        inside = await pool.volumes()
-        readable = [volume.name for volume in inside if not volume.problem]
-        for name in readable:
-            await holding.enter_async_context(volumes.reserved(state, pool.name, name, "the removal of its pool"))
-        await volumes.check_pool_unused(state, pool, readable)
-        if not given.dry_run:
-            await ceph.remove_pool(pool.name)
-    verb = "Would remove" if given.dry_run else "Removed"
-    text = f'{verb} RBD pool "{pool.name}" and {_count(len(inside))}.'
-    return message(text, volumes=[volume.name for volume in inside])
+    pool, ceph = await _ceph_pool_in(request), ceph_of(request)
+    task = new_task(request, leftovers.REMOVAL, ("pool", pool.name), pool.name, phase="removing")
+    holding = volumes.reserved_unused_pool(state_of(request), pool, leftovers.holder(task))
+    if given.dry_run:
+        async with holding as inside:
+            would = _removed("Would remove", pool, inside)
+        return message(would.sentence, **would.more)
+
+    async def remove(_running: Running, inside: Sequence[Volume]) -> Done:
+        await ceph.remove_pool(pool.name)
+        return _removed("Removed", pool, inside)
+
+    return await answer(request, task, holding, remove, wait=given.wait, doing=f'Removing RBD pool "{pool.name}".')
+
+
+def _removed(verb: str, pool: Pool, inside: Sequence[Volume]) -> Done:
+    sentence = f'{verb} RBD pool "{pool.name}" and {_count(len(inside))}.'
+    return Done(sentence, {"volumes": [volume.name for volume in inside]})
 
 
 def _count(number: int) -> str:

@@ -41,7 +41,11 @@ async def run(
 
     def opened(state: State) -> None:
         first.set()
-        clearing = leftovers.keep_clear(state, pools), recovery.clear(state), expiry.follow(state)
+        clearing = (
+            leftovers.keep_clear(state, pools, config.agent.node_name),
+            recovery.clear(state),
+            expiry.follow(state),
+        )
         for work in (*clearing, book.follow(state.store)):
             task = asyncio.create_task(work)
             begun.add(task)

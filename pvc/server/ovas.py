@@ -8,8 +8,9 @@ import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 
-from pvc.cluster import appliances, networks, ovas, placing, vms
+from pvc.cluster import appliances, leftovers, networks, ovas, placing, vms
 from pvc.cluster.state import Held, State, Unreadable
+from pvc.cluster.tasks import Running
 from pvc.errors import InvalidInput, NotFound
 from pvc.model import appliance, domain, names
 from pvc.model.records import OVA, VM, OVADisk, Selector
@@ -17,9 +18,10 @@ from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.limits import Limit, matcher
 from pvc.server.meta import node_limit
 from pvc.server.parse import Nothing, need_name
-from pvc.server.parts import CONFIG, POOLS, message
+from pvc.server.parts import CONFIG, POOLS
 from pvc.server.rules import VMName
 from pvc.server.session import state_of
+from pvc.server.working import Done, Waited, answer, new_task
 from pvc.units import GIB
 
 endpoints = Endpoints()
@@ -29,7 +31,7 @@ class ListQuery(msgspec.Struct):
     limit: Limit | None = None
 
 
-class Define(msgspec.Struct):
+class Define(Waited, kw_only=True):
     """network: "NAME=NETWORK" for each network that the OVA's NICs join, by description or VNI."""
 
     name: VMName
@@ -56,20 +58,35 @@ async def get_ova(request: web.Request, _given: Nothing) -> web.Response:
     return web.json_response([_object((await _found(request)).record)])
 
 
-@endpoints.delete("/provisioner/ova/{ova}", "Remove an OVA with its volumes; VMs made of it stay.")
-async def remove_ova(request: web.Request, _given: Nothing) -> web.Response:
-    name = request.match_info["ova"]
-    removed = await ovas.remove(state_of(request), request.app[POOLS], name, "the removal of the OVA")
-    return message(f'Removed OVA "{name}".', volumes=[disk.volume for disk in removed.disks])
+@endpoints.delete("/provisioner/ova/{ova}", "Remove an OVA with its volumes; VMs made of it stay.", Waited)
+async def remove_ova(request: web.Request, given: Waited) -> web.Response:
+    name, state, pools = request.match_info["ova"], state_of(request), request.app[POOLS]
+    task = new_task(request, leftovers.REMOVAL, ("ova", name), name, phase="removing")
+
+    async def remove(running: Running, held: Held[OVA]) -> Done:
+        await ovas.remove(state, pools, held, running.report)
+        return Done(f'Removed OVA "{name}".', {"volumes": [disk.volume for disk in held.record.disks]})
+
+    holding = ovas.reserved_removable(state, pools, name, leftovers.holder(task))
+    return await answer(request, task, holding, remove, wait=given.wait, doing=f'Removing OVA "{name}".')
 
 
 @endpoints.post("/provisioner/ova/{ova}/define", "Define a VM like the machine of an OVA.", Define)
 async def define_vm(request: web.Request, given: Define) -> web.Response:
     """Its disks are copies of the OVA's."""
-    state, ova = state_of(request), (await _found(request)).record
+    state, pools, ova = state_of(request), request.app[POOLS], (await _found(request)).record
     vm = await _vm(request, state, ova, given)
-    await appliances.define(state, request.app[POOLS], ova, vm)
-    return message(f'Added VM "{vm.name}" with UUID "{vm.uuid}" from OVA "{ova.name}".', uuid=vm.uuid)
+    done = Done(f'Added VM "{vm.name}" with UUID "{vm.uuid}" from OVA "{ova.name}".', {"uuid": vm.uuid})
+    args = appliances.args(vm, done.sentence)
+    task = new_task(request, leftovers.DEFINITION, ("vm", vm.uuid), vm.name, phase="copying", args=args)
+
+    async def define(running: Running, _held: None) -> Done:
+        await appliances.define(state, pools, ova, vm, running)
+        return done
+
+    holding = appliances.reserved_new(state, pools, vm, leftovers.holder(task))
+    doing = f'Adding VM "{vm.name}" from OVA "{ova.name}".'
+    return await answer(request, task, holding, define, wait=given.wait, doing=doing)
 
 
 async def _found(request: web.Request) -> Held[OVA]:

@@ -9,9 +9,8 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
-from msgspec.structs import replace
 
-from pvc.cluster import backing, leftovers, recovery, scenery, sealing, tasks, vmrecovery
+from pvc.cluster import backing, leftovers, recovery, scenery, sealing, vmrecovery
 from pvc.cluster.backing import Ground
 from pvc.cluster.recovery import Outcome, Prospect, Wish
 from pvc.cluster.tasks import Running
@@ -28,7 +27,7 @@ from pvc.server.parse import DOCUMENT, Nothing
 from pvc.server.parts import CONFIG, POOLS, message, who
 from pvc.server.passphrase import HEADER, passphrase_of
 from pvc.server.session import SESSION, state_of, view_of
-from pvc.server.working import at_work
+from pvc.server.working import at_work, new_task
 from pvc.store import generation
 from pvc.store.paths import RECOVERY
 
@@ -154,12 +153,11 @@ async def _replace(request: web.Request, ground: Ground, found: Backup, given: R
     """As a task, which the new generation has as well."""
     if given.dry_run:
         return _told(await recovery.prospect(ground, found))
-    task = tasks.new(ground.state, made, ("cluster", "pvc"), "pvc", who=who(request), phase="reading")
-    task = replace(task, node=request.app[CONFIG].agent.node_name)
+    task = new_task(request, made, ("cluster", "pvc"), "pvc", phase="reading")
     wish = Wish(made, who(request), force=given.force)
     outcomes: list[Outcome] = []
 
-    async def work(running: Running) -> str:
+    async def work(running: Running, _held: None) -> str:
         outcomes.append(await recovery.replace_all(ground, found, wish, running))
         return outcomes[0].told
 

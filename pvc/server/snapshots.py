@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any, cast
 
 import msgspec
 from aiohttp import web
 
-from pvc.cluster import volumes
-from pvc.errors import NotFound
+from pvc.cluster import leftovers, volumes
+from pvc.cluster.state import State
+from pvc.cluster.tasks import Running
+from pvc.errors import AlreadyExists, NotFound
 from pvc.model.names import problem_with
 from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.limits import Limit, matcher
@@ -17,6 +22,7 @@ from pvc.server.parts import POOLS, message
 from pvc.server.rules import SnapshotName
 from pvc.server.session import state_of
 from pvc.server.volumes import pool_in, volume_in
+from pvc.server.working import Done, Waited, answer, new_task
 from pvc.storage.base import Pool, Snapshot, Snapshots
 
 endpoints = Endpoints()
@@ -30,7 +36,7 @@ class ListQuery(msgspec.Struct):
     limit: Limit | None = None
 
 
-class Add(msgspec.Struct):
+class Add(Waited, kw_only=True):
     snapshot: SnapshotName
     volume: str
     pool: str
@@ -92,19 +98,53 @@ async def add_snapshot(request: web.Request, given: Add) -> web.Response:
     pool = await volumes.pool_of(request.app[POOLS], given.pool)
     if problem_with("volume", given.volume):
         raise NotFound(kind="volume", name=f"{given.pool}/{given.volume}")
-    return await _add(request, pool, given.volume, given.snapshot)
+    return await _add(request, pool, given.volume, given.snapshot, wait=given.wait)
 
 
-@endpoints.post(_ONE, "Take a snapshot of a volume.")
-async def add_snapshot_by_path(request: web.Request, _given: Nothing) -> web.Response:
+@endpoints.post(_ONE, "Take a snapshot of a volume.", Waited)
+async def add_snapshot_by_path(request: web.Request, given: Waited) -> web.Response:
     name = need_name("snapshot", request.match_info["snapshot"])
-    return await _add(request, await pool_in(request), volume_in(request), name)
+    return await _add(request, await pool_in(request), volume_in(request), name, wait=given.wait)
 
 
-async def _add(request: web.Request, pool: Pool, volume: str, name: str) -> web.Response:
-    async with volumes.reserved(state_of(request), pool.name, volume, "a snapshot of the volume"):
-        await _of(pool).snapshot(volume, name)
-    return message(f'Created snapshot "{name}" of volume "{volume}" in pool "{pool.name}".')
+async def _add(request: web.Request, pool: Pool, volume: str, name: str, *, wait: bool) -> web.Response:
+    phase = "taking the snapshot"
+    task = new_task(request, leftovers.SNAPSHOT, ("volume", f"{pool.name}/{volume}"), volume, phase=phase)
+
+    async def take(running: Running, _held: None) -> Done:
+        await _of(pool).snapshot(volume, name, partial(running.report, phase))
+        return Done(f'Created snapshot "{name}" of volume "{volume}" in pool "{pool.name}".')
+
+    holding = _takable(state_of(request), pool, volume, name, leftovers.holder(task))
+    doing = f'Taking snapshot "{name}" of volume "{volume}" in pool "{pool.name}".'
+    return await answer(request, task, holding, take, wait=wait, doing=doing)
+
+
+@asynccontextmanager
+async def _takable(state: State, pool: Pool, volume: str, name: str, holder: str) -> AsyncIterator[None]:
+    """Raises Busy, NotFound, AlreadyExists, InUse."""
+    async with volumes.reserved(state, pool.name, volume, holder):
+        if await _has(pool, volume, name):
+            raise AlreadyExists(kind="snapshot", name=f"{pool.name}/{volume}@{name}")
+        if not pool.capabilities.live_snapshots:
+            await volumes.check_closed(pool, volume)
+        yield
+
+
+async def _has(pool: Pool, volume: str, name: str) -> bool:
+    """Raises NotFound for a volume that is absent."""
+    return any(one.name == name for one in await _of(pool).snapshots(volume))
+
+
+@asynccontextmanager
+async def _there(
+    reserved: AbstractAsyncContextManager[None], pool: Pool, volume: str, name: str
+) -> AsyncIterator[None]:
+    """With what is reserved for it, a snapshot that is there. Raises NotFound, Busy, InUse."""
+    async with reserved:
+        if not await _has(pool, volume, name):
+            raise NotFound(kind="snapshot", name=f"{pool.name}/{volume}@{name}")
+        yield
 
 
 @endpoints.put(_ONE, "Rename a snapshot.", Rename)
@@ -114,18 +154,31 @@ async def rename_snapshot(request: web.Request, given: Rename) -> web.Response:
     return message(f'Renamed snapshot "{name}" to "{given.new_name}" for volume "{volume}" in pool "{pool.name}".')
 
 
-@endpoints.delete(_ONE, "Remove a snapshot.")
-async def remove_snapshot(request: web.Request, _given: Nothing) -> web.Response:
+@endpoints.delete(_ONE, "Remove a snapshot.", Waited)
+async def remove_snapshot(request: web.Request, given: Waited) -> web.Response:
+    """Whatever else goes on with the volume, as long as nobody removes the same one."""
     pool, volume, name = await pool_in(request), volume_in(request), _name_in(request)
-    await _of(pool).remove_snapshot(volume, name)
-    return message(f'Removed snapshot "{name}" of volume "{volume}" in pool "{pool.name}".')
+    full = f"{pool.name}/{volume}@{name}"
+    task = new_task(request, leftovers.REMOVAL, ("snapshot", full), f"{volume}@{name}", phase="removing")
+
+    async def remove(_running: Running, _held: None) -> Done:
+        await _of(pool).remove_snapshot(volume, name)
+        return Done(f'Removed snapshot "{name}" of volume "{volume}" in pool "{pool.name}".')
+
+    reserved = volumes.held(state_of(request), leftovers.lock_of(task), "snapshot", full, leftovers.holder(task))
+    doing = f'Removing snapshot "{name}" of volume "{volume}" in pool "{pool.name}".'
+    return await answer(request, task, _there(reserved, pool, volume, name), remove, wait=given.wait, doing=doing)
 
 
-@endpoints.post(f"{_ONE}/rollback", "Bring a volume back to a snapshot.")
-async def roll_back(request: web.Request, _given: Nothing) -> web.Response:
+@endpoints.post(f"{_ONE}/rollback", "Bring a volume back to a snapshot.", Waited)
+async def roll_back(request: web.Request, given: Waited) -> web.Response:
     pool, volume, name = await pool_in(request), volume_in(request), _name_in(request)
-    state = state_of(request)
-    async with volumes.reserved(state, pool.name, volume, "a roll-back of the volume"):
-        await volumes.check_idle(state, pool, volume)
-        await _of(pool).roll_back(volume, name)
-    return message(f'Rolled volume "{volume}" in pool "{pool.name}" back to snapshot "{name}".')
+    task = new_task(request, leftovers.REVERT, ("volume", f"{pool.name}/{volume}"), volume, phase="rolling back")
+
+    async def revert(running: Running, _held: None) -> Done:
+        await _of(pool).roll_back(volume, name, partial(running.report, "rolling back"))
+        return Done(f'Rolled volume "{volume}" in pool "{pool.name}" back to snapshot "{name}".')
+
+    reserved = volumes.reserved_idle(state_of(request), pool, volume, leftovers.holder(task))
+    doing = f'Rolling volume "{volume}" in pool "{pool.name}" back to snapshot "{name}".'
+    return await answer(request, task, _there(reserved, pool, volume, name), revert, wait=given.wait, doing=doing)

@@ -107,6 +107,7 @@ def task_object(held: Held[Task]) -> dict[str, Any]:
         "problem": task.problem,
         "cancel": task.cancel,
         "figures": task.figures,
+        "details": task.details,
         "created_at": task.created_at,
         "updated_at": task.updated_at,
         "version": held.version,

@@ -162,7 +162,7 @@ async def _fetch(writing: Writing, url: str) -> web.Response:
     """The server is the one who goes on with it, whether or not this request's client stays."""
     limits, done = writing.app[CONFIG].upload, list[Received]()
 
-    async def work(running: tasks.Running) -> str:
+    async def work(running: tasks.Running, _held: None) -> str:
         async with fetched(url, limits) as (chunks, length):
             done.append(await writing.receive(chunks, length, limits, running.report))
         return _result(done[0])

@@ -10,8 +10,9 @@ from aiohttp import web
 from msgspec import field
 from msgspec.structs import replace
 
-from pvc.cluster import networks, placing, vms
+from pvc.cluster import leftovers, networks, placing, vms
 from pvc.cluster.state import Held, State, View
+from pvc.cluster.tasks import Running
 from pvc.cluster.vms import Removal
 from pvc.errors import InvalidInput, NotFound
 from pvc.model import domain
@@ -26,6 +27,7 @@ from pvc.server.rules import TagName, VMName, one_of
 from pvc.server.session import SESSION, state_of, view_of
 from pvc.server.vmlist import Shown, array
 from pvc.server.vmview import vm_object
+from pvc.server.working import Done, Waited, answer, new_task
 
 endpoints = Endpoints()
 
@@ -73,7 +75,7 @@ class Modify(msgspec.Struct):
     dry_run: bool = False
 
 
-class Remove(msgspec.Struct):
+class Remove(Waited):
     delete_disks: bool = False
     dry_run: bool = False
 
@@ -191,14 +193,26 @@ async def modify_vm(request: web.Request, given: Modify) -> web.Response:
 @endpoints.delete("/vm/{vm}", "Undefine a VM, with its volumes if asked to.", Remove)
 async def remove_vm(request: web.Request, given: Remove) -> web.Response:
     state, here = state_of(request), request.app[CONFIG].agent.node_name
-    name = (await state.find_vm(request.match_info["vm"])).record.name
+    vm = (await state.find_vm(request.match_info["vm"])).record
+    pools = request.app[POOLS] if given.delete_disks else None
     if given.dry_run:
-        return _planned(await vms.plan_removal(state, name, request.app[POOLS] if given.delete_disks else None, here))
-    if not given.delete_disks:
-        await vms.undefine(state, name)
-        return message(f'Undefined VM "{name}" from the cluster.')
-    removed = await vms.undefine(state, name, request.app[POOLS], here)
-    return message(f'Removed VM "{name}" and {_listed(removed)} from the cluster.', volumes=removed)
+        return _planned(await vms.plan_removal(state, vm.name, pools, here))
+    task = new_task(request, leftovers.REMOVAL, ("vm", vm.uuid), vm.name, phase="removing")
+
+    async def remove(running: Running, removal: Removal) -> Done:
+        await vms.undefine(state, request.app[POOLS], removal, running.report)
+        return _removed(removal, with_volumes=given.delete_disks)
+
+    holding = vms.reserved_removable(state, vm.name, leftovers.holder(task), pools, here)
+    doing = f'{"Removing" if given.delete_disks else "Undefining"} VM "{vm.name}".'
+    return await answer(request, task, holding, remove, wait=given.wait, doing=doing)
+
+
+def _removed(removal: Removal, *, with_volumes: bool) -> Done:
+    name, gone = removal.vm.name, removal.volumes
+    if not with_volumes:
+        return Done(f'Undefined VM "{name}" from the cluster.')
+    return Done(f'Removed VM "{name}" and {_listed(gone)} from the cluster.', {"volumes": gone})
 
 
 def _planned(removal: Removal) -> web.Response:

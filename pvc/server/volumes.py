@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 from aiohttp import web
-from msgspec.structs import replace
 
 from pvc.cluster import growth, leftovers, tasks, volumes
+from pvc.cluster.state import State
 from pvc.cluster.tasks import Running
 from pvc.errors import AlreadyExists, InvalidInput, NotFound
 from pvc.model.names import problem_with
+from pvc.model.records import Task
 from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.limits import Limit, matcher
 from pvc.server.parse import Nothing, need_name
-from pvc.server.parts import CONFIG, POOLS, message, who
+from pvc.server.parts import POOLS, message, who
 from pvc.server.rules import Size, VolumeName
 from pvc.server.session import state_of
-from pvc.server.working import at_work
+from pvc.server.working import Done, Waited, answer, new_task
 from pvc.storage.base import Pool, Volume
 from pvc.units import format_size, parse_size
 
@@ -45,19 +48,16 @@ class OfSize(msgspec.Struct):
     size: Size
 
 
-class Change(msgspec.Struct):
-    """force: allow the volume to become smaller, losing its end."""
+class Change(Waited):
+    """force: allow the volume to become smaller, losing its end. wait: for a new size."""
 
     new_size: Size | None = None
     new_name: VolumeName | None = None
     force: bool = False
 
 
-class Clone(msgspec.Struct):
-    """wait: until the copy is there; else its task is the answer."""
-
+class Clone(Waited, kw_only=True):
     new_volume: VolumeName
-    wait: bool = True
 
 
 async def pool_in(request: web.Request) -> Pool:
@@ -133,55 +133,89 @@ async def change_volume(request: web.Request, given: Change) -> web.Response:
     if (given.new_size is None) == (given.new_name is None):
         raise InvalidInput({"new_size": 'or "new_name" must be given, and not both'})
     if given.new_size is not None:
-        return await _resize(request, pool, name, parse_size(given.new_size), given.force)
+        return await _resize(request, pool, name, parse_size(given.new_size), given)
     new_name, state = given.new_name or "", state_of(request)
-    async with volumes.reserved(state, pool.name, name, "a change of the volume"):
+    async with _reserved_both(state, pool, name, new_name, "a change of the volume"):
         await volumes.check_unused(state, f"{pool.name}/{name}")
-        await volumes.check_no_ova(state, f"{pool.name}/{new_name}")
         await pool.rename(name, new_name)
     return message(f'Renamed volume "{name}" to "{new_name}" in pool "{pool.name}".')
 
 
-async def _resize(request: web.Request, pool: Pool, name: str, size: int, force: bool) -> web.Response:
+async def _resize(request: web.Request, pool: Pool, name: str, size: int, given: Change) -> web.Response:
+    """Where a running guest has the volume, the task is its node's."""
     state = state_of(request)
-    size = await growth.resize(state, pool, name, size, shrink=force, who=who(request), timeout_s=_RESIZE_S)
-    return message(f'Resized volume "{name}" to size "{format_size(size)}" in pool "{pool.name}".')
+    if growing := await growth.entrusted(state, pool, name, size, who(request)):
+        return await _growing(state, pool, name, growing, wait=given.wait)
+    task = new_task(request, leftovers.RESIZE, ("volume", f"{pool.name}/{name}"), name, phase="resizing")
+
+    async def resize(_running: Running, _held: None) -> Done:
+        return Done(_resized(pool, await pool.resize(name, size, shrink=given.force)))
+
+    holding = growth.reserved_resizable(state, pool, name, size, shrink=given.force, holder=leftovers.holder(task))
+    doing = _resizing(pool, name)
+    return await answer(request, task, holding, resize, wait=given.wait, doing=doing)
 
 
-@endpoints.delete("/storage/ceph/volume/{pool}/{volume}", "Remove a volume with its content.")
-async def remove_volume(request: web.Request, _given: Nothing) -> web.Response:
+async def _growing(state: State, pool: Pool, name: str, task: Task, *, wait: bool) -> web.Response:
+    if not wait:
+        return message(_resizing(pool, name), task=task.id)
+    await tasks.wait(state, task.id, _RESIZE_S)
+    return message(_resized(pool, await pool.volume(name)))
+
+
+def _resizing(pool: Pool, name: str) -> str:
+    return f'Resizing volume "{name}" in pool "{pool.name}".'
+
+
+def _resized(pool: Pool, volume: Volume) -> str:
+    return f'Resized volume "{volume.name}" to size "{format_size(volume.size)}" in pool "{pool.name}".'
+
+
+@endpoints.delete("/storage/ceph/volume/{pool}/{volume}", "Remove a volume with its content.", Waited)
+async def remove_volume(request: web.Request, given: Waited) -> web.Response:
     pool, name = await pool_in(request), volume_in(request)
-    state = state_of(request)
-    async with volumes.reserved(state, pool.name, name, "the removal of the volume"):
-        await volumes.check_unused(state, f"{pool.name}/{name}")
-        await pool.remove(name)
-    return message(f'Removed volume "{name}" in pool "{pool.name}".')
+    task = new_task(request, leftovers.REMOVAL, ("volume", f"{pool.name}/{name}"), name, phase="removing")
+
+    async def remove(running: Running, _held: None) -> Done:
+        await pool.remove(name, partial(running.report, "removing"))
+        return Done(f'Removed volume "{name}" in pool "{pool.name}".')
+
+    holding = volumes.reserved_removable(state_of(request), pool, name, leftovers.holder(task))
+    doing = f'Removing volume "{name}" in pool "{pool.name}".'
+    return await answer(request, task, holding, remove, wait=given.wait, doing=doing)
 
 
 @endpoints.post("/storage/ceph/volume/{pool}/{volume}/clone", "Copy a volume.", Clone)
 async def clone_volume(request: web.Request, given: Clone) -> web.Response:
-    pool, name, state = await pool_in(request), volume_in(request), state_of(request)
-    new_name = given.new_volume
-    await _check_clonable(pool, name, new_name)
-    await volumes.check_no_ova(state, f"{pool.name}/{new_name}")
-    task = tasks.new(state, leftovers.CLONE, ("volume", f"{pool.name}/{name}"), name, who=who(request), phase="copying")
-    task = replace(task, node=request.app[CONFIG].agent.node_name)
-    done = f'Cloned volume "{name}" to "{new_name}" in pool "{pool.name}".'
+    pool, name, new_name = await pool_in(request), volume_in(request), given.new_volume
+    task = new_task(request, leftovers.CLONE, ("volume", f"{pool.name}/{name}"), name, phase="copying")
 
-    async def copy(_running: Running) -> str:
-        await volumes.check_no_ova(state, f"{pool.name}/{new_name}")
-        await pool.clone(name, new_name)
-        return done
+    async def copy(running: Running, _held: None) -> Done:
+        await pool.clone(name, new_name, partial(running.report, "copying"))
+        return Done(f'Cloned volume "{name}" to "{new_name}" in pool "{pool.name}".')
 
-    holding = volumes.reserved(state, pool.name, name, leftovers.holder(task))
-    if await at_work(request.app, state, task, holding, copy, wait=given.wait):
-        return message(done, task=task.id)
-    return message(f'Cloning volume "{name}" to "{new_name}" in pool "{pool.name}".', task=task.id)
+    holding = _clonable(state_of(request), pool, name, new_name, leftovers.holder(task))
+    doing = f'Cloning volume "{name}" to "{new_name}" in pool "{pool.name}".'
+    return await answer(request, task, holding, copy, wait=given.wait, doing=doing, named=True)
 
 
-async def _check_clonable(pool: Pool, name: str, new_name: str) -> None:
-    """A request that is refused leaves no task. Raises NotFound, AlreadyExists."""
+@asynccontextmanager
+async def _clonable(state: State, pool: Pool, name: str, new_name: str, holder: str) -> AsyncIterator[None]:
+    """Raises NotFound, AlreadyExists, Busy, InUse."""
+    async with _reserved_both(state, pool, name, new_name, holder):
+        await volumes.check_closed(pool, name)
+        yield
+
+
+@asynccontextmanager
+async def _reserved_both(state: State, pool: Pool, name: str, new_name: str, holder: str) -> AsyncIterator[None]:
+    """Hold a volume and a name that none has yet. Raises NotFound, AlreadyExists, Busy, InUse."""
     await pool.volume(name)
     with suppress(NotFound):
         await pool.volume(new_name)
         raise AlreadyExists(kind="volume", name=f"{pool.name}/{new_name}")
+    async with (
+        volumes.reserved(state, pool.name, name, holder),
+        volumes.reserved_new(state, pool.name, new_name, holder),
+    ):
+        yield

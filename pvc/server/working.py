@@ -6,19 +6,39 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
+import msgspec
 from aiohttp import web
 
 from pvc.cluster import tasks
 from pvc.cluster.state import State
-from pvc.cluster.tasks import Running
+from pvc.cluster.tasks import Details, Running
 from pvc.errors import Busy, PVCError, Unavailable
 from pvc.model.records import Task
+from pvc.server.parts import CONFIG, message, who
+from pvc.server.session import state_of
 
 log = logging.getLogger("pvc.server")
 
+H = TypeVar("H")
+
 AT_WORK = web.AppKey("at work", set[asyncio.Task[Any]])
+
+
+class Waited(msgspec.Struct):
+    """wait: answer when all is done, else with the task that it is."""
+
+    wait: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What is answered when all is done, and told by the task: a sentence, and what else there is to tell."""
+
+    sentence: str
+    more: Details = field(default_factory=dict)
 
 
 @contextmanager
@@ -33,25 +53,58 @@ def admitted(under_way: set[str], task: Task, most: int, server: str, what: str)
         under_way.discard(task.id)
 
 
+def new_task(request: web.Request, kind: str, target: tuple[str, str], name: str, **more: object) -> Task:
+    """A task of this server's for the one who asks. more: fields of Task."""
+    here = request.app[CONFIG].agent.node_name
+    return tasks.new(state_of(request), kind, target, name, who=who(request), node=here, **more)
+
+
+async def answer(
+    request: web.Request,
+    task: Task,
+    holding: AbstractAsyncContextManager[H],
+    work: Callable[[Running, H], Awaitable[Done]],
+    *,
+    wait: bool,
+    doing: str,
+    named: bool = False,
+) -> web.Response:
+    """Do `work` as `task`, and answer with what came of it; unless `wait`, with `doing`, a sentence, and the task.
+
+    holding, work: as in `at_work`. named: the task is named to who waits, too.
+    """
+    done: list[Done] = []
+
+    async def telling(running: Running, held: H) -> str:
+        done.append(await work(running, held))
+        running.details = done[0].more
+        return done[0].sentence
+
+    if await at_work(request.app, state_of(request), task, holding, telling, wait=wait):
+        return message(done[0].sentence, **done[0].more, **({"task": task.id} if named else {}))
+    return message(doing, task=task.id)
+
+
 async def at_work(
     app: web.Application,
     state: State,
     task: Task,
-    holding: AbstractAsyncContextManager[None],
-    work: Callable[[Running], Awaitable[str]],
+    holding: AbstractAsyncContextManager[H],
+    work: Callable[[Running, H], Awaitable[str]],
     *,
     wait: bool,
 ) -> bool:
-    """Do `work` as `task`; return whether it is done. Whoever hangs up meanwhile does not end it.
+    """Do `work` as `task`; return whether it was waited for. Whoever hangs up meanwhile does not end it.
 
-    holding: what must be held for it; a refusal of that is the caller's at once. work: returns its result, a sentence.
+    holding: what must be held and be so for it; a refusal of that is the caller's at once, and leaves no task.
+    work: given what `holding` yields; returns its result, a sentence.
     """
     begun = asyncio.Event()
 
     async def run() -> None:
-        async with holding, tasks.recorded(state, task, _reason) as running:
+        async with holding as held, tasks.recorded(state, task, _reason) as running:
             begun.set()
-            running.result = await work(running)
+            running.result = await work(running, held)
 
     job = asyncio.create_task(run())
     app[AT_WORK].add(job)
@@ -60,7 +113,7 @@ async def at_work(
         beginning = asyncio.create_task(begun.wait())
         await asyncio.wait((job, beginning), return_when=asyncio.FIRST_COMPLETED)
         beginning.cancel()
-        if not job.done():
+        if begun.is_set():
             job.add_done_callback(_note_bug)
             return False
     await asyncio.shield(job)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pvc.errors import Conflict, InUse
+
 Buffer = bytes | bytearray | memoryview
+Heard = Callable[[int, int], None]  # told on the event loop how many bytes are done, and of how many
+
+
+def unheard(_done: int, _total: int) -> None:
+    """Told nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +22,7 @@ class Capabilities:
     """The only thing callers may branch on; never on a backend's name or class."""
 
     shared: bool  # a volume opens on every node: live migration without copying disks needs it
+    live_snapshots: bool  # one can be taken while a guest has the volume open; else it is a copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +182,8 @@ class Pool(Protocol):
     """One pool. Names are already validated by model.names; "in use" by a VM is decided by the caller.
 
     What is open in a running guest is refused here too (InUse), where the backend can tell. Every change is complete
-    or leaves nothing behind when it raises. Raises PoolUnavailable when the backend does not answer.
+    or leaves nothing behind when it raises. Raises PoolUnavailable when the backend does not answer. How far a change
+    is, is heard of where the backend can measure it.
     """
 
     @property
@@ -224,11 +233,11 @@ class Pool(Protocol):
         """Snapshots go along. Raises AlreadyExists, InUse, NotFound."""
         ...
 
-    async def clone(self, name: str, new_name: str) -> Volume:
+    async def clone(self, name: str, new_name: str, heard: Heard = unheard) -> Volume:
         """Copy the content as it is now; sparse stays sparse. Raises AlreadyExists, NotFound, InUse, PoolFull."""
         ...
 
-    async def remove(self, name: str) -> None:
+    async def remove(self, name: str, heard: Heard = unheard) -> None:
         """Raises InUse, NotFound, Conflict while it has snapshots."""
         ...
 
@@ -288,7 +297,7 @@ class Snapshots(Protocol):
 
     async def snapshots(self, volume: str) -> list[Snapshot]: ...
 
-    async def snapshot(self, volume: str, name: str) -> Snapshot:
+    async def snapshot(self, volume: str, name: str, heard: Heard = unheard) -> Snapshot:
         """Raises AlreadyExists, NotFound, PoolFull, InUse when the content could change while it is copied."""
         ...
 
@@ -300,9 +309,26 @@ class Snapshots(Protocol):
         """What the snapshot holds. Raises NotFound on entry."""
         ...
 
-    async def roll_back(self, volume: str, name: str) -> None:
+    async def roll_back(self, volume: str, name: str, heard: Heard = unheard) -> None:
         """Set the volume, its size included, back to the snapshot, which stays. Raises InUse, NotFound."""
         ...
+
+
+def open_elsewhere(name: str, *, shared: bool, kind: str = "volume") -> InUse:
+    """What keeps a volume that somebody has open as it is. name: as POOL/VOLUME."""
+    dead = ", or one that died less than half a minute ago" if shared else ""
+    return InUse(kind=kind, name=name, user=f"a running guest or another program{dead}")
+
+
+def kept_by_snapshots(volume: str, count: int) -> Conflict:
+    """What keeps a volume that has snapshots from being removed. volume: as POOL/VOLUME."""
+    return Conflict(kind="volume", name=volume, problem=f"has {count} snapshot{'s' if count > 1 else ''}")
+
+
+def would_shrink(volume: str, size: int, new_size: int) -> Conflict:
+    """What keeps a volume from becoming smaller, unless that is wanted. volume: as POOL/VOLUME."""
+    problem = f"has {size} bytes, and shrinking it to {new_size} would cut off its end"
+    return Conflict(kind="volume", name=volume, problem=problem)
 
 
 class Locks(Protocol):

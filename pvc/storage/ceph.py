@@ -25,8 +25,8 @@ import rbd
 
 from pvc.cephconfig import CephUser
 from pvc.cephconfig import RBDPool as Settings
-from pvc.errors import AlreadyExists, CephRefused, InUse, NotFound, NotPermitted, PoolFull, PoolUnavailable, PVCError
-from pvc.storage.base import Statistics, Usage
+from pvc.errors import AlreadyExists, CephRefused, NotFound, NotPermitted, PoolFull, PoolUnavailable, PVCError
+from pvc.storage.base import Statistics, Usage, open_elsewhere
 from pvc.storage.sparse import GRAIN, data_runs
 from pvc.units import KIB, MIB
 
@@ -43,7 +43,6 @@ _FEATURES = (
 )
 _WRITES_AT_ONCE = 8  # of one pool; more are no faster, and each keeps an object in memory
 _ZEROES = bytes(GRAIN)
-USER = "a running guest or another program, or one that died less than half a minute ago"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _CAPS = "mon 'allow r, allow service osd rw'"
 
@@ -67,7 +66,7 @@ def about(kind: str, name: str) -> Iterator[None]:
     except rbd.ImageExists as exc:
         raise AlreadyExists(kind=kind, name=name) from exc
     except rbd.ImageBusy as exc:
-        raise InUse(kind=kind, name=name, user=USER) from exc
+        raise open_elsewhere(name, shared=True, kind=kind) from exc
 
 
 def _failure(pool: str, number: int, said: str) -> Exception:
@@ -220,9 +219,9 @@ class Cluster:
     def rename(self, name: str, new_name: str) -> None:
         self._rbd.rename(self._pool, name, new_name)
 
-    def remove(self, name: str) -> None:
-        """Raises rbd.ImageBusy (see `about`) while anybody has it open, this process too."""
-        self._rbd.remove(self._pool, name)
+    def remove(self, name: str, on_progress: Callable[[int, int], int] | None = None) -> None:
+        """Raises rbd.ImageBusy (see `about`) while anybody has it open. on_progress: of objects; returns 0 to go on."""
+        self._rbd.remove(self._pool, name, on_progress=on_progress)
 
     def open(self, name: str, *, writable: bool = False, snapshot: str | None = None) -> Image:
         """Writable, it counts as open for everybody else; otherwise nobody sees it."""

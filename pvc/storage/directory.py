@@ -40,7 +40,7 @@ class DirectoryPool(ThreadedPool):
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(shared=False)
+        return Capabilities(shared=False, live_snapshots=False)
 
     def source(self, name: str) -> FileSource:
         return FileSource(str(self._folder.path / self._folder.place(name).file))

@@ -10,19 +10,30 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pvc.errors import AlreadyExists, Changed, InUse, NotFound
+from pvc.errors import AlreadyExists, Changed, NotFound
 from pvc.model.names import problem_with
-from pvc.storage.base import Lock, Snapshot, Statistics, Usage, Volume
+from pvc.storage.base import (
+    Heard,
+    Lock,
+    Snapshot,
+    Statistics,
+    Usage,
+    Volume,
+    kept_by_snapshots,
+    open_elsewhere,
+    unheard,
+    would_shrink,
+)
 from pvc.storage.checks import check_name, rounded_size
 from pvc.storage.locks import is_locked, try_lock
 from pvc.storage.place import Hidden, Place, is_abandoned, open_folder, problem_of
 from pvc.storage.reading import FileReader
 from pvc.storage.sparse import copy_file
+from pvc.storage.threads import Copying
 
 _SUFFIX = ".raw"
 _INCOMING, _SNAPSHOTS = ".incoming", ".snapshots"
@@ -118,7 +129,7 @@ class Folder:
         with self._claimed(place) as fd:
             now = os.fstat(fd).st_size
             if size < now and not shrink:
-                raise place.conflict(f"has {now} bytes, and shrinking it to {size} would cut off its end")
+                raise would_shrink(place.name, now, size)
             os.ftruncate(fd, size)
             os.fsync(fd)
         return self.volume(name)
@@ -133,17 +144,17 @@ class Folder:
             finally:
                 os.unlink(note, dir_fd=self._incoming)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, heard: Heard = unheard) -> None:
         place = self.place(name)
         with self._claimed(place):
             if count := len(self._snapshot_names(name)):
-                raise place.conflict(f"has {count} snapshot{'s' if count > 1 else ''}")
+                raise kept_by_snapshots(place.name, count)
             place.remove()
 
-    def clone(self, name: str, new_name: str, stop: threading.Event) -> Volume:
+    def clone(self, name: str, new_name: str, copying: Copying) -> Volume:
         target = self.place(new_name)
         target.must_be_free()
-        with self._copied(self.place(name), stop) as hidden:
+        with self._copied(self.place(name), copying) as hidden:
             hidden.put(target)
         return self.volume(new_name)
 
@@ -163,10 +174,10 @@ class Folder:
         self.volume(volume)
         return [self._snapshot(volume, name) for name in self._snapshot_names(volume)]
 
-    def snapshot(self, volume: str, name: str, stop: threading.Event) -> Snapshot:
+    def snapshot(self, volume: str, name: str, copying: Copying) -> Snapshot:
         target = self.snapshot_place(volume, name)
         target.must_be_free()
-        with self._copied(self.place(volume), stop) as hidden:
+        with self._copied(self.place(volume), copying) as hidden:
             with suppress(FileExistsError):
                 os.mkdir(volume, 0o700, dir_fd=self._snapshots)
             hidden.put(target)
@@ -185,9 +196,9 @@ class Folder:
         if not self._snapshot_names(volume):
             os.rmdir(volume, dir_fd=self._snapshots)
 
-    def roll_back(self, volume: str, name: str, stop: threading.Event) -> None:
+    def roll_back(self, volume: str, name: str, copying: Copying) -> None:
         self.version(volume)  # refuses before anything is copied
-        with self._copied(self.snapshot_place(volume, name), stop) as hidden:
+        with self._copied(self.snapshot_place(volume, name), copying) as hidden:
             self.replace(volume, hidden)
 
     def reader(self, volume: str, snapshot: str) -> FileReader:
@@ -245,7 +256,7 @@ class Folder:
         """Open the file and keep every QEMU away from it. Raises NotFound, InUse."""
         with place.opened(os.O_RDWR) as fd:
             if not try_lock(fd):
-                raise InUse(kind=place.kind, name=place.name, user="a running guest or another program")
+                raise open_elsewhere(place.name, shared=False, kind=place.kind)
             self._claims.add(place.name)
             try:
                 yield fd
@@ -253,13 +264,13 @@ class Folder:
                 self._claims.discard(place.name)
 
     @contextmanager
-    def _copied(self, source: Place, stop: threading.Event) -> Iterator[Hidden]:
+    def _copied(self, source: Place, copying: Copying) -> Iterator[Hidden]:
         """A hidden copy of `source`, which is claimed meanwhile; dropped at the end unless it was put in place."""
         hidden = self.hidden("copy")
         with self._claimed(source) as fd:
             try:
                 hidden.create()
-                copy_file(fd, hidden.fd, stop)
+                copy_file(fd, hidden.fd, copying)
                 yield hidden
             finally:
                 hidden.drop()

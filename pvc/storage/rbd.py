@@ -52,7 +52,7 @@ class RBDPool(ThreadedPool):
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(shared=True)
+        return Capabilities(shared=True, live_snapshots=True)
 
     def source(self, name: str) -> RBDSource:
         check_name("volume", name)

@@ -6,18 +6,18 @@ Which images there are beside the volumes is in rbdhidden.py.
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from pvc.errors import AlreadyExists, Changed, Conflict, InUse, NotFound, PoolFull, PVCError
 from pvc.model.names import problem_with
-from pvc.storage.base import Lock, Snapshot, Statistics, Usage, Volume
+from pvc.storage import base
+from pvc.storage.base import Heard, Lock, Snapshot, Statistics, Usage, Volume, unheard
 from pvc.storage.ceph import (
     OBJECT_BYTES,
-    USER,
     Cluster,
     Image,
     about,
@@ -33,6 +33,7 @@ from pvc.storage.ceph import (
 from pvc.storage.checks import check_name, rounded_size
 from pvc.storage.rbdhidden import HIDDEN, Hidden, asides, new_name, volume_of
 from pvc.storage.rbdreading import SnapshotReader
+from pvc.storage.threads import Copying
 from pvc.units import GIB
 
 _UNDO = HIDDEN + "undo"  # the snapshot that a volume is set back to when new content could not be put in place
@@ -42,10 +43,6 @@ _LOOKS_AT_ONCE = 8
 _DISCARD_BYTES = GIB
 
 Version = tuple[str, int, str]  # id, size, content: what a draft must find again on commit
-
-
-class Stopped(Exception):
-    """The copy was told to stop."""
 
 
 class Images:
@@ -125,8 +122,7 @@ class Images:
         with self._claimed(name) as image:
             now = image.size()
             if size < now and not shrink:
-                problem = f"has {now} bytes, and shrinking it to {size} would cut off its end"
-                raise Conflict(kind="volume", name=self._full(name), problem=problem)
+                raise base.would_shrink(self._full(name), now, size)
             image.resize(size, True)
         return self.volume(name)
 
@@ -137,28 +133,28 @@ class Images:
             with about("volume", self._full(new_name)):
                 self.cluster.rename(name, new_name)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, heard: Heard = unheard) -> None:
         gone = new_name("gone", name)  # removing takes long, and half a volume is none
         with self._claimed(name) as image:
+            size = image.size()
             if count := len(_snapshots(image)):
-                problem = f"has {count} snapshot{'s' if count > 1 else ''}"
-                raise Conflict(kind="volume", name=self._full(name), problem=problem)
+                raise base.kept_by_snapshots(self._full(name), count)
             try:
                 with ceph_errors(self.pool), self._moved_aside(name, gone, image):
                     pass
             except PoolFull:
                 gone = name  # a full pool lets images go, but writes no new name
         with suppress(NotFound), about("volume", self._full(name)):
-            self.cluster.remove(gone)
+            self.cluster.remove(gone, partial(_tell, heard, size))
 
-    def clone(self, name: str, new_name: str, stop: threading.Event) -> Volume:
+    def clone(self, name: str, new_name: str, copying: Copying) -> Volume:
         check_name("volume", new_name)
         hidden = self.hidden(name)
         try:
             with self._claimed(name) as image:
                 self._check_free(new_name)
                 hidden.create(image.size())
-                self._copy(image, hidden.image, stop)
+                self._copy(image, hidden.image, copying)
             with about("volume", self._full(new_name)):
                 hidden.put(new_name)
         finally:
@@ -188,7 +184,7 @@ class Images:
         with self._opened(volume) as image:
             return [Snapshot(volume, name, size, created) for name, size, created in _snapshots(image)]
 
-    def snapshot(self, volume: str, name: str, stop: threading.Event) -> Snapshot:
+    def snapshot(self, volume: str, name: str, copying: Copying) -> Snapshot:
         """Of a running guest too: as its disk would be if the power failed."""
         check_name("snapshot", name)
         with self._opened(volume, writable=True) as image, about("snapshot", self._full(volume, name)):
@@ -211,7 +207,7 @@ class Images:
                 problem = "has clones that still need it"
                 raise Conflict(kind="snapshot", name=self._full(volume, name), problem=problem) from exc
 
-    def roll_back(self, volume: str, name: str, stop: threading.Event) -> None:
+    def roll_back(self, volume: str, name: str, copying: Copying) -> None:
         """Cannot be stopped: half of it would be no content at all."""
         with self._with_snapshot(volume, name):
             pass
@@ -261,7 +257,7 @@ class Images:
             image.create_snap(_UNDO)
             for offset in range(0, image.size(), _DISCARD_BYTES):
                 image.discard(offset, min(_DISCARD_BYTES, image.size() - offset))
-            self._copy(hidden.image, image, threading.Event())
+            self._copy(hidden.image, image, Copying())
             _stamp(image)
             image.remove_snap(_UNDO)
             self.cluster.rename(aside, name)
@@ -274,19 +270,22 @@ class Images:
         with suppress(NotFound, AlreadyExists), about("volume", self._full(name)):
             self.cluster.rename(aside, name)
 
-    def _copy(self, source: Image, target: Image, stop: threading.Event) -> None:
-        """Raises Stopped soon after `stop` is set."""
-        writer = self.cluster.writer(target)
+    def _copy(self, source: Image, target: Image, copying: Copying) -> None:
+        """Raises Stopped."""
+        writer, found = self.cluster.writer(target), extents(source)
+        done, total = 0, sum(length for _, length in found)
         try:
-            for offset, length in extents(source):
+            for offset, length in found:
                 for start in range(offset, offset + length, OBJECT_BYTES):
-                    if stop.is_set():
-                        raise Stopped
-                    writer.put(source.read(start, min(OBJECT_BYTES, offset + length - start)), start)
+                    copying.goes_on(done, total)
+                    data = source.read(start, min(OBJECT_BYTES, offset + length - start))
+                    writer.put(data, start)
+                    done += len(data)
         finally:
             writer.settle()
         writer.check()
         target.flush()
+        copying.heard(done, total)
 
     @contextmanager
     def _opened(self, name: str, *, writable: bool = False, kind: str = "volume", full: str = "") -> Iterator[Image]:
@@ -321,7 +320,7 @@ class Images:
 
     def _check_unwatched(self, name: str, image: Image) -> None:
         if self.cluster.is_watched(image):
-            raise InUse(kind="volume", name=self._full(name), user=USER)
+            raise base.open_elsewhere(self._full(name), shared=True)
 
     @contextmanager
     def _moved_aside(self, name: str, aside: str, image: Image) -> Iterator[None]:
@@ -381,6 +380,12 @@ class Images:
 def _snapshots(image: Image) -> list[tuple[str, int, float]]:
     """By name: (name, size, time)."""
     return sorted(snapshot for snapshot in snapshots_of(image) if not snapshot[0].startswith(HIDDEN))
+
+
+def _tell(heard: Heard, size: int, done: int, total: int) -> int:
+    """Objects that are gone, as bytes of a volume; 0, for librbd to go on."""
+    heard(size * done // max(total, 1), size)
+    return 0
 
 
 def _version(image: Image) -> Version:

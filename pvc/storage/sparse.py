@@ -7,25 +7,21 @@ import errno
 import fcntl
 import mmap
 import os
-import threading
 from collections.abc import Callable, Iterator
 
+from pvc.storage.threads import Copying
 from pvc.units import KIB, MIB
 
 BLOCK = 4096  # alignment that O_DIRECT asks for
 BUFFER_BYTES = 4 * MIB  # smaller direct writes cost a third of the speed
 GRAIN = 64 * KIB  # shortest run of zeroes that becomes a hole
-_COPY_STEP = 64 * MIB  # how much is copied between two looks at `stop`
+_COPY_STEP = 64 * MIB  # how much is copied between two reports
 _FICLONE = 0x40049409  # linux/fs.h
 _NO_REFLINK = {errno.EOPNOTSUPP, errno.EINVAL, errno.EXDEV, errno.ENOTTY, errno.ENOSYS}
 
 _libc = ctypes.CDLL(None)
 _libc.memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 _zeroes = ctypes.create_string_buffer(GRAIN)
-
-
-class Stopped(Exception):
-    """The copy was told to stop."""
 
 
 class Buffer:
@@ -76,17 +72,21 @@ def set_direct(fd: int, wanted: bool) -> bool:
     return True
 
 
-def copy_file(source: int, target: int, stop: threading.Event) -> None:
-    """Make the empty file `target` equal to `source`, sharing its blocks where the file system can.
-
-    Raises Stopped soon after `stop` is set.
-    """
+def copy_file(source: int, target: int, copying: Copying) -> None:
+    """Make the empty file `target` equal to `source`, sharing its blocks where the file system can. Raises Stopped."""
     size = os.fstat(source).st_size
     os.ftruncate(target, size)
     if _reflink(source, target):
         return
-    for start, end in extents(source, size):
-        _copy_range(source, target, start, end, stop)
+    found = list(extents(source, size))
+    done, total = 0, sum(end - start for start, end in found)
+    for start, end in found:
+        for at in range(start, end, _COPY_STEP):
+            copying.goes_on(done, total)
+            step = min(_COPY_STEP, end - at)
+            _copy_range(source, target, at, at + step)
+            done += step
+    copying.heard(done, total)
 
 
 def _write_all(fd: int, data: memoryview, offset: int) -> None:
@@ -125,11 +125,9 @@ def extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def _copy_range(source: int, target: int, start: int, end: int, stop: threading.Event) -> None:
+def _copy_range(source: int, target: int, start: int, end: int) -> None:
     while start < end:
-        if stop.is_set():
-            raise Stopped
-        copied = os.copy_file_range(source, target, min(_COPY_STEP, end - start), start, start)
+        copied = os.copy_file_range(source, target, end - start, start, start)
         if copied == 0:
             raise OSError(errno.EIO, "the file was cut short while it was copied")
         start += copied

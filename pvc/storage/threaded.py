@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, asynccontextmanager
@@ -11,9 +10,9 @@ from functools import partial
 from typing import Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from pvc.storage.base import Content, Draft, Lock, Snapshot, Statistics, Usage, Volume
+from pvc.storage.base import Content, Draft, Heard, Lock, Snapshot, Statistics, Usage, Volume, unheard
 from pvc.storage.reading import Reader, reading
-from pvc.storage.threads import in_thread, nothing, to_the_end
+from pvc.storage.threads import Copying, in_thread, nothing, on_loop, to_the_end
 
 T = TypeVar("T")
 
@@ -21,7 +20,7 @@ T = TypeVar("T")
 class Kept(Protocol):
     """Where the volumes really are: everything of Pool, Snapshots and Locks that blocks.
 
-    The caller makes one change of a volume at a time. stop: set to have a copy end early, with an exception.
+    The caller makes one change of a volume at a time.
     """
 
     @property
@@ -45,19 +44,19 @@ class Kept(Protocol):
 
     def rename(self, name: str, new_name: str) -> None: ...
 
-    def clone(self, name: str, new_name: str, stop: threading.Event) -> Volume: ...
+    def clone(self, name: str, new_name: str, copying: Copying) -> Volume: ...
 
-    def remove(self, name: str) -> None: ...
+    def remove(self, name: str, heard: Heard) -> None: ...
 
     def snapshots(self, volume: str) -> list[Snapshot]: ...
 
-    def snapshot(self, volume: str, name: str, stop: threading.Event) -> Snapshot: ...
+    def snapshot(self, volume: str, name: str, copying: Copying) -> Snapshot: ...
 
     def rename_snapshot(self, volume: str, name: str, new_name: str) -> None: ...
 
     def remove_snapshot(self, volume: str, name: str) -> None: ...
 
-    def roll_back(self, volume: str, name: str, stop: threading.Event) -> None: ...
+    def roll_back(self, volume: str, name: str, copying: Copying) -> None: ...
 
     def locks(self, volume: str) -> list[Lock]: ...
 
@@ -120,17 +119,17 @@ class ThreadedPool:
     async def rename(self, name: str, new_name: str) -> None:
         await self._change(partial(self._kept.rename, name, new_name), name, new_name)
 
-    async def clone(self, name: str, new_name: str) -> Volume:
-        return await self._copy(partial(self._kept.clone, name, new_name), name, new_name)
+    async def clone(self, name: str, new_name: str, heard: Heard = unheard) -> Volume:
+        return await self._copy(partial(self._kept.clone, name, new_name), heard, name, new_name)
 
-    async def remove(self, name: str) -> None:
-        await self._change(partial(self._kept.remove, name), name)
+    async def remove(self, name: str, heard: Heard = unheard) -> None:
+        await self._change(partial(self._kept.remove, name, on_loop(heard)), name)
 
     async def snapshots(self, volume: str) -> list[Snapshot]:
         return await self._run(partial(self._kept.snapshots, volume))
 
-    async def snapshot(self, volume: str, name: str) -> Snapshot:
-        return await self._copy(partial(self._kept.snapshot, volume, name), volume)
+    async def snapshot(self, volume: str, name: str, heard: Heard = unheard) -> Snapshot:
+        return await self._copy(partial(self._kept.snapshot, volume, name), heard, volume)
 
     async def rename_snapshot(self, volume: str, name: str, new_name: str) -> None:
         await self._change(partial(self._kept.rename_snapshot, volume, name, new_name), volume)
@@ -138,8 +137,8 @@ class ThreadedPool:
     async def remove_snapshot(self, volume: str, name: str) -> None:
         await self._change(partial(self._kept.remove_snapshot, volume, name), volume)
 
-    async def roll_back(self, volume: str, name: str) -> None:
-        await self._copy(partial(self._kept.roll_back, volume, name), volume)
+    async def roll_back(self, volume: str, name: str, heard: Heard = unheard) -> None:
+        await self._copy(partial(self._kept.roll_back, volume, name), heard, volume)
 
     async def locks(self, volume: str) -> list[Lock]:
         return await self._run(partial(self._kept.locks, volume))
@@ -168,10 +167,10 @@ class ThreadedPool:
         async with self._turn(*names):
             return await self._run(work)
 
-    async def _copy(self, work: Callable[[threading.Event], T], *names: str) -> T:
-        stop = threading.Event()
+    async def _copy(self, work: Callable[[Copying], T], heard: Heard, *names: str) -> T:
+        copying = Copying(on_loop(heard))
         async with self._turn(*names):
-            return await self._run(partial(work, stop), stop.set)
+            return await self._run(partial(work, copying), copying.stop.set)
 
     @asynccontextmanager
     async def _turn(self, *names: str) -> AsyncIterator[None]:

@@ -3,11 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
+
+from pvc.storage.base import Heard, unheard
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Stopped(Exception):
+    """The copy was told to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copying:
+    """A copy that a thread makes, as those see it who wait. heard: may be called in the thread. stop: ends it early."""
+
+    heard: Heard = unheard
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def goes_on(self, done: int, total: int) -> None:
+        """Tell so many bytes before the next piece. Raises Stopped soon after `stop` is set."""
+        if self.stop.is_set():
+            raise Stopped
+        self.heard(done, total)
+
+
+def on_loop(heard: Heard) -> Heard:
+    """For calls from threads."""
+    loop = asyncio.get_running_loop()
+
+    def call(done: int, total: int) -> None:
+        loop.call_soon_threadsafe(heard, done, total)
+
+    return call
 
 
 def nothing() -> None:

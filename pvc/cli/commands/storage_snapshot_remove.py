@@ -2,11 +2,15 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from pvc.cli import following
 from pvc.cli.client import Client
+from pvc.cli.following import Followed
 from pvc.cli.output import Output, confirm
 
 HELP = "remove a snapshot; the volume stays as it is"
 EXAMPLE = "local web1 before-upgrade -y"
+
+_REMOVAL = Followed("removal")
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -14,8 +18,10 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("volume", metavar="VOLUME")
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    following.arguments(parser)
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:
     confirm(f'Remove snapshot "{args.name}" of volume "{args.pool}/{args.volume}"?', agreed=args.yes)
-    out.changed(api.delete("storage", "ceph", "snapshot", args.pool, args.volume, args.name))
+    answer = api.delete("storage", "ceph", "snapshot", args.pool, args.volume, args.name, wait=False)
+    following.show(_REMOVAL, answer, args, api, out)

@@ -12,8 +12,9 @@ import pytest
 
 from pvc.cluster import leftovers, tasks
 from pvc.cluster.opening import open_state
-from pvc.cluster.ovas import clear, remove
+from pvc.cluster.ovas import clear, remove, reserved_removable
 from pvc.cluster.state import Held, State
+from pvc.cluster.tasks import unheard
 from pvc.config import Upload
 from pvc.errors import ConversionFailed, InvalidImage, NotFound
 from pvc.model.records import OVA
@@ -60,6 +61,12 @@ async def made(state: State, pool: AnyPool, chunks: Iterable[bytes | BaseExcepti
     return (await making.run(stream(chunks), None, None))[0]
 
 
+async def removed(state: State, pool: AnyPool) -> None:
+    pools = {"local": pool}
+    async with reserved_removable(state, pools, "app", "a test") as held:
+        await remove(state, pools, held, unheard)
+
+
 async def assert_nothing_is_left(state: State, pool: AnyPool, harness: Harness) -> None:
     assert await state.ovas() == []
     assert [volume.name for volume in await pool.volumes()] == ["disk0"]
@@ -79,7 +86,7 @@ async def test_stream_optimised_disks_are_decoded_as_they_come(
         assert used is not None
         assert used <= 2 * MIB + 2 * harness.grain
     assert await harness.hidden() == []
-    await remove(state, {"local": pool}, "app", "a test")
+    await removed(state, pool)
     await assert_nothing_is_left(state, pool, harness)
 
 
@@ -131,7 +138,7 @@ async def test_an_upload_cancelled_at_any_await_is_whole_or_nothing(
         assert (left, names) in (([], ["disk0"]), ([True], ["disk0", "ova_app_vda"]))
         assert list((tmp_path / "pool" / ".incoming").iterdir()) == []
         if left:
-            await remove(state, {"local": directory}, "app", "a test")
+            await removed(state, directory)
         if not cut:
             break
     assert left == [True]
@@ -143,10 +150,10 @@ async def test_a_removal_cancelled_at_any_await_is_none_or_whole(directory: AnyP
     whole = [archive(member("x.ovf", small), member("disk0", b"d" * 5000))]
     for suspension in count():
         await made(state, directory, whole)
-        cut = await cut_at(remove(state, {"local": directory}, "app", "a test"), suspension)
+        cut = await cut_at(removed(state, directory), suspension)
         await clear(state, {"local": directory})
         with suppress(NotFound):
-            await remove(state, {"local": directory}, "app", "a test")
+            await removed(state, directory)
         assert await state.ovas() == []
         assert [volume.name for volume in await directory.volumes()] == ["disk0"]
         if not cut:

@@ -252,6 +252,18 @@ async def test_a_volume_that_is_away_is_listed_and_its_name_is_taken(pool: RBDPo
     assert (await pool.volume("disk0")).size == MIB
 
 
+async def test_how_far_a_removal_is_can_be_heard_in_bytes_of_the_volume(pool: RBDPool, harness: RBDHarness) -> None:
+    await pool.create("disk0", 64 * MIB)
+    harness.fill("disk0", b"x" * (16 * MIB))
+    heard: list[tuple[int, int]] = []
+    await pool.remove("disk0", lambda done, total: heard.append((done, total)))
+    assert len(heard) > 1
+    assert heard == sorted(heard)
+    assert {total for _, total in heard} == {64 * MIB}
+    assert heard[-1][0] >= 60 * MIB  # librbd tells of an object when it begins with it
+    assert harness.names() == []
+
+
 class Dying(Cluster):
     """Does as many more changes as `left` says; then the process is as good as dead."""
 
@@ -266,9 +278,9 @@ class Dying(Cluster):
         self._count()
         super().rename(name, new_name)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, on_progress: Callable[[int, int], int] | None = None) -> None:
         self._count()
-        super().remove(name)
+        super().remove(name, on_progress)
 
     def open(self, name: str, *, writable: bool = False, snapshot: str | None = None) -> rbd.Image:
         if self.left == 0:

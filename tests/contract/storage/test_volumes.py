@@ -159,6 +159,19 @@ async def test_a_clone_has_the_content_and_stays_sparse(pool: AnyPool, harness: 
     assert await harness.hidden() == []
 
 
+async def test_how_far_a_copy_is_can_be_heard(pool: AnyPool, harness: Harness) -> None:
+    """Of what is kept, not of the holes."""
+    await pool.create("disk0", 64 * MIB)
+    harness.fill("disk0", b"x" * MIB, 32 * MIB)
+    heard: list[tuple[int, int]] = []
+    await pool.clone("disk0", "disk1", lambda done, total: heard.append((done, total)))
+    if not heard:
+        pytest.skip("the file system of the pool shares blocks instead of copying them")
+    assert heard == sorted(heard)
+    assert (heard[0][0], heard[-1][0]) == (0, heard[-1][1])
+    assert {MIB <= total <= MIB + 2 * harness.grain for _, total in heard} == {True}
+
+
 async def test_clone_onto_another_volume_is_refused(pool: AnyPool, unchanged: Unchanged) -> None:
     await pool.create("disk0", MIB)
     await pool.create("disk1", MIB)

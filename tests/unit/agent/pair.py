@@ -37,7 +37,7 @@ class SharedPool(DirectoryPool):
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(shared=True)
+        return Capabilities(shared=True, live_snapshots=False)
 
 
 class Pair:

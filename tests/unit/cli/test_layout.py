@@ -106,8 +106,28 @@ def test_without_a_terminal_a_phase_is_two_lines() -> None:
         "receiving: 2K",
         "receiving: 2K in 3.0 s",
         "converting: begun",
-        "converting: 0B in 0.0 s",
+        "converting: 0.0 s",
     ]
+
+
+@pytest.mark.parametrize(("counts", "told"), [("", "1K, then broken off"), ("VMs", "1024 VMs, then broken off")])
+def test_how_far_it_was_when_it_broke_off_is_told(counts: str, told: str) -> None:
+    stream = io.StringIO()
+    progress = Progress(stream, counts=counts)
+    progress.show("going", 1024, 2048)
+    progress.finish(whole=False)
+    assert stream.getvalue().splitlines()[1] == f"going: {told}"
+
+
+def test_what_nobody_can_measure_shows_how_long_it_goes_on() -> None:
+    terminal, clock = Terminal(), Clock()
+    progress = Progress(terminal, clock)
+    progress.show("rolling back", 0, 0)
+    clock.now = 62.0
+    progress.show("rolling back", 0, 0)
+    progress.finish()
+    drawn = terminal.getvalue().split("\r\x1b[K")[1:]
+    assert drawn == ["rolling back  0.0 s", "rolling back  1:02", "rolling back  1:02\n"]
 
 
 def test_of_what_broke_off_before_it_began_nothing_is_said() -> None:

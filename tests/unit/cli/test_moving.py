@@ -89,11 +89,51 @@ def test_where_nobody_can_be_asked_an_interrupted_migration_goes_on(pvc: PVC, he
     assert [request.method for request in held.requests] == ["POST", "GET"]
 
 
-def test_a_clone_is_a_task_that_is_followed_or_left(pvc: PVC, api: FakeAPI) -> None:
-    path = "/storage/ceph/volume/local/web1/clone"
-    api.tell(f"POST {path}", Answer({"message": "Cloning.", "task": TASK_ID}))
-    done = {**MOVING, "kind": "clone", "status": "done", "version": 1, "result": "Cloned.", "figures": {}}
+VOLUME, SNAPSHOT = "/storage/ceph/volume/local/web1", "/storage/ceph/snapshot/local/web1/s1"
+LONG = [
+    ("storage volume clone local web1 web2", f"POST {VOLUME}/clone"),
+    ("storage volume resize local web1 20G", f"PUT {VOLUME}"),
+    ("storage volume remove local web1 -y", f"DELETE {VOLUME}"),
+    ("storage snapshot add local web1 s1", f"POST {SNAPSHOT}"),
+    ("storage snapshot rollback local web1 s1 -y", f"POST {SNAPSHOT}/rollback"),
+    ("storage snapshot remove local web1 s1 -y", f"DELETE {SNAPSHOT}"),
+    ("storage pool remove fast -y", "DELETE /storage/ceph/pool/fast"),
+    ("provisioner ova define web1 app", "POST /provisioner/ova/app/define"),
+    ("provisioner ova remove app -y", "DELETE /provisioner/ova/app"),
+    ("vm remove web1 -y", "DELETE /vm/web1"),
+    ("vm undefine web1 -y", "DELETE /vm/web1"),
+]
+
+
+@pytest.mark.parametrize(("line", "asked"), LONG, ids=[line for line, _ in LONG])
+def test_what_takes_long_is_a_task_that_is_followed_or_left(pvc: PVC, api: FakeAPI, line: str, asked: str) -> None:
+    api.tell(asked, Answer({"message": "It begins.", "task": TASK_ID}))
+    going = {**MOVING, "phase": "removing", "total": 0, "version": 1, "figures": {}, "details": {}}
+    done = {**going, "status": "done", "version": 2, "result": "It is so.", "details": {"volumes": ["a"]}}
+    api.tell(f"GET /tasks/{TASK_ID}", Answer(going), Answer(done))
+    result = pvc(*line.split())
+    assert (result.returncode, result.stdout) == (0, "It is so.\n")
+    assert result.stderr.startswith("It begins.\nremoving: begun\nremoving: ")
+    assert "B in" not in result.stderr
+    shown = json.loads(pvc(*line.split(), "-f", "json").stdout)
+    assert (shown["message"], shown["volumes"]) == ("It is so.", ["a"])
+    assert pvc(*line.split(), "--no-wait").stdout == "It begins.\n"
+    assert [request.method for request in api.requests if request.method != "GET"] == [asked.split()[0]] * 3
+
+
+@pytest.mark.parametrize(("line", "asked"), LONG, ids=[line for line, _ in LONG])
+def test_the_failure_of_what_takes_long_is_the_commands(pvc: PVC, api: FakeAPI, line: str, asked: str) -> None:
+    api.tell(asked, Answer({"message": "It begins.", "task": TASK_ID}))
+    problem = {"code": "in_use", "message": "Somebody has it."}
+    api.tell(f"GET /tasks/{TASK_ID}", Answer({**MOVING, "status": "failed", "version": 1, "problem": problem}))
+    result = pvc(*line.split())
+    assert (result.returncode, result.stdout, result.stderr) == (4, "", "It begins.\nSomebody has it.\n")
+
+
+@pytest.mark.parametrize(("line", "asked"), LONG, ids=[line for line, _ in LONG])
+def test_quietly_what_takes_long_says_nothing(pvc: PVC, api: FakeAPI, line: str, asked: str) -> None:
+    api.tell(asked, Answer({"message": "It begins.", "task": TASK_ID}))
+    done = {**MOVING, "status": "done", "version": 2, "result": "It is so.", "figures": {}}
     api.tell(f"GET /tasks/{TASK_ID}", Answer(done))
-    assert pvc("storage", "volume", "clone", "local", "web1", "web2").stdout == "Cloned.\n"
-    assert pvc("storage", "volume", "clone", "local", "web1", "web2", "--no-wait").stdout == "Cloning.\n"
-    assert [request.method for request in api.requests] == ["POST", "GET", "POST"]
+    result = pvc(*line.split(), "-q")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

@@ -114,8 +114,8 @@ CHANGES: list[tuple[str, str, str, Any]] = [
     ("vm unmigrate web1", "POST", "/vm/web1/node", {"action": "unmigrate", "force_live": False}),
     ("vm move web1 -t hv3", "POST", "/vm/web1/node", {"action": "move", "node": "hv3", "force_live": False}),
     (f"task cancel {TASK_ID}", "POST", f"/tasks/{TASK_ID}", {"action": "cancel"}),
-    ("vm undefine web1 -y", "DELETE", "/vm/web1", {}),
-    ("vm remove web1 -y", "DELETE", "/vm/web1", {"delete_disks": ["true"]}),
+    ("vm undefine web1 -y", "DELETE", "/vm/web1", {"wait": ["false"]}),
+    ("vm remove web1 -y", "DELETE", "/vm/web1", {"delete_disks": ["true"], "wait": ["false"]}),
     ("vm remove web1 --dry-run", "DELETE", "/vm/web1", {"delete_disks": ["true"], "dry_run": ["true"]}),
     ("vm undefine web1 --dry-run", "DELETE", "/vm/web1", {"dry_run": ["true"]}),
     ("vm tag add web1 a", "POST", "/vm/web1/tags", {"action": "add", "tag": "a", "protected": False}),
@@ -178,12 +178,12 @@ CHANGES: list[tuple[str, str, str, Any]] = [
         {"limit": ["hv1", "hv2"], "selector": "mem", "autostart": False, "profile": "web"},
     ),
     ("network remove 100 -y", "DELETE", "/network/100", {}),
-    ("provisioner ova remove app -y", "DELETE", "/provisioner/ova/app", {}),
+    ("provisioner ova remove app -y", "DELETE", "/provisioner/ova/app", {"wait": ["false"]}),
     (
         "provisioner ova define web1 app --network lan=100 --network dmz=200 -t hv1",
         "POST",
         "/provisioner/ova/app/define",
-        {"name": "web1", "network": ["lan=100", "dmz=200"], "node": "hv1"},
+        {"name": "web1", "network": ["lan=100", "dmz=200"], "node": "hv1", "wait": False},
     ),
     ("token remove ops -y", "DELETE", "/tokens/ops", {}),
     ("node remove hv3 -y", "DELETE", "/node/hv3", {}),
@@ -200,7 +200,12 @@ CHANGES: list[tuple[str, str, str, Any]] = [
         {"pool": "fast", "pgs": 64, "replcfg": "copies=2,mincopies=1", "tier": "nvme"},
     ),
     ("storage pool set-pgs fast 128", "PUT", "/storage/ceph/pool/fast", {"pgs": 128}),
-    ("storage pool remove fast -y", "DELETE", "/storage/ceph/pool/fast", {"yes-i-really-mean-it": ["yes"]}),
+    (
+        "storage pool remove fast -y",
+        "DELETE",
+        "/storage/ceph/pool/fast",
+        {"yes-i-really-mean-it": ["yes"], "wait": ["false"]},
+    ),
     ("storage pool remove fast --dry-run", "DELETE", "/storage/ceph/pool/fast", {"dry_run": ["true"]}),
     ("storage osd out 0", "POST", "/storage/ceph/osd/0/state", {"state": "out"}),
     ("storage osd in 0", "POST", "/storage/ceph/osd/0/state", {"state": "in"}),
@@ -212,15 +217,15 @@ CHANGES: list[tuple[str, str, str, Any]] = [
         "/storage/ceph/volume",
         {"pool": "local", "volume": "web1", "size": "10G"},
     ),
-    ("storage volume resize local web1 20G", "PUT", VOLUME, {"new_size": "20G", "force": False}),
-    ("storage volume resize local web1 1G --force", "PUT", VOLUME, {"new_size": "1G", "force": True}),
+    ("storage volume resize local web1 20G", "PUT", VOLUME, {"new_size": "20G", "force": False, "wait": False}),
+    ("storage volume resize local web1 1G --force", "PUT", VOLUME, {"new_size": "1G", "force": True, "wait": False}),
     ("storage volume rename local web1 www1", "PUT", VOLUME, {"new_name": "www1"}),
     ("storage volume clone local web1 web2", "POST", f"{VOLUME}/clone", {"new_volume": "web2", "wait": False}),
-    ("storage volume remove local web1 -y", "DELETE", VOLUME, {}),
-    ("storage snapshot add local web1 s1", "POST", SNAPSHOT, None),
+    ("storage volume remove local web1 -y", "DELETE", VOLUME, {"wait": ["false"]}),
+    ("storage snapshot add local web1 s1", "POST", SNAPSHOT, {"wait": False}),
     ("storage snapshot rename local web1 s1 s2", "PUT", SNAPSHOT, {"new_name": "s2"}),
-    ("storage snapshot rollback local web1 s1 -y", "POST", f"{SNAPSHOT}/rollback", None),
-    ("storage snapshot remove local web1 s1 -y", "DELETE", SNAPSHOT, {}),
+    ("storage snapshot rollback local web1 s1 -y", "POST", f"{SNAPSHOT}/rollback", {"wait": False}),
+    ("storage snapshot remove local web1 s1 -y", "DELETE", SNAPSHOT, {"wait": ["false"]}),
 ]
 
 
@@ -307,7 +312,7 @@ def test_every_vm_of_a_list_is_asked_though_one_refuses(pvc: PVC, api: FakeAPI) 
 def test_a_name_cannot_reach_another_resource(pvc: PVC, api: FakeAPI) -> None:
     pvc("vm", "undefine", "../storage/ceph/pool?x=1#", "-y")
     assert api.request.path == "/vm/..%2Fstorage%2Fceph%2Fpool%3Fx%3D1%23"
-    assert api.request.query == {}
+    assert api.request.query == {"wait": ["false"]}
 
 
 def test_wait_polls_until_the_task_has_ended(pvc: PVC, api: FakeAPI) -> None:

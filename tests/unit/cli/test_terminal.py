@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.cli.answers import TASK_ID
 from tests.unit.cli.calling import PVC
 from tests.unit.cli.fake_api import Answer, FakeAPI
 
@@ -118,3 +119,19 @@ def test_an_upload_draws_one_bar_that_ends_full(pvc: PVC, tmp_path: Path) -> Non
     assert code == 0
     last = shown.split("\r\x1b[K")[-1]
     assert re.fullmatch(r"receiving  \[#+\]  100%  9M of 9M  \S+/s  \S+ s\nDone.\n", last)
+
+
+@pytest.mark.parametrize(("terminal", "wait_s"), [(True, "1"), (False, "30")])
+def test_where_people_watch_the_seconds_of_a_task_are_counted(
+    pvc: PVC, api: FakeAPI, terminal: bool, wait_s: str
+) -> None:
+    api.tell("POST /storage/ceph/snapshot/local/web1/s1/rollback", Answer({"message": "It begins.", "task": TASK_ID}))
+    going = {"id": TASK_ID, "status": "running", "kind": "revert", "phase": "rolling back", "done": 0, "total": 0}
+    done = {**going, "status": "done", "version": 1, "result": "It is so.", "figures": {}, "details": {}}
+    api.tell(f"GET /tasks/{TASK_ID}", Answer({**going, "version": 0}), Answer(done))
+    line = ("storage", "snapshot", "rollback", "local", "web1", "s1", "-y")
+    shown = on_terminal(pvc, *line)[1] if terminal else pvc(*line).stdout
+    assert {request.query["wait"][0] for request in api.requests if request.method == "GET"} == {wait_s}
+    assert shown.endswith("It is so.\n")
+    if terminal:
+        assert re.search(r"\r\x1b\[Krolling back  [\d.:]+( s)?\n", shown)

@@ -8,14 +8,16 @@ from typing import cast
 
 import pytest
 
-from pvc.cluster import leftovers, tasks, volumes
+from pvc.cluster import leftovers, tasks, vms, volumes
 from pvc.errors import InUse, NotFound, PoolUnavailable, SessionLost
 from pvc.model.records import OVA, OVADisk, Task, TaskStatus, encode
 from pvc.storage.base import Pool
 from pvc.store.base import Create
 from pvc.store.paths import lock_path
+from tests.parts import documents
 from tests.unit.cluster.house import House
 
+UUID = "10000000-0000-4000-8000-000000000001"
 LOCK = volumes.lock_name("local", "web1")
 
 
@@ -23,6 +25,10 @@ async def begun(house: House, kind: str = leftovers.UPLOAD, target: tuple[str, s
     task = tasks.new(house.state, kind, target, "web1", node="api1")
     await house.state.store.commit(tasks.creation(house.state, task))
     return task
+
+
+async def names(house: House) -> list[str]:
+    return [volume.name for volume in await house.pool.volumes()]
 
 
 async def status(house: House, task: Task) -> TaskStatus:
@@ -62,7 +68,7 @@ async def test_what_others_run_and_what_cannot_be_read_is_left_alone(house: Hous
 
 
 async def test_a_task_that_begins_later_and_is_abandoned_is_ended_too(house: House) -> None:
-    clearing = asyncio.create_task(leftovers.keep_clear(house.other, house.pools))
+    clearing = asyncio.create_task(leftovers.keep_clear(house.other, house.pools, "api2"))
     with pytest.raises(tasks.TaskProblem, match="during the upload"):
         await tasks.wait(house.state, (await begun(house)).id, 10)
     await house.other.store.aclose()
@@ -149,7 +155,7 @@ async def test_an_ova_that_nobody_goes_on_with_is_cleared_away_and_a_whole_one_i
         ova = OVA(name=name, whole=whole, vcpus=1, memory=1, disks=(disk,))
         await house.state.store.commit(Create(house.state.paths.ova(name), encode(ova)))
     async with asyncio.timeout(10), house.state.store.watch(children=[house.state.paths.ovas]) as watch:
-        clearing = asyncio.create_task(leftovers.keep_clear(house.other, house.pools))
+        clearing = asyncio.create_task(leftovers.keep_clear(house.other, house.pools, "api2"))
         while len(await house.state.ovas()) == 2:
             await watch.wait()
     assert [volume.name for volume in await house.pool.volumes()] == ["ova_b_vda"]
@@ -194,3 +200,105 @@ async def test_a_snapshot_that_cannot_be_removed_now_is_not_forgotten(house: Hou
     with pytest.raises(PoolUnavailable):
         await leftovers.end_downloads(house.other, Away())
     assert await status(house, task) is TaskStatus.RUNNING
+
+
+async def definition(house: House, node: str = "hv1") -> Task:
+    """Of web1, with a copy that is there and one that is not."""
+    await house.volumes("web1_vda")
+    args = {"copies": "local/web1_vda local/web1_vdb", "done": "Added it."}
+    task = tasks.new(house.state, leftovers.DEFINITION, ("vm", UUID), "web1", node=node, args=args)
+    await house.state.store.commit(tasks.creation(house.state, task))
+    return task
+
+
+async def end_definitions(house: House, here: str = "hv1") -> None:
+    await leftovers.end_definitions(house.other, house.pools, here)
+
+
+async def test_the_copies_of_a_definition_go_with_its_server(house: House) -> None:
+    task = await definition(house)
+    async with vms.reserved(house.state, house.vm(uuid=UUID), leftovers.holder(task)):
+        await end_definitions(house)
+        assert (await status(house, task), await names(house)) == (TaskStatus.RUNNING, ["web1_vda"])
+    await end_definitions(house)
+    assert (await status(house, task), await names(house)) == (TaskStatus.FAILED, [])
+
+
+async def test_a_definition_that_came_to_its_vm_is_done(house: House) -> None:
+    task = await definition(house)
+    await house.define("web1", [documents.disk("local/web1_vda")], uuid=UUID)
+    await end_definitions(house)
+    ended = (await house.state.task(task.id)).record
+    assert (ended.status, ended.result, ended.details) == (TaskStatus.DONE, "Added it.", {"uuid": UUID})
+    assert await names(house) == ["web1_vda"]
+
+
+async def test_a_copy_that_somebody_has_taken_stays(house: House) -> None:
+    task = await definition(house)
+    await house.define("db", [documents.disk("local/web1_vda")])
+    await end_definitions(house)
+    assert (await status(house, task), await names(house)) == (TaskStatus.FAILED, ["web1_vda"])
+
+
+async def test_a_copy_that_somebody_took_a_snapshot_of_stays(house: House) -> None:
+    task = await definition(house)
+    await house.pool.snapshot("web1_vda", "mine")
+    await end_definitions(house)
+    assert (await status(house, task), await names(house)) == (TaskStatus.FAILED, ["web1_vda"])
+
+
+async def test_a_copy_that_somebody_works_with_is_looked_at_again(house: House) -> None:
+    task = await definition(house)
+    async with volumes.reserved(house.state, "local", "web1_vda", "an upload"):
+        await end_definitions(house)
+    assert (await status(house, task), await names(house)) == (TaskStatus.RUNNING, ["web1_vda"])
+
+
+async def test_a_copy_that_a_vm_might_have_stays_and_keeps_nothing_else_from_being_ended(house: House) -> None:
+    await house.state.store.commit(Create(house.state.paths.vm("broken"), b"{"))
+    task, other = await definition(house), await download(house)
+    clearing = asyncio.create_task(leftovers.keep_clear(house.other, house.pools, "hv1"))
+    with pytest.raises(tasks.TaskProblem, match="during the download"):
+        await tasks.wait(house.state, other.id, 10)
+    assert (await status(house, task), await names(house)) == (TaskStatus.RUNNING, ["web1", "web1_vda"])
+    await house.other.store.aclose()
+    await clearing
+
+
+async def test_copies_in_a_folder_of_another_server_are_left_to_it(house: House) -> None:
+    """There may be a volume of the same name in a folder here, which is another one."""
+    task = await definition(house, node="hv2")
+    await end_definitions(house)
+    assert (await status(house, task), await names(house)) == (TaskStatus.RUNNING, ["web1_vda"])
+
+
+async def test_definitions_are_looked_for_by_themselves(house: House) -> None:
+    task = await definition(house)
+    clearing = asyncio.create_task(leftovers.keep_clear(house.other, house.pools, "hv1"))
+    with pytest.raises(tasks.TaskProblem, match="during the definition"):
+        await tasks.wait(house.state, task.id, 10)
+    await house.other.store.aclose()
+    await clearing
+
+
+KINDS = [
+    (leftovers.SNAPSHOT, ("volume", "local/web1")),
+    (leftovers.REVERT, ("volume", "local/web1")),
+    (leftovers.RESIZE, ("volume", "local/web1")),
+    (leftovers.REMOVAL, ("volume", "local/web1")),
+    (leftovers.REMOVAL, ("snapshot", "local/web1@s1")),
+    (leftovers.REMOVAL, ("ova", "app")),
+    (leftovers.REMOVAL, ("pool", "vms")),
+    (leftovers.REMOVAL, ("vm", UUID)),
+]
+
+
+@pytest.mark.parametrize(("kind", "target"), KINDS)
+async def test_whatever_goes_on_under_the_lock_of_its_target_ends_with_it(
+    house: House, kind: str, target: tuple[str, str]
+) -> None:
+    task = await begun(house, kind, target)
+    async with house.state.store.lock(leftovers.lock_of(task), leftovers.holder(task)):
+        assert await leftovers.end_abandoned(house.other) == ({lock_path(leftovers.lock_of(task))}, 0)
+    assert await leftovers.end_abandoned(house.other) == (set(), 1)
+    assert await status(house, task) is TaskStatus.FAILED

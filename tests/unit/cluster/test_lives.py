@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import pytest
 from msgspec.structs import replace
 
 from pvc.cluster import tags, vms
 from pvc.cluster.state import State
+from pvc.cluster.tasks import unheard
 from pvc.errors import AlreadyExists, Busy, Conflict, InUse, InvalidInput, NotFound, PoolUnavailable
 from pvc.model import domain
 from pvc.model.records import VM, Desired, How, Observed, Power, Tag
+from pvc.storage.base import Heard, Pool
 from pvc.storage.directory import DirectoryPool
 from tests.parts import documents
 from tests.unit.cluster.house import NODE, House
@@ -32,6 +35,13 @@ async def names(house: House) -> list[str]:
     return [volume.name for volume in await house.pool.volumes()]
 
 
+async def undefine(house: House, name: str, pools: Mapping[str, Pool] | None = None) -> list[str]:
+    """As the server does it; returns the volumes that went with it."""
+    async with vms.reserved_removable(house.state, name, "a removal", pools) as removal:
+        await vms.undefine(house.state, pools or {}, removal, unheard)
+    return removal.volumes
+
+
 class Stubborn:
     """A pool that does not rename or remove one of its volumes."""
 
@@ -46,10 +56,10 @@ class Stubborn:
             raise PoolUnavailable(name="local", reason="it is stubborn")
         await self._pool.rename(name, new_name)
 
-    async def remove(self, name: str) -> None:
+    async def remove(self, name: str, *heard: Heard) -> None:
         if name == self._stays:
             raise PoolUnavailable(name="local", reason="it is stubborn")
-        await self._pool.remove(name)
+        await self._pool.remove(name, *heard)
 
 
 async def test_a_vm_is_renamed_with_the_volumes_that_bear_its_name(house: House) -> None:
@@ -135,8 +145,8 @@ async def test_a_vm_held_by_a_task_is_neither_renamed_nor_modified_nor_removed(h
     for change in (
         vms.rename(house.state, house.pools, "web1", "db1"),
         vms.modify(house.state, house.pools, held, vm.xml, restart=False),
-        vms.undefine(house.state, "web1"),
-        vms.undefine(house.state, "web1", house.pools),
+        undefine(house, "web1"),
+        undefine(house, "web1", house.pools),
     ):
         with pytest.raises(Busy, match='VM "web1" is busy with task "t1"'):
             await change
@@ -145,7 +155,7 @@ async def test_a_vm_held_by_a_task_is_neither_renamed_nor_modified_nor_removed(h
 
 async def test_a_vm_is_undefined_and_its_volumes_stay(house: House) -> None:
     await with_disks(house)
-    assert await vms.undefine(house.state, "web1") == []
+    assert await undefine(house, "web1") == []
     assert await house.state.vms() == []
     assert await names(house) == ["shared", "web1", "web1_data"]
     await house.define("web1")
@@ -153,7 +163,7 @@ async def test_a_vm_is_undefined_and_its_volumes_stay(house: House) -> None:
 
 async def test_a_vm_is_removed_with_its_volumes(house: House) -> None:
     await with_disks(house)
-    removed = await vms.undefine(house.state, "web1", house.pools)
+    removed = await undefine(house, "web1", house.pools)
     assert removed == ["local/shared", "local/web1", "local/web1_data"]
     assert await names(house) == []
 
@@ -165,7 +175,7 @@ async def test_a_removal_that_a_snapshot_forbids_is_refused_before_anything_is_d
     await house.pool.snapshot("web1_data", "before")
     before = await house.everything()
     with pytest.raises(Conflict, match='Volume "local/web1_data" has snapshots'):
-        await vms.undefine(house.state, "web1", house.pools)
+        await undefine(house, "web1", house.pools)
     assert await house.everything() == before
 
 
@@ -178,21 +188,21 @@ async def test_a_removal_of_a_volume_that_another_vm_has_is_refused_before_anyth
     await house.state.write_vm(held, replace(held.record, xml=stolen.xml))
     before = await house.everything()
     with pytest.raises(InUse, match='Volume "local/shared" is in use by VM "web2"'):
-        await vms.undefine(house.state, vm.name, house.pools)
+        await undefine(house, vm.name, house.pools)
     assert await house.everything() == before
 
 
 async def test_a_volume_that_is_gone_already_does_not_keep_its_vm(house: House) -> None:
     await with_disks(house)
     await house.pool.remove("web1_data")
-    assert await vms.undefine(house.state, "web1", house.pools) == ["local/shared", "local/web1"]
+    assert await undefine(house, "web1", house.pools) == ["local/shared", "local/web1"]
 
 
 async def test_a_volume_that_the_pool_does_not_remove_is_named(house: House) -> None:
     await with_disks(house)
     pools = {"local": Stubborn(house.pool, "web1")}
     with pytest.raises(Conflict) as caught:
-        await vms.undefine(house.state, "web1", pools)  # type: ignore[arg-type]
+        await undefine(house, "web1", pools)  # type: ignore[arg-type]
     assert str(caught.value) == (
         'VM "web1" is removed, but volume "local/web1" stays: Pool "local" is not available: it is stubborn.'
     )
@@ -203,7 +213,7 @@ async def test_a_running_vm_is_stopped_before_it_is_forgotten(house: House) -> N
     vm = await with_disks(house)
     await house.state.write_vm(await house.state.vm(vm.uuid), replace(vm, desired=Desired.RUNNING, run=1))
     await house.publish(**{vm.uuid: RUNS})
-    removal = asyncio.create_task(vms.undefine(house.state, "web1"))
+    removal = asyncio.create_task(undefine(house, "web1"))
     async with house.other.store.watch(house.other.paths.vm(vm.uuid)) as watch:
         while (await house.other.vm(vm.uuid)).record.how is not How.STOP:
             await watch.wait()
@@ -217,7 +227,7 @@ async def test_a_vm_that_may_run_on_a_silent_node_is_not_forgotten(house: House)
     await house.define()
     before = await house.everything()
     with pytest.raises(Conflict, match=f'may run on node "{NODE}", which does not answer'):
-        await vms.undefine(house.state, "web1")
+        await undefine(house, "web1")
     assert await house.everything() == before
 
 

@@ -9,25 +9,26 @@ from typing import Any
 
 import pytest
 
-from pvc.cluster import leftovers, networks, ovas, tasks, volumes
-from pvc.model.records import OVA, Network, OVADisk, TaskStatus, encode
+from pvc.cluster import leftovers, ovas, tasks, volumes
+from pvc.model.records import OVA, OVADisk, TaskStatus, encode
 from pvc.store.base import Create
 from pvc.units import MIB
-from tests.parts.ova import RAW, archive, described, descriptor, disk_entry, disk_item, manifest, member
-from tests.unit.server.site import BASE, Answer, Site
-
-PATH = "/provisioner/ova"
-SIZE = 4 * MIB
-A, B = bytes(range(256)) * 4096, b"b" * 5000
-DESCRIPTOR = described(("a.img", RAW), ("b.img", RAW), networks=["VM Network", "dmz"])
-SUMS = manifest(x__ovf=DESCRIPTOR, a__img=A, b__img=B)
-WHOLE = archive(member("x.ovf", DESCRIPTOR), member("x.mf", SUMS), member("a.img", A), member("b.img", B))
-VOLUMES = ["local/ova_app_vda", "local/ova_app_vdb"]
-
-
-async def upload(site: Site, body: bytes = WHOLE, name: str = "app", **more: str) -> Answer:
-    params = {"pool": "local", "name": name} | more
-    return await site.ask("POST", PATH, params, data=io.BytesIO(body))
+from tests.parts.ova import RAW, archive, described, descriptor, disk_entry, disk_item, member
+from tests.unit.server.appliance import (
+    DESCRIPTOR,
+    MAPPED,
+    PATH,
+    SIZE,
+    SUMS,
+    VOLUMES,
+    WHOLE,
+    A,
+    B,
+    define,
+    stock,
+    upload,
+)
+from tests.unit.server.site import BASE, Site
 
 
 async def assert_nothing_came_of_it(site: Site) -> None:
@@ -241,18 +242,8 @@ async def test_an_abandoned_upload_of_an_ova_is_ended(bare: Site) -> None:
 
 @pytest.fixture
 async def stocked(site: Site) -> Site:
-    """With an agent, two networks, and the OVA."""
-    await networks.add(site.state, Network(vni=100, description="lan", bridge="vmbr100"))
-    await networks.add(site.state, Network(vni=200, description="dmz", bridge="vmbr200"))
-    assert (await upload(site)).status == 200
+    await stock(site)
     return site
-
-
-async def define(site: Site, **params: Any) -> Answer:
-    return await site.ask("POST", f"{PATH}/app/define", json={"name": "web1"} | params)
-
-
-MAPPED = ["VM Network=lan", "dmz=200"]
 
 
 async def test_a_vm_is_made_like_the_ovas_machine_and_the_ova_stays(stocked: Site) -> None:
@@ -295,10 +286,10 @@ async def test_a_vm_that_cannot_be_made_leaves_nothing(
 ) -> None:
     await stocked.define("taken")
     await stocked.pool.create("half_vdb", MIB)
-    before = await stocked.everything()
+    before, known = await stocked.everything(), await stocked.tasks()
     answer = await define(stocked, **params)
     assert (answer.status, words in answer.message) == (status, True), answer.body
-    assert await stocked.everything() == before
+    assert (await stocked.everything(), await stocked.tasks()) == (before, known)
 
 
 async def test_an_ova_that_cannot_be_read_is_shown_as_such(bare: Site) -> None:
