@@ -310,7 +310,7 @@ async def test_devices_come_and_go_while_the_guest_runs(site: Site) -> None:
 
 
 async def test_a_record_that_cannot_be_read_is_shown_in_its_place(site: Site) -> None:
-    await site.define("good")
+    await site.stopped(await site.define("good"))
     paths = site.state.paths
     for path in (paths.vm("bad"), paths.network(9), paths.task("bad"), paths.node("bad")):
         await site.state.store.commit(Create(path, b"{"))
