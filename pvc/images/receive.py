@@ -44,6 +44,7 @@ async def receive(
     report: Report,
     checksum: str | None = None,
     verify: bool = False,
+    expected: int | None = None,
     qemu_img: Sequence[str] = ("qemu-img",),
 ) -> Received:
     """Make the uploaded image the content of a volume; zeroes follow where it is smaller.
@@ -52,12 +53,12 @@ async def receive(
     length: of the upload where it is known; holes count everywhere, also in the SHA-256. report: gets "receiving",
     "converting" or "verifying", bytes done, bytes in all (0 where that is unknown); called for every chunk. checksum:
     the SHA-256 that the upload must have, "" to be told it, None when it is not worth the processor time. verify: read
-    back what was written, and compare.
+    back what was written, and compare. expected: as Pool.draft takes it.
     Raises InvalidInput, InvalidImage, ImageTooLarge, TooLarge, Timeout, ConversionFailed, NotAsWritten, and what
     Pool.draft raises.
     """
     check_format(declared)
-    async with pool.draft(volume) as draft:
+    async with pool.draft(volume, expected) as draft:
         incoming = Incoming(length, limits, partial(_report_received, report, length or 0))
         summing = Summing(Hashes(["sha256"]))
         upload = incoming.passing(chunks)

@@ -88,7 +88,7 @@ async def upload(request: web.Request, given: Upload) -> web.Response:
     await receptions.make_way(request, f"{pool.name}/{name}")
     task = tasks.new(state, leftovers.UPLOAD, ("volume", f"{pool.name}/{name}"), name, who=who(request))
     task = msgspec.structs.replace(task, node=config.agent.node_name)
-    writing = Writing(request.app, state, task, pool, name, given, checksum)
+    writing = Writing(request.app, state, task, pool, name, given, checksum, request.content_length)
     if given.url is not None:
         return await _fetch(writing, given.url)
     with image(request, given.image_size, raw=given.image_format == "raw") as (chunks, length):
@@ -99,7 +99,7 @@ async def upload(request: web.Request, given: Upload) -> web.Response:
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """An upload and what is to become of it. checksum: as `receive` takes it."""
+    """An upload and what is to become of it. checksum, expected: as `receive` takes them."""
 
     app: web.Application
     state: State
@@ -108,6 +108,7 @@ class Writing:
     name: str
     given: Upload
     checksum: str | None
+    expected: int | None
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
@@ -139,6 +140,7 @@ class Writing:
             report=report,
             checksum=self.checksum,
             verify=self.given.verify,
+            expected=self.expected,
         )
 
     def answer(self, received: Received) -> web.Response:

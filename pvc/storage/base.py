@@ -245,9 +245,10 @@ class Pool(Protocol):
         """Whether a running guest (or any other program that locks images) has the volume open."""
         ...
 
-    def draft(self, name: str) -> AbstractAsyncContextManager[Draft]:
+    def draft(self, name: str, expected: int | None = None) -> AbstractAsyncContextManager[Draft]:
         """New content for volume `name`, dropped without a trace when the context ends before `commit`.
 
+        expected: about how many bytes of data it will hold, where that is known.
         Raises NotFound, InUse on entry, and again InUse on commit when the volume came into use meanwhile.
         """
         ...

@@ -34,13 +34,8 @@ Image = rbd.Image
 
 OBJECT_BYTES = 4 * MIB
 _ORDER = 22  # of OBJECT_BYTES
-_FEATURES = (
-    rbd.RBD_FEATURE_LAYERING
-    | rbd.RBD_FEATURE_EXCLUSIVE_LOCK
-    | rbd.RBD_FEATURE_OBJECT_MAP
-    | rbd.RBD_FEATURE_FAST_DIFF
-    | rbd.RBD_FEATURE_DEEP_FLATTEN
-)
+_OBJECT_MAP = rbd.RBD_FEATURE_OBJECT_MAP | rbd.RBD_FEATURE_FAST_DIFF
+_FEATURES = rbd.RBD_FEATURE_LAYERING | rbd.RBD_FEATURE_EXCLUSIVE_LOCK | rbd.RBD_FEATURE_DEEP_FLATTEN
 _WRITES_AT_ONCE = 8  # of one pool; more are no faster, and each keeps an object in memory
 _ZEROES = bytes(GRAIN)
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -213,8 +208,10 @@ class Cluster:
         """Every image's name and id."""
         return {entry["name"]: entry["id"] for entry in self._rbd.list2(self._pool)}
 
-    def create(self, name: str, size: int) -> None:
-        self._rbd.create(self._pool, name, size, order=_ORDER, features=_FEATURES)
+    def create(self, name: str, size: int, *, mapped: bool = True) -> None:
+        """mapped: keep a map of its objects from the start, which costs each new object a write of its own."""
+        features = _FEATURES | _OBJECT_MAP if mapped else _FEATURES
+        self._rbd.create(self._pool, name, size, order=_ORDER, features=features)
 
     def rename(self, name: str, new_name: str) -> None:
         self._rbd.rename(self._pool, name, new_name)
@@ -294,6 +291,12 @@ def lock(image: Image) -> bool:
         image.list_lockers()  # raises if it was silence, which looks the same
         return False
     return True
+
+
+def map_objects(image: Image) -> None:
+    """Make the map that `create` left out. Takes time for each object that there could be."""
+    image.update_features(_OBJECT_MAP, True)
+    image.rebuild_object_map()
 
 
 def lockers_of(image: Image) -> list[tuple[str, str, str]]:

@@ -49,7 +49,7 @@ class DirectoryPool(ThreadedPool):
         return None
 
     @asynccontextmanager
-    async def draft(self, name: str) -> AsyncIterator[Draft]:
+    async def draft(self, name: str, expected: int | None = None) -> AsyncIterator[Draft]:
         began = await self._change(partial(self._folder.version, name), name)
         hidden = self._folder.hidden(name)
 

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 
 from pvc.storage.base import Buffer, Content
-from pvc.storage.ceph import OBJECT_BYTES, Writer
+from pvc.storage.ceph import OBJECT_BYTES, Writer, map_objects
 from pvc.storage.draft import Target
 from pvc.storage.rbdhidden import Hidden
 from pvc.storage.rbdimages import Images
@@ -35,6 +36,16 @@ class Location:
         return ":".join([f"rbd:{self.pool}/{image}", *(f"{key}={_escaped(self.options[key])}" for key in self.options)])
 
 
+class ObjectMap(StrEnum):
+    """When a draft has one. Made at the end it costs less for each object that is written, and something for each that
+    is not.
+    """
+
+    FROM_THE_START = "from the start"
+    AT_THE_END = "at the end"
+    NEVER = "never"
+
+
 class RBDDraft:
     """A draft in a hidden image. The first failure of a write is raised by every later call."""
 
@@ -46,10 +57,12 @@ class RBDDraft:
         run: Run,
         put: Callable[[Hidden], Awaitable[None]],
         remove: Callable[[str], None],
+        object_map: ObjectMap,
     ) -> None:
         """put: makes the hidden image the target. remove: begins to remove what nobody has open any more."""
         self._hidden, self._cluster = images.hidden(target.name), images.cluster
         self._target, self._location, self._run, self._put, self._remove = target, location, run, put, remove
+        self._object_map = object_map
         self._parts: list[bytes] = []
         self._filled = 0  # bytes in the parts
         self._offset = 0  # where in the image the parts begin
@@ -141,7 +154,7 @@ class RBDDraft:
 
     def _create(self) -> None:
         self._room = _rounded(self._target.length or min(self._target.limit, _FIRST_ROOM))
-        self._hidden.create(self._room)
+        self._hidden.create(self._room, mapped=self._object_map is ObjectMap.FROM_THE_START)
         self._writer = self._cluster.writer(self._hidden.image)
 
     def _put_parts(self, parts: list[bytes], offset: int) -> None:
@@ -159,6 +172,9 @@ class RBDDraft:
         self._writing.settle()
         self._writing.check()
         self._hidden.image.flush()
+        if self._object_map is ObjectMap.AT_THE_END:
+            map_objects(self._hidden.image)
+            self._object_map = ObjectMap.FROM_THE_START
 
     def _end(self) -> bool:
         """Whether an image is left."""

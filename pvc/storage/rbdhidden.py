@@ -52,9 +52,10 @@ class Hidden:
             raise NotFound(kind="image", name=self.name)
         return self._image
 
-    def create(self, size: int) -> None:
+    def create(self, size: int, *, mapped: bool = True) -> None:
+        """mapped: see Cluster.create."""
         self._created = True
-        self._cluster.create(self.name, size)
+        self._cluster.create(self.name, size, mapped=mapped)
         self._image = self._cluster.open(self.name, writable=True)
 
     def put(self, name: str) -> None:

@@ -58,6 +58,47 @@ async def test_an_image_half_of_which_is_a_hole_takes_half_the_objects(pool: RBD
     assert (await pool.volume("disk0")).used == GIB
 
 
+@pytest.mark.parametrize("expected", [None, 4 * MIB, SIZE])
+async def test_a_volume_knows_its_objects_whenever_its_draft_learnt_them(
+    pool: RBDPool, harness: RBDHarness, expected: int | None
+) -> None:
+    await pool.create("disk0", SIZE)
+    with harness.image("disk0", read_only=True) as image:
+        features = image.features()
+    async with pool.draft("disk0", expected) as draft:
+        await draft.skip(4 * MIB)
+        await draft.write(b"x" * 4 * MIB)
+        await draft.flush()
+        async with draft.content() as content:
+            assert list(await content.stretches()) == [(4 * MIB, 8 * MIB)]
+        await draft.write(b"y" * 4 * MIB)
+        await draft.commit()
+    with harness.image("disk0", read_only=True) as image:
+        assert (image.features(), image.flags()) == (features, 0)
+    assert (await pool.volume("disk0")).used == 8 * MIB
+
+
+async def test_what_is_dense_is_mapped_at_the_end(
+    pool: RBDPool, harness: RBDHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapped = []
+    monkeypatch.setattr("pvc.storage.rbddraft.map_objects", lambda image: mapped.append(image.size()))
+    await pool.create("disk0", SIZE)
+    for expected in (None, SIZE // 8, SIZE // 4):
+        async with pool.draft("disk0", expected) as draft:
+            await draft.flush()
+            await draft.flush()
+    assert mapped == [SIZE]
+
+
+async def test_old_content_is_gone_soon_and_keeps_nobody_waiting(pool: RBDPool, harness: RBDHarness) -> None:
+    await pool.create("disk0", SIZE)
+    for content in (b"one", b"two"):
+        await upload(pool, "disk0", content)
+    assert await pool.unfinished() == {}
+    assert harness.names() == ["disk0"]
+
+
 async def test_a_hole_that_ends_within_objects_costs_none(pool: RBDPool, harness: RBDHarness) -> None:
     await pool.create("disk0", 64 * MIB)
     await upload(pool, "disk0", b"x" * MIB + bytes(40 * MIB) + b"x" * MIB)
