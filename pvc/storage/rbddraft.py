@@ -158,17 +158,19 @@ class RBDDraft:
         self._writer = self._cluster.writer(self._hidden.image)
 
     def _put_parts(self, parts: list[bytes], offset: int) -> None:
-        """Blocks."""
+        """Blocks. The parts are used up: what is waiting for its turn is kept once."""
         end = offset + sum(map(len, parts))
         if end > self._room:
             self._room = _rounded(min(self._target.limit, max(end, 2 * self._room)))
             self._hidden.image.resize(self._room)
         if not all(map(_ZEROES.startswith, parts)):  # else they need not be put together either
-            self._writing.put(b"".join(parts), offset)
+            data = b"".join(parts)
+            parts.clear()
+            self._writing.put(data, offset)
 
     def _write_rest(self) -> None:
         """Blocks. The parts stay as they are, so that writing can go on."""
-        self._put_parts(self._parts, self._offset)
+        self._put_parts([*self._parts], self._offset)
         self._writing.settle()
         self._writing.check()
         self._hidden.image.flush()
