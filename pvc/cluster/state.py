@@ -198,6 +198,20 @@ class State(View):
             raise Changed(kind="VM", name=held.record.name) from exc
 
 
+@dataclass(frozen=True, slots=True)
+class Attentive(State):
+    """For whoever looks at all tasks whenever one is made, and writes by compare-and-set.
+
+    mirror: of the same session; the tasks come from there, with all that the session has heard of.
+    """
+
+    mirror: MirrorView = field(kw_only=True)
+
+    async def tasks(self) -> list[Held[Task] | Unreadable]:
+        await self.mirror.reader.settled()
+        return await self.mirror.tasks()
+
+
 def _held(kind: type[R], entry: Entry, name: str) -> Held[R]:
     return Held(decode(kind, entry.value, name), entry.version)
 

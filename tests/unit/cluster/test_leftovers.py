@@ -9,10 +9,12 @@ from typing import cast
 import pytest
 
 from pvc.cluster import leftovers, tasks, vms, volumes
+from pvc.cluster.state import Attentive, Held, MirrorView
 from pvc.errors import InUse, NotFound, PoolUnavailable, SessionLost
 from pvc.model.records import OVA, OVADisk, Task, TaskStatus, encode
 from pvc.storage.base import Pool
 from pvc.store.base import Create
+from pvc.store.mirror import mirrored
 from pvc.store.paths import lock_path
 from tests.parts import documents
 from tests.unit.cluster.house import House
@@ -65,6 +67,29 @@ async def test_what_others_run_and_what_cannot_be_read_is_left_alone(house: Hous
     await house.state.store.commit(Create(house.state.paths.task("broken"), b"{"))
     assert await leftovers.end_abandoned(house.other) == (set(), 0)
     assert await status(house, plug) is TaskStatus.RUNNING
+
+
+async def test_whoever_looks_again_and_again_has_all_tasks_in_memory(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = house.other
+    old = [await begun(house, "attach", ("vm", "u")) for _ in range(5)]
+    async with mirrored(state.store, state.paths.mirrored) as mirror:
+        keeping = asyncio.create_task(mirror.keep())
+        attentive = Attentive(state.reader, state.paths, mirror=MirrorView(mirror, state.paths))
+        new = await begun(house)
+        await state.store.sync()
+        monkeypatch.setattr(type(state.store), "children", refuse)
+        assert await leftovers.end_abandoned(attentive) == (set(), 1)
+        assert await status(house, new) is TaskStatus.FAILED
+        assert {item.record.id for item in await attentive.tasks() if isinstance(item, Held)} == {
+            task.id for task in [*old, new]
+        }
+        keeping.cancel()
+
+
+async def refuse(*_: object) -> None:
+    raise AssertionError("the store was asked for all tasks")
 
 
 async def test_a_task_that_begins_later_and_is_abandoned_is_ended_too(house: House) -> None:
