@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from pvc.config import Agent
 from tests import guest
 from tests.bench.api import API
 from tests.bench.ground import Ground
@@ -50,7 +51,7 @@ class Downtimes:
 
 def measure(on: Ground, memory: int, guests: int) -> None:
     """memory: MiB of each guest."""
-    with Lab([str(on.program)]) as lab:
+    with Lab([str(on.program)], interval_s=Agent().interval_s) as lab:
         _one(lab, memory, on.rounds + 2)
         _many(lab, memory, guests, on.rounds)
 

@@ -54,7 +54,7 @@ migration_certificates = "{folder}/libvirt/etc/pki"
 socket = "{folder}/agent.sock"
 listen = "{address}:7371"
 log_path = "{folder}/told.log"
-interval_s = 2
+interval_s = {interval_s:g}
 shutdown_timeout_s = 60
 """
 
@@ -79,10 +79,10 @@ class Server:
 
 
 class Lab:
-    """program: how to call pvc. All methods block."""
+    """program: how to call pvc. interval_s: between two regular looks of an agent. All methods block."""
 
-    def __init__(self, program: Sequence[str] = (sys.executable, "-m", "pvc")) -> None:
-        self._program = program
+    def __init__(self, program: Sequence[str] = (sys.executable, "-m", "pvc"), *, interval_s: float = 2) -> None:
+        self._program, self._interval_s = program, interval_s
         self.enclosure = Enclosure.make()
         self.folder = self.enclosure.folder
         self.hosts: dict[str, Host] = {}
@@ -127,6 +127,7 @@ class Lab:
                 user=USER,
                 conf=self.ceph.conf,
                 keyring=self.ceph.keyring,
+                interval_s=self._interval_s,
             )
         )
         return PVC(mode, config, place=host, program=self._program)
