@@ -180,7 +180,7 @@ USAGE: list[tuple[str, str]] = [
     ("--wrong vm list", 'Option "--wrong" is not known here: see "pvc --help".'),
     ("vm start", 'The following arguments are required: VM; see "pvc vm start --help".'),
     ("vm list --wrong", 'Option "--wrong" is not known here; see "pvc vm list --help".'),
-    ("vm network remove web1", "Name the interface by its network, by -a MAC, or both."),
+    ("vm network remove web1", "Name the interface by its network, by its MAC, or both."),
     ("vm modify web1", 'Give a FILE ("-" for stdin), or use --editor on a terminal.'),
     ("vm remove web1", "This needs a confirmation and there is no terminal to ask on: add -y."),
     ("vm undefine web1", "This needs a confirmation and there is no terminal to ask on: add -y."),
