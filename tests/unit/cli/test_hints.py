@@ -52,6 +52,13 @@ def test_so_is_that_of_which_there_is_only_a_list(
     assert pvc(*line.split(" ")).stderr == told
 
 
+def test_a_pool_that_is_given_as_the_name_of_a_volume_is_seen(pvc: PVC, api: FakeAPI) -> None:
+    api.tell("GET /storage/ceph/volume", Answer([]))
+    api.tell("GET /names", Answer({"names": ["local"], "more": False}))
+    told = 'No volume is called like the pool "local": its volumes are listed by "-p local".\n'
+    assert pvc("storage", "volume", "list", "local").stderr == told
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
