@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import socket
 import tomllib
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from pvc.addresses import problem_with_beginning
 from pvc.cephconfig import NAME, Ceph, RBDPool
 
 DEFAULT_PATH = Path("/etc/pvc/pvc.toml")
+
+# How tomllib says it; what follows is where.
+_TWICE = re.compile(r"Cannot declare \((.*)\) twice( \(.*\))")
 
 _OR_UNPROTECTED = ", or store.unprotected = true, which leaves the whole cluster to everybody who reaches ZooKeeper."
 
@@ -336,25 +340,32 @@ def load(path: Path | None) -> Config:
         if not path.exists() and "PVC_CONFIG" not in os.environ:
             return Config()
     try:
-        return parse(path.read_text())
+        return parse(path.read_text(), f'"{path}"')
     except OSError as exc:
         raise ConfigProblems([f'"{path}" cannot be read: {exc.strerror}']) from exc
     except UnicodeDecodeError as exc:
         raise ConfigProblems([f'"{path}" cannot be read: it is not UTF-8']) from exc
 
 
-def parse(text: str) -> Config:
+def parse(text: str, name: str = "The configuration") -> Config:
     """Raises ConfigProblems with everything that is wrong."""
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
-        raise ConfigProblems([f"The configuration is not TOML: {exc}"]) from exc
+        raise ConfigProblems([_no_toml(name, str(exc))]) from exc
     problems: list[str] = []
     config: Config = toml.build(Config, raw, "", problems)
     problems.extend(config.problems())
     if problems:
         raise ConfigProblems(problems)
     return config
+
+
+def _no_toml(name: str, why: str) -> str:
+    if twice := _TWICE.fullmatch(why):
+        section = ".".join(re.findall(r"'([^']*)'", twice[1]))
+        return f"{name} has the section [{section}] twice{twice[2]}: write its keys below the first."
+    return f"{name} is not TOML: {why}"
 
 
 def show(config: Config) -> str:

@@ -38,6 +38,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pvc.units import exact_size
+
 
 class PVCError(Exception):
     """Root of the tree. `code` is a promise to scripts; `message` is for people: one sentence, names in double quotes.
@@ -78,7 +80,11 @@ class InvalidImage(PVCError):
 
 class ImageTooLarge(PVCError):
     code = "image_too_large"
-    message = 'The image of {size} bytes does not fit the volume "{volume}" of {limit} bytes.'
+    message = 'The image of {shown} does not fit the volume "{volume}" of {limit_shown}.'
+
+    def __init__(self, *, size: int, volume: str, limit: int) -> None:
+        super().__init__(size=size, volume=volume, limit=limit, shown=exact_size(size), limit_shown=exact_size(limit))
+        self.fields = {"size": size, "volume": volume, "limit": limit}
 
 
 class Unauthenticated(PVCError):

@@ -27,6 +27,12 @@ def parse_size(text: str) -> int:
     return size
 
 
+def exact_size(size: int) -> str:
+    """As `format_size` where that rounds nothing, else "12956160 bytes"."""
+    text = format_size(size)
+    return f"{size} bytes" if "." in text else text
+
+
 def format_size(size: int) -> str:
     """Return a short exact-looking size: "10G" for whole units, else one decimal, "1.5G"."""
     for suffix, unit in reversed(_SUFFIX.items()):

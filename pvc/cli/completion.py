@@ -122,6 +122,10 @@ def _values(
         yield from ((str(choice), "") for choice in action.choices)
     elif metavar == "FILE":
         yield FILES, ""
+    elif metavar == "ROLE":
+        from pvc.cli.commands.doctor import ROLES
+
+        yield from ((role, "") for role in ROLES)
     elif metavar == "CLUSTER":
         from pvc.cli.clusters import load as clusters
 

@@ -34,6 +34,10 @@ def connect(url: str, ca: str = "") -> HTTPConnection:
         problem = f'No pvc serve answers at "{url}": start it with "pvc serve" or name another with -c.'
         raise Failure("unreachable", problem) from exc
     except OSError as exc:
+        if "WRONG_VERSION_NUMBER" in str(exc):
+            raise Failure(
+                "unreachable", f'What answers at "{url}" speaks no TLS: write http:// where it is pvc.'
+            ) from exc
         raise Failure("unreachable", f'"{url}" cannot be reached: {exc.strerror or exc}') from exc
 
 

@@ -1,4 +1,4 @@
-"""What may have been meant by a name that does not exist."""
+"""What may have been meant by a name that does not exist, and how to come by a token."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ _PATIENCE_S = 1.0
 _MOST = 3
 # Names that are compared: as many as the API tells at once.
 _KNOWN = 10_000
+_TOKENS = '"pvc token add" on a server makes one; --token-file or PVC_TOKEN_FILE names its file.'
 
 
 def hinted(failure: Failure, api: Client) -> Failure:
-    """Return `failure`, with the names that are like the unknown one where there are some."""
+    """Return `failure`, with what helps against it where there is something."""
+    if failure.code == "unauthenticated":
+        return Failure(failure.code, f"{failure} {_TOKENS}", failure.fields)
+    return _named(failure, api) if failure.code == "not_found" else failure
+
+
+def _named(failure: Failure, api: Client) -> Failure:
+    """With the names that are like the unknown one where there are some."""
     kind, name = str(failure.fields.get("kind", "")).lower(), str(failure.fields.get("name", ""))
     near = similar(name, names(api, kind, _PATIENCE_S, most=_KNOWN)) if name else []
     if not near:

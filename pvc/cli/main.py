@@ -25,10 +25,12 @@ def main(argv: list[str]) -> int:
     except PVCError as exc:
         from pvc.cli.layout import printable
 
+        with suppress(OSError):
+            sys.stdout.flush()  # what was said before stands before it, also where both go into one file
         print(printable(str(exc)), file=sys.stderr)
         return EXIT.get(exc.code, 1)
-    except KeyboardInterrupt:
-        print(file=sys.stderr)
+    except KeyboardInterrupt as exc:  # it may say what became of it
+        print(exc, file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         _forget_output()
@@ -104,7 +106,7 @@ def _command(name: str, argv: list[str]) -> int:
             command.run(args, api, out)
             sys.stdout.flush()
     except Failure as exc:
-        if exc.code != "not_found":
+        if exc.code not in ("not_found", "unauthenticated"):
             raise
         from pvc.cli.hints import hinted
 

@@ -9,6 +9,7 @@ from pvc.cli.client import Client, Parameter
 from pvc.cli.following import Followed
 from pvc.cli.output import Output
 
+METHODS = "how it goes to another node; live: never by a shutdown, shutdown: always, none: when live has failed"
 _MIGRATION = Followed("migration", "The guest then stays where it was.")
 
 

@@ -79,6 +79,7 @@ class Output:
 
     def note(self, text: str) -> None:
         if not self.quiet:
+            sys.stdout.flush()  # what was said before stands before it, also where both go into one file
             print(text, file=sys.stderr)
 
 
@@ -89,6 +90,7 @@ def confirm(question: str, *, agreed: bool) -> None:
     """
     if agreed:
         return
+    sys.stdout.flush()
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Failure("usage", "This needs a confirmation and there is no terminal to ask on: add -y.")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)

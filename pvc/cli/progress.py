@@ -100,7 +100,7 @@ class Progress:
 
 def bar(phase: str, done: int, total: int, elapsed_s: float, columns: int) -> str:
     """Return one line that is shorter than `columns`."""
-    rate = done / elapsed_s if elapsed_s > 0 else 0.0
+    rate = done / elapsed_s if elapsed_s >= REDRAW_S else 0.0
     speed = f"{format_size(int(rate))}/s"
     if not total:
         return "  ".join((phase, format_size(done), speed))[: columns - 1]

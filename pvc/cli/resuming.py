@@ -29,6 +29,7 @@ def resumed(
     except KeyboardInterrupt:  # whoever does that does not want to go on with it
         with suppress(Failure):
             api.post("tasks", ask()["task"], action="cancel")
+            raise KeyboardInterrupt("The upload was cancelled and changed nothing.") from None
         raise
 
 

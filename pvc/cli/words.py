@@ -12,6 +12,27 @@ LEADING = ("-c", "--cluster", "--token-file", "--ca", "-f", "--format", "--outpu
 _FORM = ("-f", "--format")
 # Other names of commands.
 ALIASES = {"vm tag list": "vm tag get", "vm network list": "vm network get", "vm volume list": "vm volume get"}
+# What other programs call the same; of several the one that keeps more comes first.
+SYNONYMS = {
+    "add": ("define",),
+    "attach": ("add",),
+    "create": ("define", "add"),
+    "del": ("undefine", "remove"),
+    "delete": ("undefine", "remove"),
+    "destroy": ("stop", "remove"),
+    "detach": ("remove",),
+    "edit": ("modify",),
+    "kill": ("stop",),
+    "ls": ("list",),
+    "new": ("define", "add"),
+    "poweroff": ("shutdown", "stop"),
+    "reboot": ("restart",),
+    "reset": ("restart",),
+    "rm": ("undefine", "remove"),
+    "show": ("info", "list"),
+}
+# Places of the same name that are still told apart at a glance.
+_FEW = 3
 
 
 def split(argv: list[str]) -> tuple[str, list[str], bool]:
@@ -53,17 +74,23 @@ def _unknown(words: str, group: str) -> Failure:
 
     if found := unbuilt(words):
         return found
-    near = _nearest(words, group)
-    hint = f'did you mean "pvc {near}"?' if near else f'see "pvc {group} --help".'.replace("  ", " ")
+    near = " or ".join(f'"pvc {name}"' for name in _near(words, group))
+    hint = f"did you mean {near}?" if near else f'see "pvc {group} --help".'.replace("  ", " ")
     return Failure("usage", f'No command "{words}": {hint}')
 
 
-def _nearest(words: str, group: str) -> str | None:
+def _near(words: str, group: str) -> list[str]:
+    """What is called so by other programs, else what is called so elsewhere, else what is written like it."""
     from difflib import get_close_matches
 
+    said = words.removeprefix(group).strip()
+    if said == "help":
+        return []
     known = [*COMMANDS, *GROUPS, "serve", "agent"]
-    elsewhere = [name for name in known if name.rpartition(" ")[2] == words]
-    if len(elsewhere) == 1:
-        return elsewhere[0]
-    inside = [name for name in known if name.startswith(group)]
-    return next(iter(get_close_matches(words, inside, n=1)), None)
+    inside = {name.removeprefix(group).strip(): name for name in known if name.startswith(group)}
+    if meant := [inside[other] for other in SYNONYMS.get(said, ()) if other in inside]:
+        return meant
+    elsewhere = [name for name in known if name.rpartition(" ")[2] == said]
+    if 0 < len(elsewhere) <= _FEW:
+        return elsewhere
+    return [inside[near] for near in get_close_matches(said, inside, n=1)]

@@ -105,4 +105,5 @@ async def watch_until(
                     return held, observed
                 await watch.wait()
     except TimeoutError as exc:
-        raise Timeout(what=what, timeout_s=timeout_s, outlook=" and is still being worked on") from exc
+        outlook = f' and is still being worked on ("pvc node log {vm.node}" says what stands in the way)'
+        raise Timeout(what=what, timeout_s=timeout_s, outlook=outlook) from exc

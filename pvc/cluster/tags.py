@@ -38,7 +38,8 @@ def removed(vm: VM, name: str) -> VM:
     if tag.type != "user":
         raise Conflict(kind="tag", name=name, problem="is not a user tag and cannot be removed")
     if tag.protected:
-        raise Conflict(kind="tag", name=name, problem="is protected and cannot be removed")
+        problem = 'is protected and cannot be removed ("pvc vm tag unprotect" lifts that)'
+        raise Conflict(kind="tag", name=name, problem=problem)
     return replace(vm, tags=tuple(one for one in vm.tags if one.name != name))
 
 

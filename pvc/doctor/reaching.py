@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,14 +16,22 @@ from pvc.doctor.checks import ceph_users
 from pvc.doctor.deadline import Check
 from pvc.doctor.findings import Finding, ok, warning, wrong
 from pvc.doctor.machine import Machine
-from pvc.errors import PVCError
+from pvc.errors import NotPermitted, PVCError
 from pvc.hypervisor import certificates
 from pvc.hypervisor.base import Facts, in_the_clear
+
+VIRTLOGD = "/run/libvirt/virtlogd-sock"
+_QEMU_CONF = "/etc/libvirt/qemu.conf"
+_FILE_HANDLER = re.compile(r'^\s*stdio_handler\s*=\s*"file"', re.MULTILINE)
 
 
 def libvirt(machine: Machine, config: Config) -> Check:
     silent = f'libvirt takes the connection to "{config.hypervisor.uri}" and does not answer'
-    return Check("libvirt", _libvirt(machine, config), silent, "journalctl -u libvirtd")
+    return Check("libvirt", _libvirt(machine, config), silent, _log(machine))
+
+
+def _log(machine: Machine) -> str:
+    return "journalctl -u libvirtd" if machine.has_systemd() else "tail /var/log/libvirt/libvirtd.log"
 
 
 def _libvirt(machine: Machine, config: Config) -> Iterator[Finding]:
@@ -33,11 +42,20 @@ def _libvirt(machine: Machine, config: Config) -> Iterator[Finding]:
         yield wrong("libvirt", f"libvirt's library cannot be loaded: {exc}", "apt-get install libvirt-daemon-system")
     except PVCError as exc:
         there = machine.has_program("libvirtd") or machine.has_program("virtqemud")
-        start = "systemctl enable --now libvirtd" if machine.has_systemd() else "libvirtd -d"
+        start = "systemctl enable --now libvirtd" if machine.has_systemd() else "virtlogd -d; libvirtd -d"
         mend = start if there else "apt-get install libvirt-daemon-system"
         yield wrong("libvirt", f'"{uri}" does not answer: {exc}', mend)
     else:
         yield from judge_libvirt(facts, uri, alone=config.standalone)
+        yield from virtlogd(machine, uri)
+
+
+def virtlogd(machine: Machine, uri: str) -> Iterator[Finding]:
+    """libvirt answers without it, and starts no guest. Another address may be of a libvirt with other folders."""
+    if uri != "qemu:///system" or machine.exists(VIRTLOGD) or _FILE_HANDLER.search(machine.text(_QEMU_CONF)):
+        return
+    start = "systemctl enable --now virtlogd.socket" if machine.has_systemd() else "virtlogd -d"
+    yield wrong("virtlogd", f'No virtlogd listens at "{VIRTLOGD}": libvirt starts no guest without it.', start)
 
 
 async def _facts(config: Config, address: str = "") -> Facts:
@@ -67,9 +85,7 @@ def judge_libvirt(facts: Facts, uri: str, *, alone: bool) -> Iterator[Finding]:
 
 def migration(machine: Machine, config: Config) -> Check:
     uri = config.hypervisor.migration_uri
-    return Check(
-        "migration", _migration(machine, config), f'libvirt does not answer at "{uri}"', "journalctl -u libvirtd"
-    )
+    return Check("migration", _migration(machine, config), f'libvirt does not answer at "{uri}"', _log(machine))
 
 
 def _migration(machine: Machine, config: Config) -> Iterator[Finding]:
@@ -147,6 +163,8 @@ def _store(machine: Machine, config: Config) -> Iterator[Finding]:
     except ConfigProblems as exc:
         if not _bad_files(machine, config):
             yield wrong("store", f"ZooKeeper cannot be used: {exc}", "pvc serve --show-config")
+    except NotPermitted as exc:
+        yield wrong("store", f"ZooKeeper cannot be used: {exc}")  # it answers, and its refusal says what to do
     except PVCError as exc:
         yield wrong("store", f"ZooKeeper cannot be used: {exc}", _ask(config))
     else:

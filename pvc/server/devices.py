@@ -206,7 +206,7 @@ async def _which_nic(state: State, vm: VM, given: RemoveNetwork) -> domain.Nic:
     nics = domain.describe(vm.xml).nics
     found = [nic for nic in nics if (bridge is None or nic.source == bridge) and (mac is None or nic.mac == mac)]
     if not found:
-        raise NotFound(kind="network interface", name=given.mac or given.net or "")
+        raise NotFound(kind="NIC", name=given.mac or given.net or "", owner=f'VM "{vm.name}"')
     if len(found) > 1:
         macs = ", ".join(f'"{nic.mac}"' for nic in found)
         raise InvalidInput({"mac": f"must say which of the interfaces {macs} goes"})
@@ -241,6 +241,6 @@ async def remove_volume(request: web.Request, given: RemoveVolume) -> web.Respon
     disks = domain.describe(held.record.xml).disks
     disk = next((one for one in disks if given.volume in (one.volume, one.dev)), None)
     if disk is None or not disk.volume:
-        raise NotFound(kind=f'disk of VM "{held.record.name}"', name=given.volume)
+        raise NotFound(kind="disk", name=given.volume, owner=f'VM "{held.record.name}"')
     device = domain.disk_xml(disk.volume, disk.dev, disk.bus)
     return await _change(request, held, devices.DETACH, device, given, f'volume "{disk.volume}"')

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pvc.errors import Conflict, InUse
+from pvc.units import exact_size
 
 Buffer = bytes | bytearray | memoryview
 Heard = Callable[[int, int], None]  # told on the event loop how many bytes are done, and of how many
@@ -328,7 +329,7 @@ def kept_by_snapshots(volume: str, count: int) -> Conflict:
 
 def would_shrink(volume: str, size: int, new_size: int) -> Conflict:
     """What keeps a volume from becoming smaller, unless that is wanted. volume: as POOL/VOLUME."""
-    problem = f"has {size} bytes, and shrinking it to {new_size} would cut off its end"
+    problem = f"has {exact_size(size)}, and shrinking it to {exact_size(new_size)} would cut off its end unless forced"
     return Conflict(kind="volume", name=volume, problem=problem)
 
 

@@ -179,6 +179,16 @@ def test_what_is_no_toml_is_refused() -> None:
     assert problem.startswith("The configuration is not TOML: ")
 
 
+def test_a_section_that_is_there_twice_is_named_with_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "pvc.toml"
+    file.write_text("[api]\n[store]\n[api]\nlisten = '[::1]:1'\n")
+    with pytest.raises(ConfigProblems) as exc:
+        config.load(file)
+    assert exc.value.problems == [
+        f'"{file}" has the section [api] twice (at line 3, column 5): write its keys below the first.'
+    ]
+
+
 texts = st.text(st.characters(codec="utf-8"))
 
 

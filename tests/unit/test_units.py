@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pvc.units import GIB, KIB, MIB, TIB, format_size, parse_size
+from pvc.units import GIB, KIB, MIB, TIB, exact_size, format_size, parse_size
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,10 @@ def test_no_bytes_at_all_are_refused(text: str) -> None:
 )
 def test_a_size_is_shown_short(size: int, text: str) -> None:
     assert format_size(size) == text
+
+
+def test_an_exact_size_is_never_rounded() -> None:
+    assert [exact_size(size) for size in (12 * GIB, 512, 4 * MIB + 512)] == ["12G", "512B", "4194816 bytes"]
 
 
 @given(st.integers(1, 1023), st.sampled_from([1, KIB, MIB, GIB, TIB, 1024 * TIB]))

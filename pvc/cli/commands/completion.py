@@ -78,7 +78,7 @@ SHELLS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("shell", choices=tuple(SHELLS), help="the shell that is to read it")
+    parser.add_argument("shell", choices=tuple(SHELLS), metavar="SHELL", help="which is to read it: bash, zsh or fish")
 
 
 def run(args: Namespace, api: Client, out: Output) -> None:

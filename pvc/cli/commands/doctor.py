@@ -94,9 +94,7 @@ def _server(api: Client) -> Iterator[Finding]:
     try:
         status = api.get("status")
     except Failure as exc:
-        start = "systemctl enable --now pvc-server" if _has_systemd() else "pvc serve 2>pvc.log &"
-        mend = start if api.url.startswith("unix:") else "pvc cluster list"
-        yield _finding("server", "wrong", str(exc), mend)
+        yield _finding("server", "wrong", str(exc), _mend(exc.code, here=api.url.startswith("unix:")))
         return
     version = status.get("pvc_version")
     if version == __version__:
@@ -107,6 +105,14 @@ def _server(api: Client) -> Iterator[Finding]:
 
     for reason in status.get("reasons", []):
         yield _finding("cluster", "warning", reason["text"], "pvc status --check")
+
+
+def _mend(code: str, *, here: bool) -> str:
+    if not here:
+        return "pvc cluster list" if code in ("unreachable", "unauthenticated") else ""
+    if code == "unreachable":
+        return "systemctl enable --now pvc-server" if _has_systemd() else "pvc serve 2>pvc.log &"
+    return "sudo pvc doctor" if code == "not_permitted" else "pvc doctor serve"
 
 
 def _has_systemd() -> bool:

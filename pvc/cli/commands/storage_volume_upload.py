@@ -31,6 +31,7 @@ BEGINNINGS = (
 )
 
 
+FORMATS = ("raw", "qcow2", "qed", "vmdk", "vdi", "vpc", "vhdx")
 ENDINGS = (
     (".qcow2", "qcow2"),
     (".qed", "qed"),
@@ -53,6 +54,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-f",
         "--format",
+        choices=FORMATS,
         metavar="FORMAT",
         help="of the image: raw, qcow2, qed, vmdk, vdi, vpc or vhdx, also of one packed with gzip, xz, zstd or bzip2; "
         "default: what a file begins like, else raw",

@@ -5,6 +5,7 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from pvc.cli.client import Client
 from pvc.cli.document import read
 from pvc.cli.layout import printable
+from pvc.cli.moving import METHODS
 from pvc.cli.output import Output
 
 HELP = "define a VM from libvirt XML"
@@ -19,7 +20,7 @@ def arguments(parser: ArgumentParser) -> None:
         "--selector", choices=("mem", "memprov", "vcpus", "load", "vms", "none"), help="how its node is chosen"
     )
     parser.add_argument("--autostart", action=BooleanOptionalAction, help="start it when its node comes up")
-    parser.add_argument("-m", "--method", choices=("live", "shutdown", "none"), help="how it may migrate")
+    parser.add_argument("-m", "--method", choices=("live", "shutdown", "none"), help=METHODS)
     parser.add_argument("-g", "--tag", action="append", metavar="TAG", help="may be repeated")
     parser.add_argument("-G", "--protected-tag", action="append", metavar="TAG", help="may be repeated")
     parser.add_argument("--dry-run", action="store_true", help="only check it, and show the XML that would be stored")

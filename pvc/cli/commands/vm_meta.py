@@ -4,6 +4,7 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 
 from pvc.cli.client import Client
 from pvc.cli.failure import Failure
+from pvc.cli.moving import METHODS
 from pvc.cli.output import Output
 
 HELP = "change where a VM may run and how it moves; what is not named stays"
@@ -20,7 +21,7 @@ def arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--autostart", action=BooleanOptionalAction, help="start it when its node comes up")
     parser.add_argument("-p", "--profile", metavar="PROFILE", help='"" is none')
-    parser.add_argument("-m", "--method", choices=("live", "shutdown", "none"), help="how it may migrate")
+    parser.add_argument("-m", "--method", choices=("live", "shutdown", "none"), help=METHODS)
     text = "how long a live migration may let it stand still; 0: as its node says"
     parser.add_argument("--max-downtime", type=int, metavar="MS", help=text)
 

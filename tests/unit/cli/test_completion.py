@@ -28,6 +28,8 @@ def test_options_are_offered_with_what_they_mean(pvc: PVC) -> None:
     assert "--without-tag\tthose without this tag; may be repeated\n" in pvc("--complete", "vm", "list", "--w").stdout
     assert offered(pvc, "vm", "list", "--format", "") == ["table", "json", "yaml", "csv", "raw"]
     assert offered(pvc, "vm", "info", "--format", "") == ["table", "json", "yaml"]
+    assert offered(pvc, "doctor", "") == ["serve", "agent", "client"]
+    assert offered(pvc, "storage", "volume", "upload", "-f", "v") == ["vmdk", "vdi", "vpc", "vhdx"]
 
 
 @pytest.mark.parametrize(

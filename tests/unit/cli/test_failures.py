@@ -35,7 +35,14 @@ def test_a_refusal_is_told_in_the_words_of_the_api(
 ) -> None:
     api.tell("GET /vm/web1", Answer({"message": "It cannot be.", "code": code, "fields": {}}, status))
     result = pvc("vm", "info", "web1")
-    assert (result.returncode, result.stdout, result.stderr) == (exit_code, "", "It cannot be.\n")
+    assert (result.returncode, result.stdout) == (exit_code, "")
+    assert result.stderr.startswith("It cannot be.")
+
+
+def test_who_has_no_token_is_told_how_to_come_by_one(pvc: PVC, api: FakeAPI) -> None:
+    api.tell("GET /vm", Answer({"message": "A token is needed.", "code": "unauthenticated"}, 401))
+    hint = '"pvc token add" on a server makes one; --token-file or PVC_TOKEN_FILE names its file.'
+    assert pvc("vm", "list").stderr == f"A token is needed. {hint}\n"
 
 
 @pytest.mark.parametrize(("status", "exit_code"), [(404, 3), (401, 6), (503, 5), (500, 1)])
@@ -180,7 +187,7 @@ USAGE: list[tuple[str, str]] = [
     ("--wrong vm list", 'Option "--wrong" is not known here: see "pvc --help".'),
     ("vm start", 'The following arguments are required: VM; see "pvc vm start --help".'),
     ("vm list --wrong", 'Option "--wrong" is not known here; see "pvc vm list --help".'),
-    ("vm network remove web1", "Name the interface by its network, by -a MAC, or both."),
+    ("vm network remove web1", "Name the interface by its network, by its MAC, or both."),
     ("vm modify web1", 'Give a FILE ("-" for stdin), or use --editor on a terminal.'),
     ("vm remove web1", "This needs a confirmation and there is no terminal to ask on: add -y."),
     ("vm undefine web1", "This needs a confirmation and there is no terminal to ask on: add -y."),
@@ -248,7 +255,7 @@ def test_a_console_that_is_followed_cannot_be_json(pvc: PVC) -> None:
 def test_https_to_a_server_without_it_is_told(pvc: PVC, tcp_api: FakeAPI) -> None:
     result = pvc("-c", tcp_api.url.replace("http:", "https:"), "vm", "list")
     assert result.returncode == 5
-    assert " cannot be reached: " in result.stderr
+    assert " speaks no TLS: write http:// where it is pvc." in result.stderr
 
 
 def test_tcp_works_as_the_socket_does(pvc: PVC, tcp_api: FakeAPI) -> None:

@@ -52,10 +52,23 @@ def test_so_is_that_of_which_there_is_only_a_list(
     assert pvc(*line.split(" ")).stderr == told
 
 
+def test_a_pool_that_is_given_as_the_name_of_a_volume_is_seen(pvc: PVC, api: FakeAPI) -> None:
+    api.tell("GET /storage/ceph/volume", Answer([]))
+    api.tell("GET /names", Answer({"names": ["local"], "more": False}))
+    told = 'No volume is called like the pool "local": its volumes are listed by "-p local".\n'
+    assert pvc("storage", "volume", "list", "local").stderr == told
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
         ("vm strat web1", 'No command "vm strat": did you mean "pvc vm start"?'),
+        ("vm delete web1", 'No command "vm delete": did you mean "pvc vm undefine" or "pvc vm remove"?'),
+        ("vm create web1", 'No command "vm create": did you mean "pvc vm define"?'),
+        ("vm show web1", 'No command "vm show": did you mean "pvc vm info" or "pvc vm list"?'),
+        ("storage volume rm local web1", 'No command "storage volume rm": did you mean "pvc storage volume remove"?'),
+        ("volume list", 'No command "volume": did you mean "pvc vm volume" or "pvc storage volume"?'),
+        ("vm help", 'No command "vm help": see "pvc vm --help".'),
         ("strat web1", 'No command "strat": did you mean "pvc status"?'),
         (
             "vm list --colums",

@@ -55,6 +55,10 @@ def test_a_bar_tells_share_speed_and_time_left() -> None:
     assert line == f"receiving  [{'#' * 10}{'.' * 30}]   25%  1G of 4G  102.4M/s  30.0 s left"
 
 
+def test_a_bar_that_has_just_begun_guesses_no_speed() -> None:
+    assert bar("receiving", 4 << 20, 4 << 30, 0.00001, 100).endswith("4M of 4G  0B/s  0.0 s")
+
+
 @pytest.mark.parametrize("total", [0, 4 << 30])
 def test_a_bar_never_reaches_the_edge(total: int) -> None:
     for columns in range(1, 200):

@@ -130,6 +130,7 @@ CHANGES: list[tuple[str, str, str, Any]] = [
         {"net": "100", "mac": "52:54:00:00:00:09", "model": "e1000", "live": False},
     ),
     ("vm network remove web1 100 --live", "DELETE", "/vm/web1/network", {"net": ["100"], "live": ["true"]}),
+    ("vm network remove web1 52:54:00:00:00:01", "DELETE", "/vm/web1/network", {"mac": ["52:54:00:00:00:01"]}),
     ("vm network remove web1 -a 52:54:00:00:00:01", "DELETE", "/vm/web1/network", {"mac": ["52:54:00:00:00:01"]}),
     ("vm volume add web1 local/d1", "POST", "/vm/web1/volume", {"volume": "local/d1"}),
     (

@@ -240,8 +240,9 @@ def test_interrupting_an_upload_cancels_it(pvc: PVC, api: FakeAPI, image: Path) 
     while b"converting" not in process.stderr.readline():
         pass
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    _, told = process.communicate(timeout=30)
     assert process.returncode == 130
+    assert told.endswith(b"\nThe upload was cancelled and changed nothing.\n")
     assert [request.json for request in api.requests if request.path == f"/tasks/{TASK_ID}" and request.body] == [
         {"action": "cancel"}
     ]

@@ -321,6 +321,26 @@ unprotected = true
     assert found["libvirt"].mend == "systemctl enable --now libvirtd"
 
 
+@pytest.mark.parametrize(
+    ("spoils", "uri", "mends"),
+    [
+        ({}, "qemu:///system", []),
+        ({"gone": (reaching.VIRTLOGD,)}, "qemu:///system", ["systemctl enable --now virtlogd.socket"]),
+        ({"gone": (reaching.VIRTLOGD,), "systemd": False}, "qemu:///system", ["virtlogd -d"]),
+        ({"gone": (reaching.VIRTLOGD,)}, "qemu+unix:///system?socket=/x", []),
+        (
+            {"gone": (reaching.VIRTLOGD,), "texts": {"/etc/libvirt/qemu.conf": '#x\nstdio_handler = "file"\n'}},
+            "qemu:///system",
+            [],
+        ),
+    ],
+)
+def test_a_libvirt_that_could_start_no_guest_for_want_of_its_virtlogd_is_found(
+    spoils: dict[str, object], uri: str, mends: list[str]
+) -> None:
+    assert [mend for _, _, mend in bad(reaching.virtlogd(spoilt(**spoils), uri))] == mends
+
+
 def test_a_client_is_judged_by_the_server_that_it_reaches(pvc: PVC, api: FakeAPI) -> None:
     api.tell("GET /status", Answer({"pvc_version": "0.1.0"}))
     result = pvc("doctor", "client", "--output", "json", environment={"LC_ALL": "C.UTF-8"})
@@ -333,6 +353,17 @@ def test_what_is_wrong_is_the_exit_code(pvc: PVC, api: FakeAPI) -> None:
     result = pvc("doctor", "client", environment={"LC_ALL": "C.UTF-8"})
     assert (result.returncode, result.stderr) == (5, "1 of 2 checks found something wrong.\n")
     assert "The store is away." in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "mend"),
+    [("not_permitted", 403, "  Try: sudo pvc doctor"), ("store_unavailable", 503, "  Try: pvc doctor serve")],
+)
+def test_a_server_that_answers_no_is_not_started_again(
+    pvc: PVC, api: FakeAPI, code: str, status: int, mend: str
+) -> None:
+    api.tell("GET /status", Answer({"message": "No.", "code": code}, status))
+    assert f"No.{mend}\n" in pvc("doctor", "client", environment={"LC_ALL": "C.UTF-8"}).stdout
 
 
 def test_another_role_is_refused(pvc: PVC) -> None:

@@ -229,7 +229,7 @@ REFUSED = [
     ("POST", f"{STORAGE}/snapshot/local/absent/s1", {}, 404, 'No volume "local/absent".'),
     ("POST", f"{STORAGE}/snapshot/local/disk0/absent/rollback", {}, 404, 'No snapshot "local/disk0@absent".'),
     ("DELETE", f"{STORAGE}/snapshot/local/disk0/absent", {}, 404, 'No snapshot "local/disk0@absent".'),
-    ("PUT", VOLUME, {"new_size": "4K"}, 409, "shrinking it to 4096 would cut off its end."),
+    ("PUT", VOLUME, {"new_size": "4K"}, 409, "shrinking it to 4K would cut off its end unless forced."),
     ("PUT", VOLUME, {"new_size": "8000P"}, 507, 'Pool "local" has too little space left.'),
     ("PUT", f"{STORAGE}/volume/local/absent", {"new_size": "4K"}, 404, 'No volume "local/absent".'),
     ("POST", f"{VOLUME}/clone", {"new_volume": "bare"}, 409, 'Volume "local/bare" exists already.'),

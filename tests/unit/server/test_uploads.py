@@ -127,7 +127,7 @@ async def test_a_smaller_image_is_followed_by_zeroes(site: Site) -> None:
     [
         (b"", "raw", 400, "invalid_image", "the upload is empty"),
         (b"", "qcow2", 400, "invalid_image", "the upload is empty"),
-        (NEW + b"x", "raw", 400, "image_too_large", 'does not fit the volume "local/disk0" of 4194304 bytes'),
+        (NEW + b"x", "raw", 400, "image_too_large", 'does not fit the volume "local/disk0" of 4M'),
         (NEW, "floppy", 400, "invalid_input", 'Argument "image_format" must be "raw", "qcow2", "qed",'),
         (NEW, "", 400, "invalid_input", 'Argument "image_format" must be'),
         (NEW, "ova", 400, "invalid_image", 'format "ova" is not accepted'),
