@@ -1,0 +1,44 @@
+"""The agent knows all VMs without asking the store for them."""
+
+from __future__ import annotations
+
+import pytest
+
+from pvc.cluster import power
+from pvc.cluster.state import State, View
+from pvc.errors import StoreUnavailable
+from pvc.model.records import Power
+from pvc.store.base import Delete
+from tests.unit.agent.lab import Lab
+
+
+async def test_whatever_wakes_an_agent_it_reads_no_list_from_the_store(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uuid = await lab.define()
+    await lab.define("web2")
+    async with lab.agent() as agent:
+        monkeypatch.setattr(View, "_all", _refuse)
+        assert State._all is View._all
+        await lab.ask("web1", "start")
+        await lab.becomes(uuid, power.settled)
+        lab.hypervisor.power_off(uuid)
+        await lab.look(agent)
+    assert (await lab.observed(uuid)).power is Power.OFF
+
+
+async def _refuse(*_: object) -> None:
+    raise StoreUnavailable(reason="all of a folder was asked for")
+
+
+async def test_a_vm_that_is_made_changed_or_removed_is_one_for_the_agent_at_once(lab: Lab) -> None:
+    async with lab.agent() as agent:
+        uuid = await lab.running()
+        await lab.ask("web1", "stop")
+        await lab.becomes(uuid, power.settled)
+        assert uuid in (await lab.status()).vms
+        held, paths = await lab.state.vm(uuid), lab.state.paths
+        name = await lab.state.store.get(paths.vm_name("web1"))
+        await lab.state.store.commit(Delete(paths.vm(uuid), held.version), Delete(paths.vm_name("web1"), name.version))
+        await lab.look(agent)
+        assert (await lab.status()).vms == {}
