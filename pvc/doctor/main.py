@@ -10,7 +10,7 @@ from pvc import config
 from pvc.config import Config, ConfigProblems
 from pvc.doctor import checks, reaching, zookeeper
 from pvc.doctor.deadline import Check, examined
-from pvc.doctor.findings import Finding, ok, wrong
+from pvc.doctor.findings import Finding, ok, warning, wrong
 from pvc.doctor.machine import Machine
 
 
@@ -34,7 +34,8 @@ def read(path: Path | None) -> tuple[Config, list[Finding]]:
     try:
         settings = config.load(path)
     except ConfigProblems as exc:
-        return Config(), [wrong("configuration", problem, f"editor {name}") for problem in exc.problems]
+        found = [wrong("configuration", problem, f"editor {name}") for problem in exc.problems]
+        return Config(), [*found, warning("configuration", "What follows is judged by the defaults instead.")]
     where = f'"{name}" can be used.' if Path(name).exists() else f'There is no "{name}": the defaults hold.'
     return settings, [ok("configuration", where)]
 

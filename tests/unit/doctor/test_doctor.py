@@ -302,6 +302,7 @@ def test_every_problem_of_the_configuration_is_a_finding(tmp_path: Path) -> None
     assert [(found.text, found.mend) for found in findings] == [
         ("a is not a known key.", f"editor {file}"),
         ("b is not a known key.", f"editor {file}"),
+        ("What follows is judged by the defaults instead.", ""),
     ]
 
 
