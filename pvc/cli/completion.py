@@ -32,9 +32,8 @@ KINDS = {
     "OSD": "osd",
 }
 _DAEMONS = ("serve", "agent")
-# A completion that takes longer disturbs more than it helps; a server far away is given more.
-# PVC_COMPLETION_S says otherwise.
-_NEAR_S, _FAR_S = 0.08, 0.4
+# A completion that takes longer disturbs more than it helps. PVC_COMPLETION_S says otherwise.
+_PATIENCE_S = 0.4
 
 Candidate = tuple[str, str]
 
@@ -140,7 +139,7 @@ def _live(kind: str, prefix: str, pool: str | None, server: Namespace) -> Iterat
     from pvc.cli.names import names
 
     api = client(server)
-    patience_s = float(environ.get("PVC_COMPLETION_S") or (_NEAR_S if api.url.startswith("unix:") else _FAR_S))
+    patience_s = float(environ.get("PVC_COMPLETION_S") or _PATIENCE_S)
     yield from ((name, kind) for name in names(api, kind, patience_s, prefix=prefix, pool=pool))
 
 
