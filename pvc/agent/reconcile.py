@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from msgspec.structs import replace
@@ -183,12 +183,23 @@ class Reconciler:
     async def _fresh_facts(self) -> Facts:
         """Facts, and what guests use, are of the last regular look: a counter that moved is no reason to write."""
         if self._facts is None or self._clock() >= self._facts_due:
-            self._facts = await self._hypervisor.facts()
+            with self._telling_of_silence():
+                self._facts = await self._hypervisor.facts()
             self._standing = await transport.standing(self._settings, self._facts.qemu_user)
             self._use, self._use_problem = await self._gatherer.use()
             self._looked_at = self._state.now()
             self._facts_due = self._clock() + self._settings.interval_s
         return self._facts
+
+    @contextmanager
+    def _telling_of_silence(self) -> Iterator[None]:
+        seconds = self._settings.silence_s
+        text = "libvirt has not answered for %g s and is still waited for; VMs stay as they are"
+        telling = asyncio.get_running_loop().call_later(seconds, log.warning, text, seconds)
+        try:
+            yield
+        finally:
+            telling.cancel()
 
     async def _look(self, uuid: str, seen: Seen | None) -> Situation:
         live = await self._live(seen) if seen is not None else None

@@ -31,6 +31,8 @@ class Settings:
     event_grace_s: float = 2.0
     # How long a look waits for what guests use.
     use_patience_s: float = 2.0
+    # After how long without libvirt's answer the log says so; nothing is decided meanwhile.
+    silence_s: float = 15.0
     # Where another node's libvirt reaches this one's; "" takes no live migrations.
     migration_uri: str = ""
     # Of QEMU's TLS; nothing is asked of it where `migration_uri` sends all in the clear.

@@ -61,6 +61,8 @@ class Progress:
         """whole: the phase came to its end. Of one that broke off before it had done anything nothing is said."""
         if not self._phase:
             return
+        if whole and not self._counts:
+            self._done = self._total or self._done  # nobody asked again how far it was when it was there
         if self._terminal:
             self._draw()
             self._line("")

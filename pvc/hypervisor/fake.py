@@ -58,6 +58,8 @@ class FakeHypervisor:
         self.starts: dict[str, int] = {}
         self._fluent = asyncio.Event()
         self._fluent.set()
+        self._awake = asyncio.Event()
+        self._awake.set()
         self._plugged = 0
         self.secrets: dict[str, bytes] = {}
         self.others: dict[str, FakeHypervisor] = {}
@@ -79,6 +81,7 @@ class FakeHypervisor:
 
     async def facts(self) -> Facts:
         await self._answer()
+        await self._awake.wait()
         return Facts(
             hostname="fake",
             domain_type="qemu",
@@ -324,6 +327,14 @@ class FakeHypervisor:
     def speak(self) -> None:
         """Statistics come again."""
         self._fluent.set()
+
+    def sleep(self) -> None:
+        """Facts do not come any more: the whole of libvirt hangs."""
+        self._awake.clear()
+
+    def awake(self) -> None:
+        """Facts come again."""
+        self._awake.set()
 
     def devices(self, uuid: str) -> list[str]:
         """Disk targets and MACs that the guest has."""

@@ -155,6 +155,21 @@ async def test_a_guest_that_hangs_holds_up_no_decision(lab: Lab) -> None:
         assert (await lab.status()).use_problem == ""
 
 
+async def test_a_libvirt_that_hangs_is_told_of(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    lab.settings = replace(lab.settings, silence_s=0.01)
+    async with lab.agent() as agent:
+        lab.hypervisor.sleep()
+        lab.clock.now += 3600
+        agent.looked.clear()
+        lab.hypervisor.go_away("")
+        async with asyncio.timeout(20):
+            while "libvirt has not answered for 0.01 s" not in caplog.text:
+                await asyncio.sleep(0.01)
+            assert not agent.looked.is_set()
+            lab.hypervisor.awake()
+            await agent.looked.wait()
+
+
 async def test_the_screen_of_a_running_guest_has_its_real_port(lab: Lab) -> None:
     async with lab.agent():
         uuid = await lab.define("web1", [SCREEN])

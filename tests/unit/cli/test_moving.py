@@ -30,7 +30,7 @@ def test_a_migration_is_followed_to_its_end(pvc: PVC, api: FakeAPI) -> None:
     assert result.returncode == 0, result.stderr
     shown = json.loads(result.stdout)
     assert (shown["message"], shown["node"], shown["downtime_ms"]) == ("Migrated.", "hv2", 40)
-    assert result.stderr.startswith("Migrating.\ncopy: 1K\ncopy: 512B in ")
+    assert result.stderr.startswith("Migrating.\ncopy: 1K\ncopy: 1K in ")
     assert [request.query.get("after") for request in api.requests] == [None, ["-1"], ["1"], ["2"]]
 
 

@@ -328,7 +328,7 @@ def test_wait_polls_until_the_task_has_ended(pvc: PVC, api: FakeAPI) -> None:
     result = pvc("task", "wait", TASK_ID)
     assert (result.returncode, result.stdout) == (0, "Cloned.\n")
     assert [request.query.get("after") for request in api.requests] == [None, ["1"], ["2"]]
-    assert result.stderr.startswith("copying: 1K\ncopying: 512B in ")
+    assert result.stderr.startswith("copying: 1K\ncopying: 1K in ")
 
 
 @pytest.mark.parametrize(
