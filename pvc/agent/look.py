@@ -74,6 +74,9 @@ class Memory:
         self._took_note_alive(uuid, self._clock())
         self._observed[uuid] = observing.started(self.of(uuid), run)
 
+    def put_off(self, uuid: str, reason: str) -> None:
+        self._observed[uuid] = observing.put_off(self.of(uuid), reason)
+
     def not_started(self, uuid: str, run: int, reason: str) -> None:
         self._observed[uuid] = observing.not_started(self.of(uuid), run, reason)
 

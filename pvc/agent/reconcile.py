@@ -252,7 +252,8 @@ class Reconciler:
         try:
             if await steps.start(hands, held):
                 self._memory.started(vm.uuid, vm.run)
-        except Unavailable:
+        except Unavailable as exc:
+            self._memory.put_off(vm.uuid, str(exc))
             raise
         except PVCError as exc:
             log.warning('VM "%s" cannot start: %s', vm.name, exc)

@@ -96,6 +96,7 @@ async def watch_until(
     state: State, vm: VM, true: Callable[[VM, Observed], bool], what: str, timeout_s: float
 ) -> tuple[Held[VM], Observed]:
     paths = (state.paths.vm(vm.uuid), state.paths.node_status(vm.node))
+    observed = Observed()
     try:
         async with asyncio.timeout(timeout_s), state.store.watch(*paths) as watch:
             while True:
@@ -105,5 +106,6 @@ async def watch_until(
                     return held, observed
                 await watch.wait()
     except TimeoutError as exc:
-        outlook = f' and is still being worked on ("pvc node log {vm.node}" says what stands in the way)'
+        why = observed.put_off.removesuffix(".") or f'"pvc node log {vm.node}" says what stands in the way'
+        outlook = f" and is still being worked on: {why}"
         raise Timeout(what=what, timeout_s=timeout_s, outlook=outlook) from exc

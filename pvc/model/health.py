@@ -70,6 +70,8 @@ def of_vm(name: str, state: str, why: str) -> Iterator[Reason]:
     """A VM that somebody stopped is well; one that cannot run is not."""
     if state == "fail":
         yield Reason("vm", name, FAILED, f'VM "{name}" is in state "fail": {_sentence(why)}')
+    elif state == "start" and why:
+        yield Reason("vm", name, SHORT, f'VM "{name}" does not run as it should: {_sentence(why)}')
 
 
 def of_pool(name: str, free: int, total: int) -> Iterator[Reason]:

@@ -60,6 +60,11 @@ def was_stopped(observed: Observed, run: int) -> bool:
     return observed.over_run == run and observed.ended == _ENDED[Ending.DESTROYED]
 
 
+def put_off(before: Observed, reason: str) -> Observed:
+    """The start waits for something that does not answer, and is tried again."""
+    return replace(before, put_off=reason)
+
+
 def not_started(before: Observed, run: int, reason: str) -> Observed:
     """Run number `run` could not begin."""
     return Observed(power=Power.OFF, over_run=run, failure=reason, crashes=before.crashes)

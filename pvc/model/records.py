@@ -163,7 +163,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What its node last saw of one VM. Volatile.
 
     over_run: the run that `ended` (how, in words) or `failure` (the hypervisor's reason) speak of; with neither, the
-    run that crashed. crashes: in a row. free_slots, console, vnc (address and port): of the guest that runs.
+    run that crashed. put_off: why a start waits that is tried again. crashes: in a row. free_slots, console, vnc
+    (address and port): of the guest that runs.
     """
 
     power: Power = Power.UNKNOWN
@@ -171,6 +172,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     over_run: int | None = None
     ended: str = ""
     failure: str = ""
+    put_off: str = ""
     crashes: int = 0
     free_slots: int | None = None
     console: str = ""

@@ -85,6 +85,8 @@ def failed_reason(vm: VM, observed: Observed) -> str:
         return lost if observed.power is Power.OFF else ""
     if is_over(vm, observed):
         return observed.failure or observed.ended
+    if observed.put_off and observed.power is Power.OFF:
+        return f"The start is put off and tried again. {observed.put_off}"
     if observed.crashes:
         times = "once" if observed.crashes == 1 else f"{observed.crashes} times in a row"
         return f"The guest crashed {times} and is started again."

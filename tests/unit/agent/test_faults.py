@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from pvc.cluster import power
-from pvc.errors import HypervisorUnavailable, NodeUnavailable, PoolUnavailable, SessionLost
+from pvc.errors import HypervisorUnavailable, NodeUnavailable, PoolUnavailable, SessionLost, Timeout
 from pvc.hypervisor import domxml
 from pvc.hypervisor.base import Seen
 from pvc.hypervisor.fake import FakeHypervisor
@@ -224,9 +224,12 @@ async def test_a_start_that_meets_a_silent_pool_is_put_off_and_not_given_up(lab:
     lab.pools["local"] = cast(DirectoryPool, silent)
     async with lab.agent() as agent:
         await lab.ask("web1", "start")
-        await lab.look(agent)
-        assert (await lab.observed(uuid)).failure == ""
+        while not (seen := await lab.observed(uuid)).put_off:
+            await lab.look(agent)
+        assert (seen.failure, "no answer" in seen.put_off) == ("", True)
+        with pytest.raises(Timeout, match="no answer"):
+            await power.wait(lab.state, await lab.vm(uuid), 0.01)
         silent.reason = ""
         await lab.look(agent)
-        await lab.becomes(uuid, power.settled)
+        assert (await lab.becomes(uuid, power.settled)).put_off == ""
     assert lab.acts(uuid) == ["start"]

@@ -51,6 +51,9 @@ def test_a_node_is_wrong_by_what_costs_it_health_by_its_state_and_by_its_version
 def test_only_a_vm_that_cannot_run_is_wrong() -> None:
     for state in ("start", "stop", "disable", "migrate", "shutdown"):
         assert list(health.of_vm("web1", state, "")) == []
+    [waiting] = health.of_vm("web1", "start", "The start is put off and tried again. No answer.")
+    assert (waiting.points, "put off" in waiting.text) == (health.SHORT, True)
+    assert list(health.of_vm("web1", "stop", "The guest powered itself off.")) == []
     [reason] = health.of_vm("web1", "fail", "no room")
     assert (reason.points, reason.text) == (FAILED, 'VM "web1" is in state "fail": no room.')
 
