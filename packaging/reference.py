@@ -1,7 +1,7 @@
 """Writes pvc's command reference and man pages from the declarations of its commands.
 
 reference.py markdown          docs/commands.md, to standard output
-reference.py man FOLDER        pvc.1, and pvc-NOUN.1 for each group of commands
+reference.py man FOLDER        pvc.1, and pvc-NAME.1 for each group of commands and each daemon
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from argparse import Action, ArgumentParser, HelpFormatter
 from collections.abc import Iterator
 from pathlib import Path
 
-from pvc import __version__
+from pvc import __version__, daemon
 from pvc.cli.arguments import command_parser
 from pvc.cli.help import group_help
 from pvc.cli.registry import COMMANDS, GROUPS, load
@@ -31,10 +31,12 @@ FILES = {
     "~/.config/pvc/clusters.json": "what pvc cluster add keeps",
     "/run/pvc/pvc.sock": "where pvc serve answers root without a token",
 }
+OF_DAEMONS = ("PVC_CONFIG", "/etc/pvc/pvc.toml", "/run/pvc/pvc.sock")
 
 
 def parser_of(name: str) -> ArgumentParser:
-    return command_parser(name, load(name))
+    """name: of a command, or of a daemon."""
+    return daemon.parser(name) if name in daemon.MODES else command_parser(name, load(name))
 
 
 def usage(name: str) -> str:
@@ -89,6 +91,10 @@ def markdown() -> Iterator[str]:
         yield from ("", f"## pvc {noun}")
         for name in commands_of(noun):
             yield from _command(name)
+    for name in daemon.MODES:
+        yield from ("", f"## pvc {name}", "", parser_of(name).description or "", "")
+        yield from ("```", usage(name), "```", "")
+        yield from _table(options(name))
 
 
 def _command(name: str) -> Iterator[str]:
@@ -141,6 +147,18 @@ def man_page(noun: str) -> Iterator[str]:
     yield from (".SH SEE ALSO", ".BR pvc (1)")
 
 
+def daemon_page(name: str) -> Iterator[str]:
+    yield from _head(f"pvc-{name}", daemon.MODES[name])
+    yield from (".SH SYNOPSIS", f".B {_roff(usage(name))}")
+    yield from (".SH DESCRIPTION", _roff(parser_of(name).description or ""))
+    yield ".SH OPTIONS"
+    yield from _listed(options(name))
+    for title, entries in (("ENVIRONMENT", ENVIRONMENT), ("FILES", FILES)):
+        yield f".SH {title}"
+        yield from _listed((term, text) for term, text in entries.items() if term in OF_DAEMONS)
+    yield from (".SH SEE ALSO", ".BR pvc (1)")
+
+
 def main_page() -> Iterator[str]:
     yield from _head("pvc", "a virtual-machine cluster in one executable")
     yield ".SH DESCRIPTION"
@@ -151,7 +169,7 @@ def main_page() -> Iterator[str]:
         yield f".SH {title}"
         yield from _listed(iter(entries.items()))
     yield ".SH SEE ALSO"
-    yield from (f".BR pvc-{noun} (1)" for noun in nouns())
+    yield from (f".BR pvc-{name} (1)" for name in (*nouns(), *daemon.MODES))
 
 
 def _head(name: str, what: str) -> Iterator[str]:
@@ -175,6 +193,7 @@ def main(arguments: list[str]) -> None:
             print("\n".join(markdown()))
         case ["man", folder]:
             pages = {"pvc": main_page(), **{f"pvc-{noun}": man_page(noun) for noun in nouns()}}
+            pages |= {f"pvc-{name}": daemon_page(name) for name in daemon.MODES}
             for name, lines in pages.items():
                 Path(folder, f"{name}.1").write_text("\n".join(lines) + "\n")
         case _:

@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -26,10 +26,12 @@ from pvc.supervision import Ready, notify, watched
 
 log = logging.getLogger("pvc")
 
+MODES = {"serve": "the HTTP API", "agent": "this hypervisor's agent"}
+
 
 def main(mode: str, argv: list[str]) -> int:
     """mode: "serve" or "agent". Returns the exit code."""
-    asked = _arguments(mode, argv)
+    asked = parser(mode).parse_args(argv)
     try:
         settings = config.load(asked.config)
         if asked.show_config:
@@ -44,12 +46,12 @@ def main(mode: str, argv: list[str]) -> int:
         return EXIT.get(exc.code, 1)
 
 
-def _arguments(mode: str, argv: list[str]) -> Namespace:
-    what = "the HTTP API" if mode == "serve" else "this hypervisor's agent"
-    parser = ArgumentParser(prog=f"pvc {mode}", description=f"Run {what} until it is told to stop.")
+def parser(mode: str) -> ArgumentParser:
+    """mode: of MODES."""
+    parser = ArgumentParser(prog=f"pvc {mode}", description=f"Run {MODES[mode]} until it is told to stop.")
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"default: {config.DEFAULT_PATH} where it exists")
     parser.add_argument("--show-config", action="store_true", help="print the configuration in force and end")
-    return parser.parse_args(argv)
+    return parser
 
 
 def _run(mode: str, settings: Config) -> int:

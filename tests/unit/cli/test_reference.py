@@ -11,6 +11,7 @@ import pytest
 
 from pvc.cli.arguments import command_parser
 from pvc.cli.registry import COMMANDS, load
+from pvc.daemon import MODES, parser
 
 REPOSITORY = Path(__file__).parents[3]
 PROGRAM = REPOSITORY / "packaging" / "reference.py"
@@ -31,6 +32,11 @@ def test_every_option_of_every_command_is_explained(name: str) -> None:
     assert silent == [], f'Give {", ".join(silent)} of "pvc {name}" a help= in pvc/cli/commands/.'
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_every_option_of_every_daemon_is_explained(mode: str) -> None:
+    assert [action.option_strings for action in parser(mode)._actions if not action.help] == []
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_that_takes_something_has_an_example(name: str) -> None:
     command = load(name)
@@ -43,7 +49,8 @@ def test_every_command_that_takes_something_has_an_example(name: str) -> None:
 def test_man_pages_are_made_without_a_warning(tmp_path: Path) -> None:
     subprocess.run([sys.executable, PROGRAM, "man", tmp_path], check=True)
     pages = sorted(tmp_path.iterdir())
-    assert {"pvc.1", *(f"pvc-{name.partition(' ')[0]}.1" for name in COMMANDS)} == {page.name for page in pages}
+    named = {name.partition(" ")[0] for name in COMMANDS} | MODES.keys()
+    assert {"pvc.1", *(f"pvc-{name}.1" for name in named)} == {page.name for page in pages}
     if shutil.which("groff"):
         said = subprocess.run(["groff", "-man", "-ww", "-z", *pages], capture_output=True, text=True, check=True)
         assert said.stderr == ""
