@@ -194,9 +194,9 @@ def refuse(obstacles: Obstacles, *, force: bool) -> None:
     """Raises Conflict."""
     found = [*obstacles.firm, *(() if force else obstacles.others)]
     if found:
-        raise Conflict(
-            kind="cluster", name="pvc", problem=f"cannot be restored now: {'; '.join(found)}", obstacles=found
-        )
+        way_out = "" if obstacles.firm else ' ("force" passes over that)'
+        problem = f"cannot be restored now: {'; '.join(found)}{way_out}"
+        raise Conflict(kind="cluster", name="pvc", problem=problem, obstacles=found)
 
 
 def _cluster(state: State, still: Standstill, backup: Backup, name: str, wish: Wish) -> Cluster:
