@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from pvc.server.parse import Nothing, need_name
 from pvc.server.parts import POOLS, message, who
 from pvc.server.rules import Size, VolumeName
 from pvc.server.session import state_of
-from pvc.server.working import Done, Waited, answer, new_task
+from pvc.server.working import Done, Waited, answer, in_background, new_task, note_bug
 from pvc.storage.base import Pool, Volume
 from pvc.units import format_size, parse_size
 
@@ -145,7 +146,7 @@ async def _resize(request: web.Request, pool: Pool, name: str, size: int, given:
     """Where a running guest has the volume, the task is its node's."""
     state = state_of(request)
     if growing := await growth.entrusted(state, pool, name, size, who(request)):
-        return await _growing(state, pool, name, growing, wait=given.wait)
+        return await _growing(request, pool, name, growing, wait=given.wait)
     task = new_task(request, leftovers.RESIZE, ("volume", f"{pool.name}/{name}"), name, phase="resizing")
 
     async def resize(_running: Running, _held: None) -> Done:
@@ -156,11 +157,19 @@ async def _resize(request: web.Request, pool: Pool, name: str, size: int, given:
     return await answer(request, task, holding, resize, wait=given.wait, doing=doing)
 
 
-async def _growing(state: State, pool: Pool, name: str, task: Task, *, wait: bool) -> web.Response:
-    if not wait:
-        return message(_resizing(pool, name), task=task.id)
-    await tasks.wait(state, task.id, _RESIZE_S)
-    return message(_resized(pool, await pool.volume(name)))
+async def _growing(request: web.Request, pool: Pool, name: str, task: Task, *, wait: bool) -> web.Response:
+    """The volume is looked at afterwards, also where nobody waits: lists show what was seen last."""
+    state = state_of(request)
+
+    async def grown() -> Volume:
+        await tasks.wait(state, task.id, _RESIZE_S)
+        return await pool.volume(name)
+
+    looking = in_background(request.app, grown())
+    if wait:
+        return message(_resized(pool, await asyncio.shield(looking)))
+    looking.add_done_callback(note_bug)
+    return message(_resizing(pool, name), task=task.id)
 
 
 def _resizing(pool: Pool, name: str) -> str:

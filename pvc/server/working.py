@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from pvc.server.session import state_of
 log = logging.getLogger("pvc.server")
 
 H = TypeVar("H")
+T = TypeVar("T")
 
 AT_WORK = web.AppKey("at work", set[asyncio.Task[Any]])
 
@@ -106,18 +107,24 @@ async def at_work(
             begun.set()
             running.result = await work(running, held)
 
-    job = asyncio.create_task(run())
-    app[AT_WORK].add(job)
-    job.add_done_callback(app[AT_WORK].discard)
+    job = in_background(app, run())
     if not wait:
         beginning = asyncio.create_task(begun.wait())
         await asyncio.wait((job, beginning), return_when=asyncio.FIRST_COMPLETED)
         beginning.cancel()
         if begun.is_set():
-            job.add_done_callback(_note_bug)
+            job.add_done_callback(note_bug)
             return False
     await asyncio.shield(job)
     return True
+
+
+def in_background(app: web.Application, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """It ends with the server at the latest."""
+    job = asyncio.create_task(work)
+    app[AT_WORK].add(job)
+    job.add_done_callback(app[AT_WORK].discard)
+    return job
 
 
 def _reason(exc: BaseException) -> PVCError:
@@ -126,7 +133,7 @@ def _reason(exc: BaseException) -> PVCError:
     return PVCError(reason="the log of pvc serve has it")
 
 
-def _note_bug(job: asyncio.Task[None]) -> None:
+def note_bug(job: asyncio.Task[Any]) -> None:
     """A refusal is told by the task."""
     if not job.cancelled() and (exc := job.exception()) and not isinstance(exc, PVCError):
         log.error("Work that nobody waits for failed", exc_info=exc)
