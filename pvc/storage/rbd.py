@@ -39,8 +39,7 @@ async def open_rbd(name: str, settings: Settings) -> RBDPool:
 class RBDPool(ThreadedPool):
     """Pool, Snapshots and Locks in one.
 
-    What an upload leaves over, the old content above all, is removed while nobody waits: that takes the longer the more
-    it is.
+    Content that was replaced is removed while nobody waits: that takes the longer the more it is.
     """
 
     def __init__(self, images: Images) -> None:
@@ -100,7 +99,7 @@ class RBDPool(ThreadedPool):
             self._remove_later(old)
 
     def _draft(self, target: Target, put: Callable[[Hidden], Awaitable[None]], object_map: ObjectMap) -> RBDDraft:
-        return RBDDraft(self._images, target, self._location, self._run, put, self._remove_later, object_map)
+        return RBDDraft(self._images, target, self._location, self._run, put, object_map)
 
     async def unfinished(self) -> Mapping[str, str]:
         await self._removed()

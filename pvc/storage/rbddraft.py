@@ -56,12 +56,11 @@ class RBDDraft:
         location: Location,
         run: Run,
         put: Callable[[Hidden], Awaitable[None]],
-        remove: Callable[[str], None],
         object_map: ObjectMap,
     ) -> None:
-        """put: makes the hidden image the target. remove: begins to remove what nobody has open any more."""
+        """put: makes the hidden image the target."""
         self._hidden, self._cluster = images.hidden(target.name), images.cluster
-        self._target, self._location, self._run, self._put, self._remove = target, location, run, put, remove
+        self._target, self._location, self._run, self._put = target, location, run, put
         self._object_map = object_map
         self._parts: list[bytes] = []
         self._filled = 0  # bytes in the parts
@@ -115,14 +114,13 @@ class RBDDraft:
         await self._run(self._create)
 
     async def close(self) -> None:
-        """Wait for the writes under way and let go of the image, which is removed unless it was put in place."""
+        """Wait for the writes under way and drop the image, unless it was put in place."""
         await to_the_end(asyncio.ensure_future(self._close()))
 
     async def _close(self) -> None:
         if self._sending is not None:
             await asyncio.gather(self._sending, return_exceptions=True)
-        if await self._run(self._end):
-            self._remove(self._hidden.name)
+        await self._run(self._end)
 
     @property
     def _left_of_object(self) -> int:
@@ -178,11 +176,10 @@ class RBDDraft:
             map_objects(self._hidden.image)
             self._object_map = ObjectMap.FROM_THE_START
 
-    def _end(self) -> bool:
-        """Whether an image is left."""
+    def _end(self) -> None:
         if self._writer is not None:
             self._writer.settle()
-        return self._hidden.close()
+        self._hidden.drop()
 
 
 def _rounded(size: int) -> int:

@@ -63,16 +63,12 @@ class Hidden:
         self._cluster.rename(self.name, name)
         self._created = False
 
-    def close(self) -> bool:
-        """Whether an image is left, to be removed; may be called at any time."""
+    def drop(self) -> None:
+        """Remove it, unless it was put in place; may be called at any time."""
         image, self._image = self._image, None
         if image is not None:
             image.close()
-        left, self._created = self._created, False
-        return left
-
-    def drop(self) -> None:
-        """Remove it, unless it was put in place; may be called at any time."""
-        if self.close():
+        if self._created:
             with suppress(NotFound), about("image", self.name):
                 self._cluster.remove(self.name)
+        self._created = False

@@ -79,6 +79,7 @@ def clustered(lab: Lab) -> Iterator[Machine]:
     import rbd
 
     from pvc.storage.rbdhidden import HIDDEN
+    from tests.lab.guests import until
     from tests.lab.mending import mend
     from tests.parts.ceph import POOL
 
@@ -89,6 +90,14 @@ def clustered(lab: Lab) -> Iterator[Machine]:
             with rbd.Image(pool, volume, read_only=True) as image:
                 return image.read(0, image.size())
 
+        def hidden() -> list[str]:
+            return [one["name"] for one in rbd.RBD().list2(pool) if one["name"].startswith(HIDDEN)]
+
+        def leftovers() -> list[str]:
+            """Content that was replaced may go a moment later."""
+            until(lambda: not any(name.startswith(f"{HIDDEN}old.") for name in hidden()))
+            return hidden()
+
         yield Machine(
             node=node.name,
             libvirtd=node.libvirtd,
@@ -96,7 +105,7 @@ def clustered(lab: Lab) -> Iterator[Machine]:
             agent=node.agent,
             shell=Shell(server.url, POOL, node.name),
             content=content,
-            leftovers=lambda: [one["name"] for one in rbd.RBD().list2(pool) if one["name"].startswith(HIDDEN)],
+            leftovers=leftovers,
         )
     mend(lab)
 
