@@ -12,11 +12,14 @@ from pvc.store.mirror import mirrored
 
 
 class Records:
-    def __init__(self, view: MirrorView) -> None:
-        self._view = view
+    def __init__(self, view: MirrorView, keeping: asyncio.Task[None]) -> None:
+        """keeping: keeps what `view` reads; it ends with the session."""
+        self._view, self._keeping = view, keeping
 
     async def vms(self) -> list[Held[VM] | Unreadable]:
-        """With all that the session has heard of. Raises StoreUnavailable."""
+        """With all that the session has heard of. Raises StoreUnavailable, SessionLost also where nothing is asked."""
+        if self._keeping.done():
+            self._keeping.result()
         await self._view.reader.settled()
         return await self._view.vms()
 
@@ -28,7 +31,7 @@ async def followed(state: State, wake: Callable[[], None]) -> AsyncIterator[Reco
         keeping = asyncio.create_task(mirror.keep())
         keeping.add_done_callback(lambda _: wake())
         try:
-            yield Records(MirrorView(mirror, state.paths))
+            yield Records(MirrorView(mirror, state.paths), keeping)
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from pvc.agent.records import Records
 from pvc.cluster import power
-from pvc.cluster.state import State, View
-from pvc.errors import StoreUnavailable
+from pvc.cluster.state import MirrorView, State, View
+from pvc.errors import SessionLost, StoreUnavailable
 from pvc.model.records import Power
 from pvc.store.base import Delete
+from pvc.store.mirror import mirrored
 from tests.unit.agent.lab import Lab
 
 
@@ -42,3 +46,14 @@ async def test_a_vm_that_is_made_changed_or_removed_is_one_for_the_agent_at_once
         await lab.state.store.commit(Delete(paths.vm(uuid), held.version), Delete(paths.vm_name("web1"), name.version))
         await lab.look(agent)
         assert (await lab.status()).vms == {}
+
+
+async def test_a_session_that_is_over_is_heard_of_though_nothing_is_asked_of_it(lab: Lab) -> None:
+    async def end() -> None:
+        raise SessionLost(reason="another generation is in force")
+
+    async with mirrored(lab.state.store, {lab.state.paths.vms: 1}) as mirror:
+        keeping = asyncio.create_task(end())
+        await asyncio.wait([keeping])
+        with pytest.raises(SessionLost):
+            await Records(MirrorView(mirror, lab.state.paths), keeping).vms()
