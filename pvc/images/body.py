@@ -12,6 +12,12 @@ class Body:
         """too_short: what is said of one that ends where more must follow."""
         self._chunks, self._too_short = chunks, too_short
         self._chunk, self._at = b"", 0  # the chunk that is being read, and how far
+        self._before = 0  # bytes of the chunks before it
+
+    @property
+    def position(self) -> int:
+        """How many bytes were read."""
+        return self._before + self._at
 
     async def up_to(self, length: int) -> bytes:
         """At least a byte, at most `length`. Raises InvalidImage at the end."""
@@ -35,10 +41,11 @@ class Body:
     async def peek(self, length: int) -> bytes:
         """The next `length` bytes, or all that are left; they stay."""
         parts: list[bytes] = []
+        begin = self.position
         while length > 0 and not await self.ended():
             parts.append(await self.up_to(1 << 62))
             length -= len(parts[-1])
-        self._chunk, self._at = b"".join(parts), 0
+        self._before, self._chunk, self._at = begin, b"".join(parts), 0
         return self._chunk[: len(self._chunk) + min(length, 0)]
 
     async def rest(self) -> AsyncIterator[bytes]:
@@ -50,5 +57,5 @@ class Body:
             chunk = await anext(self._chunks, None)
             if chunk is None:
                 return True
-            self._chunk, self._at = chunk, 0
+            self._before, self._chunk, self._at = self.position, chunk, 0
         return False

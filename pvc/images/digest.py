@@ -7,13 +7,13 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable
 from typing import Generic, Protocol, TypeVar
 
-from pvc.images.sparse import Hole
+from pvc.images.sparse import Hole, Place
 from pvc.storage.threads import in_thread, to_the_end
 from pvc.units import KIB, MIB
 
-Chunk = bytes | Hole
+Chunk = bytes | Hole | Place
 Result = TypeVar("Result", covariant=True)
-C = TypeVar("C", bytes, bytes | Hole)
+C = TypeVar("C", bytes, bytes | Hole, bytes | Hole | Place)
 
 _BATCH_BYTES = 2 * MIB  # summed up at a time: enough to make a thread's turn worth it
 _ZEROES = bytes(_BATCH_BYTES)
@@ -37,7 +37,7 @@ class Hashes:
 
     def add(self, chunk: Chunk) -> None:
         for one in self._hashes.values():
-            if not isinstance(chunk, Hole):
+            if isinstance(chunk, bytes):
                 one.update(chunk)
                 continue
             for start in range(0, len(chunk), len(_ZEROES)):
@@ -48,16 +48,23 @@ class Hashes:
 
 
 class Fingerprint:
-    """Of what a disk holds: the same however it is cut, with zeroes or holes, and however many zeroes end it."""
+    """Of what a disk holds: the same in whatever order it comes, however it is cut, and with zeroes or holes.
+
+    A place must be that of a block. The sum over all blocks is one of SHA-256s, so that their order does not matter.
+    """
 
     def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
+        self._sum = 0
         self._number = 0  # of the block that is being filled
         self._block = bytearray()
 
     def add(self, chunk: Chunk) -> None:
         if isinstance(chunk, Hole):
             self._skip(len(chunk))
+            return
+        if isinstance(chunk, Place):
+            self._end_block()
+            self._number = chunk.start // _BLOCK
             return
         for start in range(-len(self._block), len(chunk), _BLOCK):
             self._block += chunk[max(start, 0) : start + _BLOCK]
@@ -66,7 +73,7 @@ class Fingerprint:
 
     def result(self) -> str:
         self._end_block()
-        return self._sha256.hexdigest()
+        return f"{self._sum:x}"
 
     def _skip(self, length: int) -> None:
         begun = min(length, -len(self._block) % _BLOCK)
@@ -79,8 +86,8 @@ class Fingerprint:
     def _end_block(self) -> None:
         block = bytes(self._block).ljust(_BLOCK, b"\0")
         if block != _ZERO_BLOCK:
-            self._sha256.update(self._number.to_bytes(8, "big"))
-            self._sha256.update(block)
+            digest = hashlib.sha256(self._number.to_bytes(8, "big") + block).digest()
+            self._sum += int.from_bytes(digest, "big")
         self._number += 1
         self._block.clear()
 

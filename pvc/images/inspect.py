@@ -5,26 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pvc.errors import ImageTooLarge, InvalidImage, InvalidInput
-from pvc.images import qcow2, qed, vdi, vhd, vmdkheader
+from pvc.images import qcow2header, qed, vdi, vhd, vmdkheader
 from pvc.images.formats import ACCEPTED, EITHER, KNOWN, recognise
 from pvc.images.unwrap import packing
 from pvc.units import KIB
 
 HEAD_BYTES = 64 * KIB  # what `inspect` needs to see, unless the image is shorter
 
-_HEADERS = {"qcow2": qcow2.virtual_size, "qed": qed.virtual_size, "vdi": vdi.virtual_size, "vpc": vhd.virtual_size}
+_HEADERS = {"qed": qed.virtual_size, "vdi": vdi.virtual_size, "vpc": vhd.virtual_size}
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
     """virtual_size: bytes that a guest will see; None where only the rest of the image tells.
 
-    in_order: what it holds comes out as it comes in; else something must be able to read anywhere in it.
+    as_it_comes: we decode it ourselves; else it is kept for qemu-img.
     """
 
     format: str
     virtual_size: int | None
-    in_order: bool
+    as_it_comes: bool
 
 
 def check_format(declared: str) -> None:
@@ -56,16 +56,19 @@ def inspect(head: bytes, declared: str, *, volume: str, capacity: int, length: i
 def _image(head: bytes, declared: str, length: int | None) -> Image:
     match declared:
         case "raw":
-            return Image(declared, length, in_order=True)
+            return Image(declared, length, as_it_comes=True)
         case "vhdx":
-            return Image(declared, None, in_order=False)
+            return Image(declared, None, as_it_comes=False)
         case "vmdk":
             header = vmdkheader.read(head)
             if not header.in_order:
                 vmdkheader.check_for_qemu(header)
             return Image(declared, header.capacity, header.in_order)
+        case "qcow2":
+            tables = qcow2header.read(head, length)
+            return Image(declared, tables.size, tables.as_it_comes)
     size = _HEADERS[declared](head, length)
-    return Image(declared, size, in_order=declared == "vpc" and vhd.is_fixed(head))
+    return Image(declared, size, as_it_comes=declared == "vpc" and vhd.is_fixed(head))
 
 
 def _looks(found: str | None) -> str:

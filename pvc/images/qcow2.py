@@ -1,158 +1,149 @@
-"""The qcow2 header. What could make QEMU open another file, allocate without bound or guess is refused. Pure.
-
-Source: https://www.qemu.org/docs/master/interop/qcow2.html; the limits are those of QEMU's own driver.
-"""
+"""A qcow2 image, decoded as it comes: what its tables told of goes where it belongs at once, the rest at the end."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+
+from backports import zstd
 
 from pvc.errors import InvalidImage
-from pvc.units import MIB
+from pvc.images.ahead import ahead
+from pvc.images.aside import Aside
+from pvc.images.body import Body
+from pvc.images.qcow2header import Header, read
+from pvc.images.qcow2tables import Kind, Late, Region, Stored, Tables, behind_the_end
+from pvc.images.sparse import PIECE_BYTES, Place
+from pvc.storage.threads import in_thread
+from pvc.units import KIB, MIB
 
-_V2 = struct.Struct(">4sIQIIQIIQQIIQ")
-_V3 = struct.Struct(">QQQII")  # follows _V2
-_EXTENSION = struct.Struct(">II")  # kind, length
-
-_CORRUPT, _DATA_FILE, _COMPRESSION, _EXTENDED_L2 = 1 << 1, 1 << 2, 1 << 3, 1 << 4
-_KNOWN_FEATURES = 0b11111  # bit 0: dirty, which matters to writers only
-_DATA_FILE_NAME = 0x44415441
-_ENCRYPTION = 0x0537BE77
-
-_L1_LIMIT, _REFCOUNT_LIMIT, _SNAPSHOTS_LIMIT = 32 * MIB, 8 * MIB, 65536  # bytes, bytes, count
+_HEAD_BYTES = 64 * KIB
+_BATCH_BYTES = 2 * MIB  # of the disk, at a time: enough to make a thread's turn worth it
+_SPAN_BYTES = 2 * MIB  # of the file
+_DEFLATE_BITS = -12  # what QEMU uses
+_ZSTD_OPTIONS: Mapping[int, int] = {zstd.DecompressionParameter.window_log_max: 23}  # QEMU uses less
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
-    version: int
-    backing_file: int
-    cluster_bits: int
-    size: int
-    encryption: int
-    l1_entries: int
-    l1_offset: int
-    refcount_offset: int
-    refcount_clusters: int
-    snapshots: int
-    snapshots_offset: int
-    features: int = 0
-    refcount_order: int = 4
-    length: int = _V2.size
+class _Batch:
+    """start: in the file, of the data that holds all of the clusters."""
 
-    @property
-    def cluster(self) -> int:
-        return 1 << self.cluster_bits
-
-    @property
-    def l1_needed(self) -> int:
-        """How many L1 entries the virtual size takes."""
-        entry = 16 if self.features & _EXTENDED_L2 else 8
-        covered = self.cluster * (self.cluster // entry)
-        return -(-self.size // covered)
+    clusters: list[Stored]
+    start: int
+    data: bytes
 
 
-def virtual_size(head: bytes, length: int | None) -> int:
-    """Return the bytes that a guest would see. head: the first 64 KiB, or all; length: of the file, where known.
+async def decoded(
+    chunks: AsyncIterator[bytes], aside: Aside, report: Callable[[int], None]
+) -> AsyncIterator[bytes | Place]:
+    """Yield what the image holds, each stretch behind its place, none twice. chunks: the file.
 
-    Raises InvalidImage.
+    report: told how much of the disk is surely there, when all has come. Raises InvalidImage.
     """
-    header = _parse(head)
-    for problem in _problems(header, head, length):
-        raise InvalidImage(problem=problem)
-    return header.size
+    body = Body(chunks, "it ends within its qcow2 data")
+    header = read(await body.peek(_HEAD_BYTES), None)
+    tables = Tables(header)
+    while not await body.ended():
+        region = tables.next
+        if region is None or body.position < region.start:
+            await _set_aside(body, aside, region)
+            continue
+        tables.begin(body.position)
+        if region.kind is not Kind.DATA:
+            await _learn(body, region, tables, aside)
+            continue
+        async for piece in _data(body, region, header):
+            yield piece
+        tables.took(region.start, region.end)
+    tables.check_end(body.position)
+    await aside.end()
+    async for piece in _late(tables, header, aside, body.position, report):
+        yield piece
 
 
-def _parse(head: bytes) -> _Header:
-    if len(head) < _V2.size:
-        raise InvalidImage(problem="it ends within its qcow2 header")
-    _, version, backing, _, bits, size, encryption, l1, l1_at, ref_at, ref, snapshots, snapshots_at = _V2.unpack_from(
-        head
-    )
-    fields = (version, backing, bits, size, encryption, l1, l1_at, ref_at, ref, snapshots, snapshots_at)
-    if version != 3:
-        return _Header(*fields)
-    if len(head) < _V2.size + _V3.size:
-        raise InvalidImage(problem="it ends within its qcow2 header")
-    features, _, _, refcount_order, header_length = _V3.unpack_from(head, _V2.size)
-    return _Header(*fields, features, refcount_order, header_length)
+async def _set_aside(body: Body, aside: Aside, before: Region | None) -> None:
+    at = body.position
+    left = PIECE_BYTES - at % PIECE_BYTES
+    await aside.keep(at, await body.up_to(left if before is None else min(left, before.start - at)))
 
 
-def _problems(header: _Header, head: bytes, length: int | None) -> Iterator[str]:
-    """In this order: what comes first makes sure that the rest can be computed."""
-    if header.version not in (2, 3):
-        yield f"qcow2 version {header.version} is unknown, 2 and 3 are known"
-    yield from _dangers(header)
-    if not 9 <= header.cluster_bits <= 21:
-        yield f"its qcow2 header asks for clusters of 2^{header.cluster_bits} bytes, 2^9 to 2^21 are allowed"
-    yield from _shape(header, head)
-    yield from _tables(header, length)
-    yield from _extension_problems(header, head)
+async def _learn(body: Body, region: Region, tables: Tables, aside: Aside) -> None:
+    parts: list[bytes] = []
+    while (left := region.end - body.position) and not await body.ended():
+        parts.append(await body.up_to(left))
+    data = b"".join(parts)
+    if await in_thread(tables.learn, region, data):
+        await aside.keep(region.start, data)
+    else:
+        tables.took(region.start, region.end)
 
 
-def _dangers(header: _Header) -> Iterator[str]:
-    if header.backing_file:
-        yield "it has a backing file; make it self-contained first"
-    if header.features & _DATA_FILE:
-        yield "it keeps its data in another file; make it self-contained first"
-    if header.encryption:
-        yield "it is encrypted"
-    if header.features & _CORRUPT:
-        yield "it is marked as corrupt; repair it first"
-    if unknown := header.features & ~_KNOWN_FEATURES:
-        yield f"it needs qcow2 features that are unknown here (bits {unknown:#x})"
+async def _data(body: Body, region: Region, header: Header) -> AsyncIterator[bytes | Place]:
+    yield Place(region.place)
+    while (left := region.end - body.position) and not await body.ended():
+        at = region.place + body.position - region.start
+        data = await body.up_to(min(left, PIECE_BYTES - at % PIECE_BYTES))
+        yield data[: max(0, header.size - at)]
+    if left >= header.cluster:
+        raise behind_the_end(body.position)
 
 
-def _shape(header: _Header, head: bytes) -> Iterator[str]:
-    if header.version == 3 and (not 104 <= header.length <= header.cluster or header.length % 8):
-        yield f"its qcow2 header says that it is {header.length} bytes long, which cannot be"
-    if header.refcount_order > 6:
-        yield f"its qcow2 header asks for reference counts of 2^{header.refcount_order} bits, at most 2^6 are allowed"
-    if header.features & _EXTENDED_L2 and header.cluster_bits < 14:
-        yield "its clusters are too small for extended L2 entries"
-    compression = head[104] if header.length > 104 and len(head) > 104 else 0
-    if bool(header.features & _COMPRESSION) != bool(compression) or compression > 1:
-        yield f"its compression type {compression} is unknown"
-    if header.size == 0:
-        yield "its virtual size is zero"
-    if header.size >= 1 << 63:
-        yield f"its virtual size of {header.size} bytes cannot be"
+async def _late(
+    tables: Tables, header: Header, aside: Aside, length: int, report: Callable[[int], None]
+) -> AsyncIterator[bytes | Place]:
+    """What is known only now. length: of the file."""
+    late = tables.late
+    batches = _batches(tables, late, header, aside, length, report)
+    async for batch, unpacked in ahead(batches, partial(_unpacked, header)):
+        for cluster, data in zip(batch.clusters, unpacked, strict=True):
+            yield Place(cluster.place)
+            yield data
+    if late:
+        report(header.size)
 
 
-def _tables(header: _Header, length: int | None) -> Iterator[str]:
-    if header.l1_entries < header.l1_needed or header.l1_entries * 8 > _L1_LIMIT:
-        yield f"an L1 table of {header.l1_entries} entries does not fit its virtual size of {header.size} bytes"
-    if header.refcount_clusters == 0 or header.refcount_clusters * header.cluster > _REFCOUNT_LIMIT:
-        yield f"a reference count table of {header.refcount_clusters} clusters cannot be"
-    if header.snapshots > _SNAPSHOTS_LIMIT:
-        yield f"{header.snapshots} internal snapshots are too many"
-    yield from _place("L1 table", header.l1_offset, header.l1_entries * 8, header, length)
-    refcounts = header.refcount_clusters * header.cluster
-    yield from _place("reference count table", header.refcount_offset, refcounts, header, None)
-    if header.snapshots:
-        yield from _place("snapshot table", header.snapshots_offset, header.snapshots * 40, header, length)
+async def _batches(
+    tables: Tables, late: list[Late], header: Header, aside: Aside, length: int, report: Callable[[int], None]
+) -> AsyncIterator[_Batch]:
+    for table in late:
+        report(table.number * header.covered)
+        data = await aside.read(table.start, table.start + header.cluster)
+        for clusters in _grouped(await in_thread(tables.stored, table, data, length), header.cluster):
+            start, end = clusters[0].start, max(one.end for one in clusters)
+            yield _Batch(clusters, start, await aside.read(start, end))
 
 
-def _place(what: str, offset: int, size: int, header: _Header, length: int | None) -> Iterator[str]:
-    """length: None where a file may end before what it says it has, since zeroes follow."""
-    if offset < header.cluster or offset % header.cluster or offset >= 1 << 56:
-        yield f"its {what} cannot be at byte {offset}"
-    if length is not None and offset + size > length:
-        yield f"its {what} lies behind the end of the file"
+def _grouped(clusters: list[Stored], size: int) -> Iterator[list[Stored]]:
+    """size: of a cluster."""
+    group: list[Stored] = []
+    for one in clusters:
+        if group and (len(group) * size >= _BATCH_BYTES or one.end - group[0].start > _SPAN_BYTES):
+            yield group
+            group = []
+        group.append(one)
+    if group:
+        yield group
 
 
-def _extension_problems(header: _Header, head: bytes) -> Iterator[str]:
-    """Walk the extensions: those that name other files are refused even where the feature bits deny them."""
-    offset, end = header.length, min(header.cluster, len(head))
-    while offset + _EXTENSION.size <= end:
-        kind, size = _EXTENSION.unpack_from(head, offset)
-        if kind == 0:
-            return
-        if kind == _DATA_FILE_NAME:
-            yield "it names another file for its data; make it self-contained first"
-        if kind == _ENCRYPTION:
-            yield "it is encrypted"
-        offset += _EXTENSION.size + -(-size // 8) * 8
-    if offset > end:
-        yield "its qcow2 header extensions are damaged or too long"
+def _unpacked(header: Header, batch: _Batch) -> list[bytes]:
+    found = []
+    for one in batch.clusters:
+        data = batch.data[one.start - batch.start : one.end - batch.start]
+        found.append((_unpack(header, one, data) if one.packed else data)[: one.length])
+    return found
+
+
+def _unpack(header: Header, cluster: Stored, data: bytes) -> bytes:
+    """data: and what follows it in its last sector."""
+    try:
+        if header.zstd:
+            unpacked = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS).decompress(data, header.cluster)
+        else:
+            unpacked = zlib.decompressobj(_DEFLATE_BITS).decompress(data, header.cluster)
+    except (zlib.error, zstd.ZstdError) as exc:
+        raise InvalidImage(problem=f"its data at {cluster.place} is damaged") from exc
+    if len(unpacked) < header.cluster:
+        raise InvalidImage(problem=f"its data at {cluster.place} is damaged")
+    return unpacked

@@ -8,17 +8,19 @@ from functools import partial
 
 from pvc.config import Upload
 from pvc.errors import ImageTooLarge, InvalidImage, NotAsWritten
-from pvc.images import vhd, vhdx, vmdk
+from pvc.images import qcow2, vhd, vhdx, vmdk
+from pvc.images.aside import Aside
 from pvc.images.convert import Work, convert, is_equal
 from pvc.images.digest import Fingerprint, Hashes, Summing
 from pvc.images.incoming import Incoming
 from pvc.images.inspect import HEAD_BYTES, Image, check_format, inspect
-from pvc.images.sparse import Hole
+from pvc.images.sparse import Hole, Place
 from pvc.images.unwrap import packing, unwrapped
 from pvc.storage.base import Draft, Pool
 from pvc.units import MIB
 
 Report = Callable[[str, int, int], None]
+Chunks = AsyncIterator[bytes | Hole | Place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,12 @@ async def receive(
         content, length = await _unpacked(upload if checksum is None else summing.passing(upload), draft.size, length)
         full = f"{pool.name}/{volume}"
         image = inspect(content.head, declared, volume=full, capacity=draft.size, length=length)
-        if image.in_order:
-            size, right = await _put_in_order(image, content, draft, verify=verify)
+        space = pool.scratch(volume, limits.largest_bytes if length is None else length)
+        if image.as_it_comes:
+            done = partial(_report_done, report, "converting", image.virtual_size or 0)
+            size, right = await _put(image, content, Aside(space), draft, done, verify=verify)
         else:
-            async with pool.scratch(volume, limits.largest_bytes if length is None else length) as scratch:
+            async with space as scratch:
                 size = await _store(image, content, scratch)
                 if size > draft.size:
                     raise ImageTooLarge(size=size, volume=full, limit=draft.size)
@@ -84,13 +88,17 @@ async def receive(
     return Received(image.format, incoming.received, size, sha256)
 
 
-async def _put_in_order(image: Image, content: _Peeked, draft: Draft, *, verify: bool) -> tuple[int, bool]:
+async def _put(
+    image: Image, content: _Peeked, aside: Aside, draft: Draft, done: Callable[[int], None], *, verify: bool
+) -> tuple[int, bool]:
     """Return the bytes that a guest will see, and whether they were read back right, True when not asked."""
-    decoded = _decoded(image, content)
-    if not verify:
-        return await _pour(decoded, draft), True
     written = Summing(Fingerprint())
-    size = await _pour(written.passing(decoded), draft)
+    async with aside:
+        decoded = _decoded(image, content, aside, done)
+        came = await _pour(written.passing(decoded) if verify else decoded, draft)
+    size = came if image.virtual_size is None else image.virtual_size
+    if not verify:
+        return size, True
     await draft.flush()
     return size, await written.result() == await _read_back(draft)
 
@@ -154,8 +162,10 @@ def _most(capacity: int) -> int:
     return 2 * capacity + 64 * MIB
 
 
-def _decoded(image: Image, content: _Peeked) -> AsyncIterator[bytes | Hole]:
+def _decoded(image: Image, content: _Peeked, aside: Aside, done: Callable[[int], None]) -> Chunks:
     match image.format:
+        case "qcow2":
+            return qcow2.decoded(content.data(), aside, done)
         case "vmdk":
             return vmdk.decoded(content.data())
         case "vpc":
@@ -180,20 +190,27 @@ async def _store(image: Image, content: _Peeked, scratch: Draft) -> int:
     return size
 
 
-async def _pour(content: AsyncIterator[bytes | Hole] | AsyncIterator[bytes], draft: Draft) -> int:
+async def _pour(content: Chunks, draft: Draft) -> int:
     """Return the bytes written."""
     size = 0
     async for chunk in content:
         size += len(chunk)
-        if isinstance(chunk, Hole):
-            await draft.skip(len(chunk))
-        else:
-            await draft.write(chunk)
+        match chunk:
+            case Hole():
+                await draft.skip(len(chunk))
+            case Place():
+                await draft.go_to(chunk.start)
+            case _:
+                await draft.write(chunk)
     return size
 
 
 def _report_received(report: Report, length: int, received: int) -> None:
     report("receiving", received, length)
+
+
+def _report_done(report: Report, phase: str, size: int, done: int) -> None:
+    report(phase, done, size)
 
 
 def _report_share(report: Report, phase: str, size: int, share: float) -> None:

@@ -40,6 +40,18 @@ class Hole:
         return self._length
 
 
+class Place:
+    """What follows in a stream belongs there: bytes from the beginning."""
+
+    __slots__ = ("start",)
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+    def __len__(self) -> int:
+        return 0
+
+
 def header(start: int, length: int) -> bytes:
     """Of a frame; of the last one with the length 0, at the end of the image."""
     return _HEADER.pack(start, length)

@@ -5,23 +5,21 @@ What ends too early shows by a missing end marker or, as QEMU writes none, by gr
 
 from __future__ import annotations
 
-import asyncio
 import struct
 import zlib
 from array import array
-from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 
 from pvc.errors import InvalidImage
+from pvc.images.ahead import ahead
 from pvc.images.body import Body
 from pvc.images.sparse import Hole
 from pvc.images.vmdkheader import HEAD_BYTES, SECTOR, TABLE_ENTRIES, Header, read, same_disk
-from pvc.storage.threads import in_thread
 from pvc.units import MIB
 
 _BATCH_BYTES = 2 * MIB  # inflated at a time: enough to make a thread's turn worth it
-_AT_ONCE = 2  # batches; one processor alone takes longer to inflate than the network to bring and the pool to take
 _MARKER = struct.Struct("<QII")  # sector or number of sectors, bytes of a grain, kind where these are 0
 _GRAIN_DATA = 12  # where in its first sector a grain's data begins
 _TABLE_BYTES = TABLE_ENTRIES * 4
@@ -46,30 +44,14 @@ async def decoded(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes | Hole]:
     if not header.in_order:
         raise InvalidImage(problem="it is a VMDK, but not a stream-optimised one")
     at = 0
-    async for batch, inflating in _ahead(_batches(body, header), header.grain):
-        for grain, data in zip(batch, await inflating, strict=True):
+    async for batch, inflated in ahead(_batches(body, header), partial(_inflated, header.grain)):
+        for grain, data in zip(batch, inflated, strict=True):
             if grain.start > at:
                 yield Hole(grain.start - at)
             yield data
             at = grain.start + grain.length
     if header.capacity > at:
         yield Hole(header.capacity - at)
-
-
-async def _ahead(
-    batches: AsyncIterator[list[_Grain]], grain: int
-) -> AsyncIterator[tuple[list[_Grain], asyncio.Future[list[bytes]]]]:
-    """Each batch in order with what becomes of it, while the next ones are worked on."""
-    under_way: deque[tuple[list[_Grain], asyncio.Future[list[bytes]]]] = deque()
-    try:
-        async for batch in batches:
-            under_way.append((batch, asyncio.ensure_future(in_thread(_inflated, batch, grain))))
-            if len(under_way) > _AT_ONCE:
-                yield under_way.popleft()
-        while under_way:
-            yield under_way.popleft()
-    finally:
-        await asyncio.gather(*(future for _, future in under_way), return_exceptions=True)
 
 
 async def _batches(body: Body, header: Header) -> AsyncIterator[list[_Grain]]:
@@ -151,7 +133,7 @@ async def _nothing_follows(body: Body) -> None:
             raise InvalidImage(problem="it goes on after its end marker")
 
 
-def _inflated(batch: list[_Grain], whole: int) -> list[bytes]:
+def _inflated(whole: int, batch: list[_Grain]) -> list[bytes]:
     return [_inflate(grain, whole) for grain in batch]
 
 

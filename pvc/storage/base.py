@@ -163,6 +163,10 @@ class Draft(Protocol):
         """Append `length` zeroes: as `write` of them, at no cost."""
         ...
 
+    async def go_to(self, offset: int) -> None:
+        """Go on there, a multiple of 4096, behind or before what was written; nothing may be written twice."""
+        ...
+
     async def flush(self) -> None:
         """Wait until all that was written is where another program can read it through `path`."""
         ...

@@ -114,6 +114,10 @@ class FileDraft:
             await self._jump(end - end % BLOCK)
         self._zero(end - self._offset)
 
+    async def go_to(self, offset: int) -> None:
+        if offset != self._offset + self._filled:
+            await self._jump(offset)
+
     async def flush(self) -> None:
         await self._settle()
         with pool_errors(self._target.pool):
@@ -158,7 +162,7 @@ class FileDraft:
         future.add_done_callback(self._written)
 
     async def _jump(self, offset: int) -> None:
-        """Go on there: a multiple of BLOCK, past the buffer."""
+        """offset: a multiple of BLOCK."""
         if self._filled:
             self._zero(-(-self._filled // BLOCK) * BLOCK)
             await self._send()

@@ -95,9 +95,13 @@ class RBDDraft:
         if length < self._left_of_object:
             await self._add(_ZEROES[:length])
             return
-        if self._filled:
+        await self.go_to(end)
+
+    async def go_to(self, offset: int) -> None:
+        if self._filled and offset != self._offset + self._filled:
             await self._send()
-        self._offset = end
+        if not self._filled:
+            self._offset = offset
 
     async def flush(self) -> None:
         await self._sent()

@@ -1,4 +1,4 @@
-"""qcow2 images, converted by the real qemu-img in its jail."""
+"""qcow2 images, made by the real qemu-img: decoded here, or by qemu-img again, in its jail."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from tests.parts.small_disk import small_disk
 
 DATA = random.Random(1).randbytes(MIB) + bytes(2 * MIB) + b"end" * 1000  # not a multiple of a sector
 VIRTUAL = -(-len(DATA) // 512) * 512
+FOR_QEMU_IMG = ("-o", "extended_l2=on")
 
 Make = Callable[..., bytes]
 
@@ -51,6 +52,8 @@ def made(tmp_path: Path) -> Make:
         ("-c", "-o", "compression_type=zstd"),
         ("-o", "compat=0.10"),
         ("-o", "cluster_size=512"),
+        ("-o", "cluster_size=2M"),
+        ("-c", "-o", "cluster_size=2M"),
         ("-o", "cluster_size=2M,extended_l2=on,lazy_refcounts=on"),
         ("-o", "refcount_bits=64,preallocation=metadata"),
     ],
@@ -70,12 +73,20 @@ async def test_what_the_image_holds_is_what_the_volume_holds(
 
 
 @pytest.mark.real
-async def test_both_phases_are_reported_to_their_end(pool: AnyPool, made: Make) -> None:
-    image = made()
+@pytest.mark.parametrize("options", [("-c",), FOR_QEMU_IMG])
+async def test_both_phases_are_reported_to_their_end(pool: AnyPool, made: Make, options: tuple[str, ...]) -> None:
+    image = made(*options)
     told: list[tuple[str, int, int]] = []
     await upload(pool, [image], "qcow2", length=len(image), report=lambda *now: told.append(now))
     assert ("receiving", len(image), len(image)) in told
     assert told[-1] == ("converting", VIRTUAL, VIRTUAL)
+
+
+@pytest.mark.real
+async def test_a_plain_image_is_converted_while_it_is_received(pool: AnyPool, made: Make) -> None:
+    told: list[str] = []
+    await upload(pool, [made()], "qcow2", report=lambda phase, _done, _all: told.append(phase))
+    assert set(told) == {"receiving"}
 
 
 @pytest.mark.real
@@ -142,38 +153,52 @@ async def test_an_image_that_is_cut_short_is_refused(pool: AnyPool, harness: Har
     assert await is_untouched(pool, harness)
 
 
+def nowhere(**changes: Any) -> bytes:
+    """An image with an L2 table at no place that can be."""
+    image = bytearray(empty_image())
+    image[:65536] = header(**changes)
+    image[3 * 65536 : 3 * 65536 + 8] = (0x80FF_FFFF_FFFF_FE00).to_bytes(8)
+    return bytes(image)
+
+
+async def test_a_table_at_no_place_that_can_be_is_refused(pool: AnyPool, harness: Harness) -> None:
+    with pytest.raises(InvalidImage, match="where no cluster begins"):
+        await upload(pool, [nowhere()], "qcow2")
+    assert await is_untouched(pool, harness)
+
+
 @pytest.mark.real
 async def test_what_qemu_img_refuses_is_told_without_the_jails_names(pool: AnyPool, harness: Harness) -> None:
-    image = bytearray(empty_image())
-    image[3 * 65536 : 3 * 65536 + 8] = (0x80FF_FFFF_FFFF_FE00).to_bytes(8)  # an L2 table at no place that can be
     with pytest.raises(ConversionFailed) as exc:
-        await upload(pool, [bytes(image)], "qcow2")
+        await upload(pool, [nowhere(incompatible_features=16)], "qcow2")
     assert "/in" not in str(exc.value)
     assert "qemu-img:" not in str(exc.value)
     assert await is_untouched(pool, harness)
 
 
 @pytest.mark.real
-async def test_a_pool_that_fills_up_while_converting_is_called_full(tmp_path: Path, made: Make) -> None:
-    with small_disk(tmp_path / "small", "2M") as folder:
+@pytest.mark.parametrize(("options", "room"), [((), "1M"), (("-c",), "1M"), (FOR_QEMU_IMG, "2M")])
+async def test_a_pool_that_fills_up_while_converting_is_called_full(
+    tmp_path: Path, made: Make, options: tuple[str, ...], room: str
+) -> None:
+    with small_disk(tmp_path / "small", room) as folder:
         with (folder / "disk0.raw").open("wb") as file:
             file.write(b"old")
             file.truncate(SIZE)
         harness = DirectoryHarness(folder)
         pool = await harness.open()
         with pytest.raises(PoolFull):
-            await upload(pool, [made()], "qcow2")
-        with pytest.raises(PoolFull):
-            await upload(pool, [made("-c", "-o", "compression_type=zstd")], "qcow2")
+            await upload(pool, [made(*options)], "qcow2")
         assert await is_untouched(pool, harness)
         await pool.aclose()
 
 
 @pytest.mark.real
+@pytest.mark.parametrize("options", [(), ("-c",), FOR_QEMU_IMG])
 async def test_an_upload_cancelled_at_any_await_leaves_old_or_new_content(
-    pool: AnyPool, harness: Harness, made: Make
+    pool: AnyPool, harness: Harness, made: Make, options: tuple[str, ...]
 ) -> None:
-    image = made()
+    image = made(*options)
     for suspension in count():
         await cut_at(upload(pool, pieces(image, 65536), "qcow2"), suspension)
         if not await is_untouched(pool, harness):
@@ -185,7 +210,7 @@ async def test_an_upload_cancelled_at_any_await_leaves_old_or_new_content(
 @pytest.mark.real
 async def test_limits_reach_qemu_img(pool: AnyPool, harness: Harness, made: Make) -> None:
     with pytest.raises(ConversionFailed, match="more than its limit of 32M of memory"):
-        await upload(pool, [made()], "qcow2", limits=Upload(convert_memory_bytes=32 * MIB))
+        await upload(pool, [made(*FOR_QEMU_IMG)], "qcow2", limits=Upload(convert_memory_bytes=32 * MIB))
     assert await is_untouched(pool, harness)
 
 

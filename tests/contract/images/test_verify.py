@@ -44,18 +44,47 @@ async def test_what_was_written_right_is_taken(pool: AnyPool, harness: Harness) 
     assert harness.content("disk0") == (bytes(MIB) + b"data" * 1000).ljust(SIZE, b"\0")
 
 
-@pytest.fixture
-def qcow2(tmp_path: Path) -> bytes:
-    raw, image = tmp_path / "made.raw", tmp_path / "made.qcow2"
+def qcow2(folder: Path, *options: str) -> bytes:
+    raw, image = folder / "made.raw", folder / "made.qcow2"
     raw.write_bytes(DATA)
-    run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, image)
+    run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", *options, raw, image)
     return image.read_bytes()
 
 
+@pytest.fixture
+def for_qemu_img(tmp_path: Path) -> bytes:
+    return qcow2(tmp_path, "-o", "extended_l2=on")
+
+
 @pytest.mark.real
-async def test_what_was_converted_right_is_taken(pool: AnyPool, harness: Harness, qcow2: bytes) -> None:
+@pytest.mark.parametrize("options", [(), ("-c",), ("-W",)])
+async def test_what_was_decoded_right_is_taken(
+    pool: AnyPool, harness: Harness, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    await upload(pool, pieces(qcow2(tmp_path, *options), 100_000), "qcow2", verify=True)
+    assert harness.content("disk0") == DATA.ljust(SIZE, b"\0")
+
+
+@pytest.mark.real
+async def test_what_was_decoded_wrong_never_becomes_the_volume(directory: DirectoryPool, tmp_path: Path) -> None:
+    with pytest.raises(NotAsWritten):
+        await receive(
+            damaging(directory, pieces(qcow2(tmp_path), 100_000)),
+            declared="qcow2",
+            pool=directory,
+            volume="disk0",
+            length=None,
+            limits=Upload(),
+            report=quiet,
+            verify=True,
+        )
+    assert Path(directory.source("disk0").path).read_bytes().rstrip(b"\0") == b"old"
+
+
+@pytest.mark.real
+async def test_what_was_converted_right_is_taken(pool: AnyPool, harness: Harness, for_qemu_img: bytes) -> None:
     told: list[str] = []
-    await upload(pool, [qcow2], "qcow2", verify=True, report=lambda phase, _done, _all: told.append(phase))
+    await upload(pool, [for_qemu_img], "qcow2", verify=True, report=lambda phase, _done, _all: told.append(phase))
     assert harness.content("disk0") == DATA.ljust(SIZE, b"\0")
     assert list(dict.fromkeys(told)) == ["receiving", "converting", "verifying"]
 
@@ -94,9 +123,9 @@ async def test_what_was_written_wrong_never_becomes_the_volume(directory: Direct
 
 
 @pytest.mark.real
-async def test_what_was_converted_wrong_never_becomes_the_volume(directory: DirectoryPool, qcow2: bytes) -> None:
+async def test_what_was_converted_wrong_never_becomes_the_volume(directory: DirectoryPool, for_qemu_img: bytes) -> None:
     damage = "printf x | dd of=/out bs=1 seek=6291456 conv=notrunc status=none"
     script = f'qemu-img "$@" && if [ "$1" = convert ]; then {damage}; fi'
     with pytest.raises(NotAsWritten):
-        await upload(directory, [qcow2], "qcow2", verify=True, qemu_img=("sh", "-c", script, "sh"))
+        await upload(directory, [for_qemu_img], "qcow2", verify=True, qemu_img=("sh", "-c", script, "sh"))
     assert Path(directory.source("disk0").path).read_bytes().rstrip(b"\0") == b"old"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pvc.images import export, qcow2
+from pvc.images import export, qcow2header
 from pvc.images.body import Body
 from pvc.images.qcow2writer import CLUSTER, Layout
 from pvc.images.sparse import TOO_SHORT, Hole, unframed
@@ -112,5 +112,5 @@ def test_a_layout_is_one_that_we_would_take(size: int, edges: list[int]) -> None
     merged = [pair for pair in stretches if pair[0] < pair[1]]
     layout = Layout(size, merged)
     head = next(layout.metadata())
-    assert qcow2.virtual_size(head, layout.length) == size
+    assert qcow2header.read(head, layout.length).size == size
     assert all(start % CLUSTER == 0 and end % CLUSTER == 0 for start, end in layout.data)

@@ -35,7 +35,7 @@ def refused(image: bytes, declared: str, said: str) -> None:
     ("image", "declared"), [(images.qed(), "qed"), (images.vdi(), "vdi"), (images.vhd(), "vpc")], ids=str
 )
 def test_an_honest_header_is_accepted_with_its_virtual_size(image: bytes, declared: str) -> None:
-    assert look(image, declared) == Image(declared, SIZE, in_order=False)
+    assert look(image, declared) == Image(declared, SIZE, as_it_comes=False)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ FIXED = bytes(range(256)) * 8
 @pytest.mark.parametrize("size", [1, 511, 513, 10_000])
 async def test_a_fixed_vhd_is_what_stands_before_its_footer(size: int) -> None:
     whole = FIXED + images.vhd_footer(type=2, current_size=len(FIXED))
-    assert look(whole, "vpc") == Image("vpc", len(FIXED), in_order=True)
+    assert look(whole, "vpc") == Image("vpc", len(FIXED), as_it_comes=True)
     assert b"".join([part async for part in vhd.fixed(chunked(whole, size))]) == FIXED
 
 
@@ -216,8 +216,8 @@ async def test_a_hostile_vhdx_is_refused_on_its_way(image: bytes, said: str) -> 
 def test_a_plain_sparse_vmdk_is_accepted_with_its_virtual_size() -> None:
     description = vmdk.DESCRIPTION.replace("streamOptimized", "monolithicSparse")
     plain = vmdk.header(description, flags=3, compressAlgorithm=0, version=1, gdOffset=26)
-    assert look(plain, "vmdk") == Image("vmdk", MIB, in_order=False)
-    assert look(vmdk.header(), "vmdk") == Image("vmdk", MIB, in_order=True)
+    assert look(plain, "vmdk") == Image("vmdk", MIB, as_it_comes=False)
+    assert look(vmdk.header(), "vmdk") == Image("vmdk", MIB, as_it_comes=True)
 
 
 @pytest.mark.parametrize(
