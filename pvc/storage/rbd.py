@@ -102,21 +102,22 @@ class RBDPool(ThreadedPool):
         return RBDDraft(self._images, target, self._location, self._run, put, object_map)
 
     async def unfinished(self) -> Mapping[str, str]:
-        await self._removed()
-        return await super().unfinished()
+        """Without what this process is removing."""
+        ours = set(self._removals)  # before: one that ends meanwhile may still be in the list
+        found = await super().unfinished()
+        return {image: volume for image, volume in found.items() if image not in ours | set(self._removals)}
 
     async def remove_orphans(self, among: Collection[str] | None = None) -> Sequence[str]:
-        await self._removed()
-        return await super().remove_orphans(among)
+        left = await self.unfinished()
+        return await super().remove_orphans([image for image in left if among is None or image in among])
 
     async def aclose(self) -> None:
         await in_thread(self._removing.shutdown)
         await super().aclose()
 
-    async def _removed(self, volume: str | None = None) -> None:
-        """Return when what this process was removing, of all volumes or of one, is gone or left as an orphan."""
-        removals = [one for image, one in list(self._removals.items()) if volume in (None, volume_of(image))]
-        if removals:
+    async def _removed(self, volume: str) -> None:
+        """Return when what this process was removing of the volume is gone or left as an orphan."""
+        if removals := [one for image, one in list(self._removals.items()) if volume_of(image) == volume]:
             await asyncio.wait(map(asyncio.wrap_future, removals))
 
     def _remove_later(self, image: str) -> None:

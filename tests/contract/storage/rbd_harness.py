@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -47,10 +48,13 @@ class RBDHarness:
             image.write(data, offset)
 
     async def hidden(self) -> list[str]:
-        for pool in self._pools:
-            with contextlib.suppress(RuntimeError):  # it is closed, and waited for that then
-                await pool.unfinished()
+        await self.removed()
         return sorted(name for name in self.names() if name.startswith(HIDDEN))
+
+    async def removed(self) -> None:
+        """Return when no pool of ours is removing old content any more."""
+        if removals := [one for pool in self._pools for one in list(pool._removals.values())]:
+            await asyncio.wait(map(asyncio.wrap_future, removals))
 
     def names(self) -> list[str]:
         return [entry["name"] for entry in rbd.RBD().list2(self.pool)]

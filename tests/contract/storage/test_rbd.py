@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import count
 from typing import Any
@@ -91,11 +92,28 @@ async def test_what_is_dense_is_mapped_at_the_end(
     assert mapped == [SIZE]
 
 
-async def test_old_content_is_gone_soon_and_keeps_nobody_waiting(pool: RBDPool, harness: RBDHarness) -> None:
+async def test_old_content_is_gone_soon(pool: RBDPool, harness: RBDHarness) -> None:
     await pool.create("disk0", SIZE)
     for content in (b"one", b"two"):
         await upload(pool, "disk0", content)
-    assert await pool.unfinished() == {}
+    await harness.removed()
+    assert harness.names() == ["disk0"]
+
+
+async def test_old_content_that_takes_long_to_remove_keeps_nobody_waiting(
+    pool: RBDPool, harness: RBDHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go, drop = threading.Event(), Images.drop
+    monkeypatch.setattr(Images, "drop", lambda images, name: let_go.wait() and drop(images, name))
+    await pool.create("disk0", SIZE)
+    try:
+        await upload(pool, "disk0", b"one")
+        assert len([name for name in harness.names() if name.startswith(".pvc.old.")]) == 1
+        assert await pool.unfinished() == {}
+        assert await pool.remove_orphans() == []
+    finally:
+        let_go.set()
+    await harness.removed()
     assert harness.names() == ["disk0"]
 
 
