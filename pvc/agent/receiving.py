@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
-from pvc.agent import transport, words
+from pvc.agent import bridges, transport, words
 from pvc.agent.steps import Hands, stop
 from pvc.cluster import migrations, volumes
 from pvc.cluster.state import Held
@@ -52,7 +51,7 @@ async def _prepare(hands: Hands, vm: VM, task: Task, seen: Seen | None) -> None:
         _check_absent(hands, vm, seen)
         await _check_reachable(hands, task)
         await migrations.check_storage(hands.pools, vm)
-        await _check_bridges(hands, vm)
+        await bridges.check(hands.settings, domain.describe(vm.xml).nics)
         await _open_volumes(hands, vm)
         await asyncio.to_thread(log.parent.mkdir, mode=0o711, parents=True, exist_ok=True)
     except (StoreUnavailable, HypervisorUnavailable):
@@ -73,13 +72,6 @@ def _check_absent(hands: Hands, vm: VM, seen: Seen | None) -> None:
 async def _check_reachable(hands: Hands, task: Task) -> None:
     if migration.may_live(task):
         await transport.check_arrivals(hands.settings, hands.qemu_user)
-
-
-async def _check_bridges(hands: Hands, vm: VM) -> None:
-    links = Path(hands.settings.links_path)
-    for nic in domain.describe(vm.xml).nics:
-        if nic.type == "bridge" and not await asyncio.to_thread((links / nic.source).exists):
-            raise Conflict(kind="node", name=hands.settings.node, problem=f'has no bridge "{nic.source}"')
 
 
 async def _open_volumes(hands: Hands, vm: VM) -> None:

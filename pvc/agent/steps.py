@@ -10,6 +10,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from pvc.agent import bridges
 from pvc.agent.settings import Settings
 from pvc.cluster import devices, growth, tasks, volumes
 from pvc.cluster.state import Held, State
@@ -54,10 +55,12 @@ async def start(hands: Hands, held: Held[VM]) -> bool:
     if fresh.version != held.version:
         return False
     vm = fresh.record
+    described = domain.describe(vm.xml)
+    await bridges.check(hands.settings, described.nics)
     log = hands.console_log(vm.uuid)
     await asyncio.to_thread(log.parent.mkdir, mode=0o711, parents=True, exist_ok=True)
     async with AsyncExitStack() as holding:
-        for disk in domain.describe(vm.xml).disks:
+        for disk in described.disks:
             if disk.volume:
                 pool, name = names.split_volume(disk.volume)
                 await (await volumes.pool_of(hands.pools, pool)).volume(name)
@@ -138,6 +141,7 @@ async def _plug(hands: Hands, uuid: str, action: str, device: str) -> None:
         live = domxml.live_device(await hands.hypervisor.xml(uuid), device)
         same = live is not None and domain.same_source(live, wanted)
         if action == devices.ATTACH and live is None:
+            await bridges.check(hands.settings, _nics_of(device))
             await hands.give_secrets(_volumes_of(device))
             await hands.hypervisor.attach(uuid, wanted)
         elif action == devices.ATTACH and not same:
@@ -184,6 +188,11 @@ def _volumes_of(device: str) -> list[str]:
     node = domain.parse_device(device)
     volume = domain.volume_of(node) if node.tag == "disk" else ""
     return [volume] if volume else []
+
+
+def _nics_of(device: str) -> list[domain.Nic]:
+    node = domain.parse_device(device)
+    return [domain.nic(node)] if node.tag == "interface" else []
 
 
 async def _write_end(state: State, vm: VM, task: Task | None, xml: str) -> None:

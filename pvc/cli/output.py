@@ -91,11 +91,21 @@ def confirm(question: str, *, agreed: bool) -> None:
     if agreed:
         return
     sys.stdout.flush()
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not is_watched():
         raise Failure("usage", "This needs a confirmation and there is no terminal to ask on: add -y.")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise Failure("declined", "Nothing was changed.")
+
+
+def ask(question: str, *, agreed: bool) -> None:
+    """As `confirm` where there is somebody to ask; what nobody watches goes on, as it always did."""
+    if is_watched():
+        confirm(question, agreed=agreed)
+
+
+def is_watched() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def columns(stream: TextIO) -> int:

@@ -45,7 +45,8 @@ def ask_each(state: str, args: Namespace, api: Client, out: Output, **parameters
                 out.note(printable(str(exc)))
         else:
             answers.append({"name": name, **answer})
-    out.show(answers, lambda answers: [printable(answer["message"]) for answer in answers])
+    if out.machine or not out.quiet:
+        out.show(answers, lambda answers: [printable(answer["message"]) for answer in answers])
     if len(args.names) == 1 and refusals:
         raise refusals[0]
     if refusals:

@@ -162,6 +162,15 @@ def pools(config: Config) -> Iterator[Finding]:
         yield warning("pools", text)
 
 
+def own_name(machine: Machine) -> Iterator[Finding]:
+    name = machine.own_name()
+    if machine.resolves(name):
+        yield ok("host name", f'"{name}" resolves.')
+    else:
+        text = f'"{name}" does not resolve: libvirt, QEMU and Ceph look for it again and again, and wait.'
+        yield warning("host name", text, f"echo 127.0.1.1 {name} >>/etc/hosts")
+
+
 def addresses(machine: Machine, config: Config, roles: Iterable[str]) -> Iterator[Finding]:
     listens = {"agent": ("agent.listen", config.agent.listen), "serve": ("api.listen", config.api.listen)}
     for key, listen in (listens[role] for role in listens if role in roles):

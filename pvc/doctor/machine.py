@@ -73,6 +73,16 @@ class Machine:
             return False
         return True
 
+    def own_name(self) -> str:
+        return socket.gethostname()
+
+    def resolves(self, name: str) -> bool:
+        try:
+            socket.getaddrinfo(name, None)
+        except OSError:
+            return False
+        return True
+
     def space(self, folder: str) -> tuple[int, int]:
         """Return free and all bytes where the folder is, or will be."""
         place = Path(folder)

@@ -52,6 +52,8 @@ def _here(machine: Machine, settings: Config, roles: Set[str]) -> Iterator[Check
     if "agent" in roles:
         yield Check("kvm", checks.virtualisation(machine))
         yield Check("post-copy", checks.post_copy(machine, settings))
+    if "agent" in roles:
+        yield Check("host name", checks.own_name(machine), silent="No name server answers")
     yield Check("clock", checks.clock(machine))
     yield Check("space", checks.space(machine, settings))
     yield Check("files", checks.files(machine, settings))

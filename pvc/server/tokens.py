@@ -13,7 +13,7 @@ from pvc.model.records import Role, Token
 from pvc.server.auth import BOOK
 from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.parse import Nothing
-from pvc.server.parts import message, who
+from pvc.server.parts import CONFIG, message, who
 from pvc.server.rules import TokenName
 from pvc.server.session import state_of
 
@@ -49,7 +49,8 @@ async def add_token(request: web.Request, given: Add) -> web.Response:
     name, state = given.name, state_of(request)
     token = await tokens.add(state, name, given.role, who(request))
     await request.app[BOOK].read(state.store)
-    return message(f'Made token "{name}" with the role "{given.role}".', token=token)
+    listens = "" if request.app[CONFIG].api.listen else " This server listens on no port: see api.listen."
+    return message(f'Made token "{name}" with the role "{given.role}".{listens}', token=token)
 
 
 @endpoints.delete("/tokens/{token}", "Revoke a token.", role=Role.ADMIN)

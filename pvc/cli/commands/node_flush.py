@@ -41,5 +41,5 @@ _STAYS: list[Column] = [*_VM, ("WHY", "reason")]
 
 
 def _planned(plan: Row) -> Iterator[str]:
-    yield from table(plan["moves"], _MOVES)
+    yield from table(plan["moves"], _MOVES) if plan["moves"] else ["No VM would move."]
     yield from section("Not to be moved", plan["stays"], _STAYS)

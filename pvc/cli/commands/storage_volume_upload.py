@@ -11,7 +11,8 @@ from pvc.cli.body import open_image
 from pvc.cli.client import Client, Parameter
 from pvc.cli.failure import Failure
 from pvc.cli.following import Followed, show
-from pvc.cli.output import Output
+from pvc.cli.layout import Row, size
+from pvc.cli.output import Output, ask, is_watched
 from pvc.cli.progress import Progress
 from pvc.cli.resuming import resumed
 from pvc.cli.watching import watch
@@ -63,6 +64,7 @@ def arguments(parser: ArgumentParser) -> None:
         "--checksum", metavar="SUM", help='"sha256" to be told it, "sha256:HEX" to have another image refused'
     )
     parser.add_argument("--verify", action="store_true", help="read back what was written and compare")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask before data is replaced")
     parser.add_argument("--no-wait", dest="wait", action="store_false", help="return once the server fetches")
 
 
@@ -72,7 +74,7 @@ def run(args: Namespace, api: Client, out: Output) -> None:
     if not args.wait:
         raise Failure("usage", "Only what the server fetches need not be waited for.")
     source, size = open_image(args.file)
-    _check_there(args, api)
+    _check_replaced(_there(args, api), args)
     progress = Progress(quiet=out.quiet)
     path = ("storage", "ceph", "volume", args.pool, args.volume, "upload")
     try:
@@ -85,10 +87,16 @@ def run(args: Namespace, api: Client, out: Output) -> None:
     return out.changed(answer)
 
 
-def _check_there(args: Namespace, api: Client) -> None:
+def _check_replaced(volume: Row, args: Namespace) -> None:
     """Before anything is sent."""
+    if used := volume.get("stats", {}).get("used_bytes"):
+        name = f"{args.pool}/{args.volume}"
+        ask(f'Replace all that volume "{name}" holds ({size(used)})?', agreed=args.yes)
+
+
+def _there(args: Namespace, api: Client) -> Row:
     try:
-        api.get("storage", "ceph", "volume", args.pool, args.volume)
+        return api.one("storage", "ceph", "volume", args.pool, args.volume)
     except Failure as exc:
         if exc.fields.get("kind") != "volume":
             raise
@@ -97,6 +105,8 @@ def _check_there(args: Namespace, api: Client) -> None:
 
 
 def _fetch(args: Namespace, api: Client, out: Output) -> None:
+    if is_watched():
+        _check_replaced(_there(args, api), args)
     answer = api.post_in_query(
         *("storage", "ceph", "volume", args.pool, args.volume, "upload"),
         image_format=args.format or _format_named(args.file),

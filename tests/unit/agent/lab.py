@@ -59,8 +59,14 @@ class Lab:
         self.pools = {pool.name: pool}
         self.hypervisor, self.clock = FakeHypervisor(), Clock()
         self.away = ""  # why the hypervisor is away, when it is
+        self.links = folder / "links"
+        (self.links / "vmbr100").mkdir(parents=True)
         self.settings = Settings(
-            node=NODE, console_path=str(folder / "consoles"), interval_s=3600, detach_timeout_s=0.05
+            node=NODE,
+            console_path=str(folder / "consoles"),
+            interval_s=3600,
+            detach_timeout_s=0.05,
+            links_path=str(self.links),
         )
 
     def reconciler(self) -> Reconciler:

@@ -84,6 +84,16 @@ async def test_a_guest_that_refuses_keeps_its_configuration_and_is_free_again(la
     assert (task.status, task.problem["code"]) == (TaskStatus.FAILED, "hypervisor_refused")
 
 
+async def test_a_bridge_that_is_missing_is_told_before_libvirt_is_asked(lab: Lab) -> None:
+    async with lab.agent():
+        uuid = await lab.running()
+        with pytest.raises(TaskProblem, match='Node "hv1" has no bridge "vmbr7"') as caught:
+            await lab.change(uuid, devices.ATTACH, documents.nic(MAC, "vmbr7"))
+        assert caught.value.code == "conflict"
+        assert await both(lab, uuid) == (["vda"], ["vda"])
+    assert lab.acts(uuid) == ["start"]
+
+
 async def test_a_guest_that_clings_to_a_device_keeps_it_everywhere(lab: Lab) -> None:
     async with lab.agent():
         uuid = await lab.running()

@@ -78,8 +78,9 @@ def test_whatever_is_written_as_yaml_is_read_back(value: object) -> None:
     assert reader.safe_load("\n".join(yaml(value))) == value
 
 
-def test_quiet_says_nothing_of_what_was_done(pvc: PVC) -> None:
-    result = pvc("vm", "tag", "add", "web1", "a", "-q")
+@pytest.mark.parametrize("line", ["vm tag add web1 a -q", "vm start web1 -q"])
+def test_quiet_says_nothing_of_what_was_done(pvc: PVC, line: str) -> None:
+    result = pvc(*line.split())
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 

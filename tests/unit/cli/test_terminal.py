@@ -13,6 +13,8 @@ from tests.unit.cli.answers import TASK_ID
 from tests.unit.cli.calling import PVC
 from tests.unit.cli.fake_api import Answer, FakeAPI
 
+VOLUME = "GET /storage/ceph/volume/local/web1"
+
 
 def on_terminal(pvc: PVC, *args: str, typed: str = "", environment: dict[str, str] | None = None) -> tuple[int, str]:
     """Run pvc with a terminal as stdin, stdout and stderr; return its exit code and all it showed."""
@@ -49,6 +51,43 @@ def test_anything_else_changes_nothing_and_does_not_succeed(pvc: PVC, api: FakeA
     assert code == 8
     assert shown.endswith("Nothing was changed.\n")
     assert api.requests == []
+
+
+def test_an_upload_asks_before_it_replaces_data_and_only_where_there_is_some(
+    pvc: PVC, api: FakeAPI, tmp_path: Path
+) -> None:
+    image = tmp_path / "image.raw"
+    image.write_bytes(b"x" * 4096)
+    line = ("storage", "volume", "upload", "local", "web1", str(image))
+    api.tell(VOLUME, Answer([{"name": "web1", "stats": {"used_bytes": 3 << 20}}]))
+    code, shown = on_terminal(pvc, *line, typed="n\n")
+    assert (code, [request.method for request in api.requests]) == (8, ["GET"])
+    assert 'Replace all that volume "local/web1" holds (3M)? [y/N] ' in shown
+    api.tell(VOLUME, Answer([{"name": "web1", "stats": {"used_bytes": 0}}]))
+    assert on_terminal(pvc, *line)[0] == 0
+
+
+def test_a_running_vm_loses_its_only_disk_only_where_that_is_meant(pvc: PVC, api: FakeAPI) -> None:
+    line = ("vm", "volume", "remove", "web1", "local/web1")
+    api.tell("GET /vm/web1", Answer([{"name": "web1", "state": "start", "disks": [{"name": "local/web1"}]}]))
+    code, shown = on_terminal(pvc, *line, typed="n\n")
+    assert (code, [request.method for request in api.requests]) == (8, ["GET"])
+    assert 'VM "web1" runs, and volume "local/web1" is its only disk. Remove it? [y/N] ' in shown
+    assert on_terminal(pvc, *line, "-y")[0] == 0
+    assert pvc(*line).returncode == 0
+
+
+def test_a_backup_asks_before_it_replaces_a_file(pvc: PVC, api: FakeAPI, tmp_path: Path) -> None:
+    file = tmp_path / "cluster.json"
+    api.tell("GET /backup", Answer(b"{}"))
+    line = ("task", "backup", "-f", str(file))
+    assert on_terminal(pvc, *line)[0] == 0
+    file.write_text("older")
+    code, shown = on_terminal(pvc, *line, typed="n\n")
+    assert (code, file.read_text()) == (8, "older")
+    assert f'Replace the file "{file}", which is there already? [y/N] ' in shown
+    assert on_terminal(pvc, *line, typed="y\n")[0] == 0
+    assert file.read_text() == "{}"
 
 
 @pytest.fixture
@@ -115,7 +154,7 @@ def test_an_edit_that_is_refused_is_not_lost(pvc: PVC, api: FakeAPI, tmp_path: P
 def test_an_upload_draws_one_bar_that_ends_full(pvc: PVC, tmp_path: Path) -> None:
     image = tmp_path / "image"
     image.write_bytes(bytes(9 << 20))
-    code, shown = on_terminal(pvc, "storage", "volume", "upload", "local", "web1", str(image))
+    code, shown = on_terminal(pvc, "storage", "volume", "upload", "local", "web1", str(image), "-y")
     assert code == 0
     last = shown.split("\r\x1b[K")[-1]
     assert re.fullmatch(r"receiving  \[#+\]  100%  9M of 9M  \S+/s  \S+ s\nDone.\n", last)

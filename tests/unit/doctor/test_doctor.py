@@ -36,6 +36,7 @@ class Healthy(Machine):
 
     root, clock, jail, free, chroot, systemd = True, True, "", 100 * GIB, False, True
     listening: tuple[tuple[str, int], ...] = ()
+    resolving = True
     missing: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
     open_files: tuple[str, ...] = ()
@@ -44,6 +45,12 @@ class Healthy(Machine):
 
     def is_root(self) -> bool:
         return self.root
+
+    def own_name(self) -> str:
+        return "hv1"
+
+    def resolves(self, name: str) -> bool:
+        return self.resolving
 
     def has_program(self, name: str) -> bool:
         return name not in self.missing
@@ -112,6 +119,7 @@ def test_nothing_is_found_where_nothing_is_wrong() -> None:
         ({"jail": "No permissions"}, "namespaces", Verdict.WRONG, ""),
         ({"gone": ("/dev/kvm",)}, "kvm", Verdict.WARNING, "modprobe kvm_intel"),
         ({"texts": {"/proc/cpuinfo": "flags : fpu"}}, "kvm", Verdict.WARNING, ""),
+        ({"resolving": False}, "host name", Verdict.WARNING, "echo 127.0.1.1 hv1 >>/etc/hosts"),
         ({"clock": False}, "clock", Verdict.WARNING, "apt-get install systemd-timesyncd"),
     ],
 )

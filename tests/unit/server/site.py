@@ -186,7 +186,11 @@ def door(site: Site, listen: str = "") -> Door:
 @asynccontextmanager
 async def lively(site: Site) -> AsyncIterator[None]:
     """With an agent, which joins again when another generation is in force."""
-    settings = Settings(node=NODE, console_path=str(site.folder / "consoles"), detach_timeout_s=0.05)
+    settings = Settings(
+        node=NODE, console_path=str(site.folder / "consoles"), detach_timeout_s=0.05, links_path=str(site.folder)
+    )
+    for bridge in ("vmbr100", "vmbr200", "virbr0"):
+        (site.folder / bridge).touch()
     ready = asyncio.Event()
     reconciler = Reconciler(site.hypervisor, {"local": site.pool}, settings)
     agent = asyncio.create_task(_live(site, reconciler, ready))

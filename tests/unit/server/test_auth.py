@@ -139,7 +139,7 @@ async def test_a_token_may_do_what_its_role_says(bare: Site, role: Role, method:
 
 async def test_a_token_is_shown_once_and_works_until_it_is_revoked(bare: Site) -> None:
     made = await bare.ask("POST", "/tokens", {"name": "backup", "role": "read"})
-    assert made.message == 'Made token "backup" with the role "read".'
+    assert made.message.startswith('Made token "backup" with the role "read".')
     headers = {"X-Api-Key": made.body["token"]}
     assert len(headers["X-Api-Key"]) >= 40
     assert await status_with(bare, headers) == 200
