@@ -71,7 +71,7 @@ async def _one_session(
             here.key = await peers.key_of(state.store)
         await nodes.join(state, node, settings.replaces)
         log.info('Node "%s" joined', node.name)
-        async with followed(state, reconciler.wake) as records:
+        async with followed(state, node.name, reconciler.wake) as records:
             emptying = flushing.keep(state, records, pools, settings)
             async with _beside("Seeing to flushes of this node", emptying):
                 await _until_told(state, records, reconciler, node.name, ready)

@@ -49,7 +49,7 @@ class Agent:
 
 async def session(reconciler: Reconciler, state: State, ready: Callable[[], None]) -> None:
     """One of an agent that has joined."""
-    async with followed(state, reconciler.wake) as records:
+    async with followed(state, NODE, reconciler.wake) as records:
         await reconciler.run(state, records, ready)
 
 

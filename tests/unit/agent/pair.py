@@ -74,7 +74,7 @@ class Pair:
         await nodes.join(state, Node(name=name))
         ready = asyncio.Event()
         reconciler = Reconciler(self.hypervisors[name], self.pools, self.settings[name], self.clock)
-        async with followed(state, reconciler.wake) as records:
+        async with followed(state, name, reconciler.wake) as records:
             running = asyncio.create_task(reconciler.run(state, records, ready.set))
             emptying = asyncio.create_task(flushing.keep(state, records, self.pools, self.settings[name]))
             try:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 import pytest
+from msgspec.structs import replace
 
-from pvc.agent.records import Records
+from pvc.agent.records import Records, followed
 from pvc.cluster import power
 from pvc.cluster.state import MirrorView, State, View
 from pvc.errors import SessionLost, StoreUnavailable
-from pvc.model.records import Power
+from pvc.model.records import Moving, Power
 from pvc.store.base import Delete
 from pvc.store.mirror import mirrored
 from tests.unit.agent.lab import Lab
@@ -57,3 +60,28 @@ async def test_a_session_that_is_over_is_heard_of_though_nothing_is_asked_of_it(
         await asyncio.wait([keeping])
         with pytest.raises(SessionLost):
             await Records(MirrorView(mirror, lab.state.paths), keeping).vms()
+
+
+async def test_only_what_concerns_a_node_wakes_its_agent(lab: Lab) -> None:
+    woken: list[str] = []
+
+    def hear(node: str) -> Callable[[], None]:
+        return lambda: woken.append(node)
+
+    nodes = ("hv1", "hv2", "hv3")
+    async with AsyncExitStack() as stack:
+        followers = [await stack.enter_async_context(followed(lab.state, node, hear(node))) for node in nodes]
+
+        async def concerned(**changes: object) -> set[str]:
+            woken.clear()
+            held = await lab.state.vm(uuid)
+            await lab.state.store.commit(lab.state.put_vm(held, replace(held.record, **changes)))
+            for records in followers:
+                await records.vms()  # with all that was heard of
+            return set(woken)
+
+        uuid = await lab.define()
+        assert await concerned(run=7) == {"hv1"}
+        assert await concerned(moving=Moving(target="hv2")) == {"hv1", "hv2"}
+        assert await concerned(moving=None, node="hv2") == {"hv1", "hv2"}
+        assert await concerned(run=8) == {"hv2"}

@@ -205,7 +205,7 @@ async def _live(site: Site, reconciler: Reconciler, ready: asyncio.Event) -> Non
     while True:
         await nodes.join(state, Node(name=NODE, peer=f"unix:{site.folder}/agent.sock"))
         with suppress(StoreUnavailable):
-            async with followed(state, reconciler.wake) as records:
+            async with followed(state, NODE, reconciler.wake) as records:
                 await reconciler.run(state, records, ready.set)
         state = await site.app[SESSION].after(state, 10)
 
