@@ -90,6 +90,8 @@ def holding(stored: bytes, **changes: Any) -> bytes:
 
 A, B = noise(1), noise(2)
 PRESSED = deflated(text(7))
+NESTED = zlib.compress((noise(4, 3000) + PRESSED + A)[:CLUSTER], level=0, wbits=-12)
+BOMB = deflated(bytes(100 << 20))
 ZSTD_PRESSED = zstd.compress(text(7))
 FULL_COUNTS = {number: (number + 900) * CLUSTER for number in range(100, ENTRIES)}
 
@@ -128,6 +130,9 @@ GOOD: dict[str, bytes] = {  # what is odd, but has one meaning
     ),
     "packed without packing": one(
         {1: packed(5 * CLUSTER, CLUSTER + 20), 2: at(7)}, {5: deflated(A).ljust(2 * CLUSTER, b"\0"), 7: B}
+    ),
+    "packed, one within another": one(
+        {0: packed(5 * CLUSTER, len(NESTED)), 1: packed(5 * CLUSTER + NESTED.index(PRESSED), len(PRESSED))}, {5: NESTED}
     ),
     "inflates to more": holding(deflated(text(7) + text(8))),
     "one packed cluster for many places": one(
@@ -176,11 +181,25 @@ BAD: dict[str, tuple[bytes, str]] = {
     "data behind the end": (one({0: at(5), 1: at(9)}, {5: A}), BEHIND),
     "data behind the end, late": (late({0: at(4), 1: at(9)}, {4: A}), BEHIND),
     "data at the greatest place": (one({0: 0x00FF_FFFF_FFFF_0000, 1: at(5)}, {5: A}), BEHIND),
+    "data that ends behind the end": (
+        one({0: at(5), 1: at(6), 2: at(7)}, {5: A, 6: B, 7: A})[: -CLUSTER - 9],
+        BEHIND,
+    ),
     "a table behind the end": (image({0: at(9)}, {5: A}), BEHIND),
     "a table behind its end by little": (image({0: at(6)}, {5: A}), BEHIND),
     "data between clusters": (one({0: at(5) + 512}, {5: A, 6: B}), NOWHERE),
     "data between clusters, late": (late({0: at(4) + 512}, {4: A, 5: B}), NOWHERE),
     "zero clusters that keep a place between clusters": (one({0: at(5) + 512 | ZERO, 1: at(5)}, {5: A}), NOWHERE),
+    "data between clusters of 128 KiB": (
+        image(
+            {},
+            {4: table({0: at(6)}), 6: table({0: at(9)}), 8: A, 9: B, 10: A},
+            cluster_bits=17,
+            refcount_table_offset=2 * CLUSTER,
+            l1_table_offset=4 * CLUSTER,
+        ),
+        NOWHERE,
+    ),
     "a table between clusters": (image({0: at(4) + 512}, {4: A, 5: B}), NOWHERE),
     "zero clusters in version 2": (one({0: ZERO}, {5: A}, version=2), "zero clusters"),
     "zero clusters in version 2, late": (late({0: ZERO, 1: at(4)}, {4: A}, version=2), "zero clusters"),

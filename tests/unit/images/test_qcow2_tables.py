@@ -6,8 +6,8 @@ import random
 import struct
 import tracemalloc
 import zlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import pairwise
 from typing import cast
 
@@ -23,13 +23,17 @@ from pvc.units import GIB, MIB
 from tests.parts.qcow2 import CLUSTER
 from tests.parts.qcow2damage import (
     BAD,
+    BOMB,
     ENTRIES,
     GOOD,
     PACKED,
     PRESSED,
     TWO_TABLES,
     ZERO,
+    ZSTD,
     at,
+    deflated,
+    holding,
     image,
     noise,
     one,
@@ -48,9 +52,11 @@ class Scratch:
     def __init__(self) -> None:
         self._data = bytearray()
         self.most = 0
+        self.opened = False
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Draft]:
+        self.opened = True
         yield cast("Draft", self)
 
     async def skip(self, length: int) -> None:
@@ -72,14 +78,20 @@ class Scratch:
         yield bytes(self._data[start:end])
 
 
-async def decode(file: bytes, piece: int = 50_001, scratch: Scratch | None = None) -> Disk:
+def quiet(done: int) -> None:
+    pass
+
+
+async def decode(
+    file: bytes, piece: int = 50_001, *, scratch: Scratch | None = None, report: Callable[[int], None] = quiet
+) -> Disk:
     """What the image holds. Nothing of it may come twice, or be past the disk's end."""
     size = int.from_bytes(file[24:32])
     disk: Disk = {}
     came: set[tuple[int, int]] = set()
     place = 0
     async with Aside((scratch or Scratch()).open()) as aside:
-        async for chunk in qcow2.decoded(_stream(file, piece), aside, lambda _: None):
+        async for chunk in qcow2.decoded(_stream(file, piece), aside, report):
             if isinstance(chunk, Place):
                 place = chunk.start
                 continue
@@ -206,17 +218,56 @@ async def test_a_file_that_is_cut_anywhere_is_refused_or_means_what_is_left(name
             assert disk == meaning(file)
 
 
-async def test_a_table_that_all_names_one_packed_cluster_takes_little_memory() -> None:
-    scratch = Scratch()
-    sparse = b"x" * 100 + bytes(CLUSTER - 100)
-    pressed = zlib.compress(sparse, wbits=-12)
-    file = one({number: packed(5 * CLUSTER, len(pressed)) for number in range(ENTRIES)}, {5: pressed}, size=GIB // 2)
+@contextmanager
+def little_memory(limit: int) -> Iterator[None]:
+    """Whatever happens in there, that many bytes are enough for it."""
     tracemalloc.start()
     try:
-        disk = await decode(file, scratch=scratch)
+        yield
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
+    assert most < limit
+
+
+async def test_a_table_that_all_names_one_packed_cluster_takes_little_memory() -> None:
+    pressed = deflated(b"x" * 100 + bytes(CLUSTER - 100))
+    file = one({number: packed(5 * CLUSTER, len(pressed)) for number in range(ENTRIES)}, {5: pressed}, size=GIB // 2)
+    with little_memory(48 * MIB):
+        disk = await decode(file)
     assert disk == dict.fromkeys(range(ENTRIES), b"x" * 100)
-    assert scratch.most <= MIB
-    assert most < 48 * MIB
+
+
+@pytest.mark.parametrize(("bomb", "changes"), [(BOMB, {}), (zstd.compress(bytes(200 * MIB)), ZSTD)])
+async def test_a_packed_cluster_that_is_a_bomb_takes_little_memory(bomb: bytes, changes: dict[str, int]) -> None:
+    file = holding(bomb, **changes)
+    with little_memory(24 * MIB), suppress(InvalidImage):
+        assert await decode(file) == {}
+
+
+async def test_a_huge_reference_count_table_takes_little_memory() -> None:
+    counts = b"".join(table({n: (1000 + part * ENTRIES + n) * CLUSTER for n in range(ENTRIES)}) for part in range(128))
+    clusters = {5: counts, 133: table({0: at(134)}), 134: noise(1)}
+    file = image({0: at(133)}, clusters, refcount_table_offset=5 * CLUSTER, refcount_table_clusters=128)
+    with little_memory(64 * MIB):
+        disk = await decode(file)
+    assert disk == {0: noise(1)}
+
+
+async def test_packed_clusters_far_from_each_other_are_not_read_at_once() -> None:
+    scratch = Scratch()
+    entries = {number: packed((5 + 100 * number) * CLUSTER, len(PRESSED)) for number in range(4)}
+    await decode(one(entries, dict.fromkeys(range(5, 400, 100), PRESSED)), scratch=scratch)
+    assert 0 < scratch.most <= 2 * MIB
+
+
+async def test_what_stands_behind_its_tables_needs_no_scratch_space() -> None:
+    scratch = Scratch()
+    await decode(GOOD["plain"], scratch=scratch)
+    assert not scratch.opened
+
+
+async def test_how_much_is_done_only_ever_grows() -> None:
+    told: list[int] = []
+    await decode(GOOD["tables upside down"], report=told.append)
+    assert told == [0, GIB // 2, GIB]
