@@ -22,7 +22,7 @@ from pvc.units import KIB, MIB
 _HEAD_BYTES = 64 * KIB
 _BATCH_BYTES = 2 * MIB  # of the disk, at a time: enough to make a thread's turn worth it
 _SPAN_BYTES = 2 * MIB  # of the file
-_DEFLATE_BITS = -12  # what QEMU uses
+_DEFLATE_BITS = -15  # QEMU packs with -12, and unpacks whatever there is
 _ZSTD_OPTIONS: Mapping[int, int] = {zstd.DecompressionParameter.window_log_max: 23}  # QEMU uses less
 
 

@@ -124,7 +124,7 @@ class Tables:
         found = []
         for place, entry in self._clusters(table.number, _entries(data)):
             one = self._packed(place, entry) if entry & _PACKED else self._plain(place, entry)
-            if one.packed or table.whole or one.start < table.start:
+            if one.packed or table.whole or one.start <= table.start:
                 self._check_aside(one.start, one.end, length)
                 found.append(one)
         return sorted(found)
@@ -180,6 +180,7 @@ class Tables:
                 continue
             if not entry & _PACKED and entry & _ZERO:
                 self._check_zero()
+                self._check_cluster(entry & _PLACE)
             elif entry & (_PACKED | _PLACE):
                 yield place + number * cluster, entry
 
@@ -226,6 +227,6 @@ def _overlap(start: int) -> InvalidImage:
 
 
 def _entries(data: bytes) -> array[int]:
-    entries = array("Q", data[: len(data) - len(data) % 8])
+    entries = array("Q", data.ljust(-(-len(data) // 8) * 8, b"\0"))
     entries.byteswap()
     return entries
