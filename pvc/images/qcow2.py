@@ -138,12 +138,10 @@ def _unpacked(header: Header, batch: _Batch) -> list[bytes]:
 def _unpack(header: Header, cluster: Stored, data: bytes) -> bytes:
     """data: and what follows it in its last sector."""
     try:
-        if header.zstd:
-            unpacked = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS).decompress(data, header.cluster)
-        else:
-            unpacked = zlib.decompressobj(_DEFLATE_BITS).decompress(data, header.cluster)
+        unpacker = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS) if header.zstd else zlib.decompressobj(_DEFLATE_BITS)
+        unpacked = unpacker.decompress(data, header.cluster)
     except (zlib.error, zstd.ZstdError) as exc:
         raise InvalidImage(problem=f"its data at {cluster.place} is damaged") from exc
-    if len(unpacked) < header.cluster:
+    if len(unpacked) < header.cluster or (header.zstd and not unpacker.eof):
         raise InvalidImage(problem=f"its data at {cluster.place} is damaged")
     return unpacked

@@ -83,7 +83,7 @@ def _parse(head: bytes) -> Header:
     _, version, backing, _, bits, size, encryption, l1, l1_at, ref_at, ref, snapshots, snapshots_at = _V2.unpack_from(
         head
     )
-    fields = (version, backing, bits, size, encryption, l1, l1_at, ref_at, ref, snapshots, snapshots_at)
+    fields = (version, backing, bits, size - size % 512, encryption, l1, l1_at, ref_at, ref, snapshots, snapshots_at)
     if version != 3:
         return Header(*fields)
     if len(head) < _V2.size + _V3.size:

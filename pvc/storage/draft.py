@@ -81,6 +81,7 @@ class FileDraft:
         self._buffer = writers.take()
         self._filled = 0  # bytes in the buffer
         self._offset = 0  # where in the file the buffer begins
+        self._end = target.length  # how long the file is to be
         self._under_way: set[asyncio.Future[None]] = set()
         self._failure: BaseException | None = None
 
@@ -115,6 +116,7 @@ class FileDraft:
         self._zero(end - self._offset)
 
     async def go_to(self, offset: int) -> None:
+        self._target.check(offset)
         if offset != self._offset + self._filled:
             await self._jump(offset)
 
@@ -163,6 +165,7 @@ class FileDraft:
 
     async def _jump(self, offset: int) -> None:
         """offset: a multiple of BLOCK."""
+        self._end = max(self._end, self._offset + self._filled)
         if self._filled:
             self._zero(-(-self._filled // BLOCK) * BLOCK)
             await self._send()
@@ -191,4 +194,5 @@ class FileDraft:
         length = -(-self._filled // BLOCK) * BLOCK
         self._buffer.view[self._filled : length] = bytes(length - self._filled)
         write_data(self._hidden.fd, self._buffer, length, self._offset)
-        os.ftruncate(self._hidden.fd, max(self._offset + self._filled, self._target.length))
+        self._end = max(self._end, self._offset + self._filled)
+        os.ftruncate(self._hidden.fd, self._end)

@@ -98,6 +98,7 @@ class RBDDraft:
         await self.go_to(end)
 
     async def go_to(self, offset: int) -> None:
+        self._target.check(offset)
         if self._filled and offset != self._offset + self._filled:
             await self._send()
         if not self._filled:

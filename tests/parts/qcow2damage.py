@@ -145,7 +145,8 @@ GOOD: dict[str, bytes] = {  # what is odd, but has one meaning
         refcount_table_offset=5 * CLUSTER,
         refcount_table_clusters=128,
     ),
-    "not whole sectors": one({0: at(5), 1: at(6)}, {5: A, 6: B}, size=CLUSTER + 1536),
+    "not whole clusters": one({0: at(5), 1: at(6)}, {5: A, 6: B}, size=CLUSTER + 1536),
+    "not whole sectors": one({0: at(5), 1: at(6)}, {5: A, 6: B}, size=CLUSTER + 1636),
 }
 
 SAME, BEHIND, NOWHERE, DAMAGED = "at the same place", "ends before byte", "where no cluster begins", "is damaged"
@@ -206,6 +207,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "packed, behind the end": (one({0: packed(9 * CLUSTER, 100), 1: at(5)}, {5: A}), BEHIND),
     "packed, far behind the end": (one({0: PACKED | (1 << 54) - 1, 1: at(5)}, {5: A}), BEHIND),
     "packed, longer than the file": (one({0: packed(5 * CLUSTER, 2 * CLUSTER)}, {5: PRESSED}), BEHIND),
+    "packed, unpacks to more, zstd": (holding(zstd.compress(text(7) + text(8)), **ZSTD), DAMAGED),
     "packed in a plain cluster": (
         one({0: at(5), 1: packed(5 * CLUSTER, len(PRESSED))}, {5: PRESSED.ljust(CLUSTER, b"\0"), 6: B}),
         SAME,

@@ -126,7 +126,7 @@ async def test_a_hostile_image_is_refused_in_the_first_chunk(
 
 async def test_an_image_larger_than_the_volume_is_refused_in_the_first_chunk(pool: AnyPool, harness: Harness) -> None:
     with pytest.raises(ImageTooLarge):
-        await upload(pool, [header(size=SIZE + 1), RuntimeError("more was read")], "qcow2")
+        await upload(pool, [header(size=SIZE + 512), RuntimeError("more was read")], "qcow2")
     assert await is_untouched(pool, harness)
 
 

@@ -161,6 +161,22 @@ async def test_to_write_past_the_end_is_refused(disk: AnyPool, unchanged: Unchan
                 await draft.write(b"x")
 
 
+async def test_to_go_past_the_end_is_refused(disk: AnyPool, unchanged: Unchanged) -> None:
+    async with unchanged():
+        with pytest.raises(ImageTooLarge):
+            async with disk.draft("disk0") as draft:
+                await draft.go_to(SIZE + 4096)
+
+
+async def test_scratch_space_that_is_written_backwards_is_whole(disk: AnyPool, harness: Harness) -> None:
+    parts = [(MIB, noise(5000)), (0, noise(100, 2))]
+    async with disk.scratch("disk0", 1 << 30) as scratch:
+        await put(scratch, parts)
+        await scratch.flush()
+        seen = await asyncio.to_thread(harness.read, scratch.path)
+    assert seen.ljust(2 * MIB, b"\0")[: 2 * MIB] == together(parts, 2 * MIB)
+
+
 async def test_to_write_up_past_the_end_is_refused(disk: AnyPool, unchanged: Unchanged) -> None:
     async with unchanged():
         with pytest.raises(ImageTooLarge):

@@ -120,7 +120,7 @@ def _put(disk: Disk, place: int, data: bytes) -> None:
 def meaning(file: bytes) -> Disk:
     """What the tables say, read as a whole; zeroes follow where the file ends."""
 
-    size, l1 = int.from_bytes(file[24:32]), int.from_bytes(file[40:48])
+    size, l1 = int.from_bytes(file[24:32]) // 512 * 512, int.from_bytes(file[40:48])
     disk: Disk = {}
     for upper, l2 in enumerate(_entries(file, l1, -(-size // (ENTRIES * CLUSTER)))):
         for lower, entry in enumerate(_entries(file, l2 & _PLACE, ENTRIES) if l2 & _PLACE else ()):
