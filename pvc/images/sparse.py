@@ -15,7 +15,7 @@ TOO_SHORT = "the upload ended before its last frame"
 _HEADER = struct.Struct(">QQ")  # where the frame's data belongs, and how many bytes they are: 0 in the last frame
 _GRAIN = 4096
 
-PIECE_BYTES = 4 * MIB  # pieces end where those of the pools do, so that none is put together or cut there
+PIECE_BYTES = 2 * MIB  # pieces end where those of the pools do, so that none is put together or cut there
 
 
 class Body(Protocol):

@@ -36,7 +36,8 @@ OBJECT_BYTES = 4 * MIB
 _ORDER = 22  # of OBJECT_BYTES
 _OBJECT_MAP = rbd.RBD_FEATURE_OBJECT_MAP | rbd.RBD_FEATURE_FAST_DIFF
 _FEATURES = rbd.RBD_FEATURE_LAYERING | rbd.RBD_FEATURE_EXCLUSIVE_LOCK | rbd.RBD_FEATURE_DEEP_FLATTEN
-_WRITES_AT_ONCE = 8  # of one pool; more are no faster, and each keeps an object in memory
+WRITE_BYTES = 2 * MIB  # at once: whole objects take more memory and more time (docs/design/025)
+_WRITES_AT_ONCE = 8  # of one pool; more are no faster, and each is kept in memory
 _ZEROES = bytes(GRAIN)
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _CAPS = "mon 'allow r, allow service osd rw'"
@@ -377,7 +378,7 @@ def deadlines(settings: CephUser) -> dict[str, str]:
 
 def _options(settings: CephUser) -> dict[str, str]:
     options = deadlines(settings) | {
-        "rbd_cache": "false",  # everything is written once, in whole objects
+        "rbd_cache": "false",  # everything is written once, in large pieces
         "rbd_disable_zero_copy_writes": "false",  # what is written stays as it is until that is done
     }
     return options | ({"keyring": settings.keyring} if settings.keyring else {})

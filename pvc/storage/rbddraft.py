@@ -1,4 +1,4 @@
-"""New content for a volume in Ceph, taken from a stream: whole objects, several at once, zeroes left out."""
+"""New content for a volume in Ceph, taken from a stream: large pieces, several at once, zeroes left out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import partial
 
 from pvc.storage.base import Buffer, Content
-from pvc.storage.ceph import OBJECT_BYTES, Writer, map_objects
+from pvc.storage.ceph import WRITE_BYTES, Writer, map_objects
 from pvc.storage.draft import Target
 from pvc.storage.rbdhidden import Hidden
 from pvc.storage.rbdimages import Images
@@ -21,7 +21,7 @@ from pvc.storage.threads import to_the_end
 from pvc.units import MIB
 
 _FIRST_ROOM = 64 * MIB
-_ZEROES = bytes(OBJECT_BYTES)
+_ZEROES = bytes(WRITE_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +85,14 @@ class RBDDraft:
         rest = memoryview(data).cast("B")
         self._target.check(self._offset + self._filled + len(rest))
         while rest:
-            part = rest[: self._left_of_object]
+            part = rest[: self._left_of_piece]
             await self._add(data if isinstance(data, bytes) and len(part) == len(data) else bytes(part))
             rest = rest[len(part) :]
 
     async def skip(self, length: int) -> None:
         end = self._offset + self._filled + length
         self._target.check(end)
-        if length < self._left_of_object:
+        if length < self._left_of_piece:
             await self._add(_ZEROES[:length])
             return
         await self.go_to(end)
@@ -128,24 +128,24 @@ class RBDDraft:
         await self._run(self._end)
 
     @property
-    def _left_of_object(self) -> int:
-        return OBJECT_BYTES - (self._offset + self._filled) % OBJECT_BYTES
+    def _left_of_piece(self) -> int:
+        return WRITE_BYTES - (self._offset + self._filled) % WRITE_BYTES
 
     async def _add(self, part: bytes) -> None:
-        """part: not longer than what is left of the object."""
+        """part: not longer than what is left of the piece."""
         self._parts.append(part)
         self._filled += len(part)
-        if self._left_of_object == OBJECT_BYTES:
+        if self._left_of_piece == WRITE_BYTES:
             await self._send()
 
     async def _send(self) -> None:
-        """Start on what there is of an object; its parts are put together while the next ones come in."""
+        """Start on what there is of a piece; its parts are put together while the next ones come in."""
         await self._sent()
         self._sending = asyncio.ensure_future(self._run(partial(self._put_parts, self._parts, self._offset)))
         self._parts, self._filled, self._offset = [], 0, self._offset + self._filled
 
     async def _sent(self) -> None:
-        """Raises, each time, what starting on an object met."""
+        """Raises, each time, what starting on a piece met."""
         if self._sending is not None:
             await to_the_end(self._sending)
 

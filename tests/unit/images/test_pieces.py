@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pvc.images.sparse import PIECE_BYTES, Hole, header, unframed, whole
-from pvc.storage.ceph import OBJECT_BYTES
+from pvc.storage.ceph import OBJECT_BYTES, WRITE_BYTES
 from pvc.storage.sparse import BUFFER_BYTES
 from tests.parts.sparse import framed
 
@@ -28,7 +28,8 @@ class Ready:
 
 
 def test_pieces_are_those_of_the_pools() -> None:
-    assert PIECE_BYTES == OBJECT_BYTES == BUFFER_BYTES
+    assert PIECE_BYTES == WRITE_BYTES
+    assert OBJECT_BYTES % PIECE_BYTES == BUFFER_BYTES % PIECE_BYTES == 0
 
 
 async def test_a_whole_image_is_cut_at_the_pieces() -> None:
