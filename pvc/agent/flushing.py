@@ -126,7 +126,7 @@ class Flush:
         tried = await self._tried_of(task, idle)
         kept = [vm for vm in idle if vm.uuid not in self._refused]
         node, default = self._settings.node, self._settings.selector
-        return await flushes.planned(self._state, self._pools, node, task.kind, kept, default, tried)
+        return await flushes.planned(self._state, self._pools, node, task.kind, kept, default, tried, self._records.vms)
 
     async def _tried_of(self, task: Task, idle: list[VM]) -> Mapping[str, Mapping[str, str]]:
         """Read again only where a migration has failed since: that takes all tasks there are."""
@@ -143,7 +143,13 @@ class Flush:
             asked = Asked(action=Action.UNMIGRATE, flush=task.id)
         try:
             await migrations.ask(
-                self._state, self._pools, move.vm.uuid, asked, default=self._settings.selector, who=task.who
+                self._state,
+                self._pools,
+                move.vm.uuid,
+                asked,
+                default=self._settings.selector,
+                who=task.who,
+                everyone=self._records.vms,
             )
         except (Busy, Changed, NotFound):
             return True

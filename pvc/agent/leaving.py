@@ -113,11 +113,15 @@ class Leaving:
         """One try that failed before anything was copied does not count, as when the target's QEMU did not answer: a
         shutdown may follow.
         """
-        if self._call is None or not self._call.done() or self._copied or self._impatient or not self._may_try_again:
+        if not self._has_returned or self._copied or self._impatient or not self._may_try_again:
             return
         if problem := self._attempt().problem:
             log.warning("Migration %s failed before it began, and is tried once more: %s", self._task_id, problem)
             self._call, self._may_try_again = None, False
+
+    @property
+    def _has_returned(self) -> bool:
+        return self._call is not None and self._call.done()
 
     def _attempt(self) -> Attempt:
         if self._call is None:
@@ -137,8 +141,8 @@ class Leaving:
                     self._call = asyncio.create_task(self._migrate(task.args))
                     self._call.add_done_callback(lambda _: rung.set())
             case Leave.WATCH:
-                await self._watch()
                 await self._until_next_sample()
+                await self._watch()
             case Leave.ABORT:
                 await self._press(self._hypervisor.abort_migration(self._uuid))
                 await self._until_next_sample()
@@ -191,7 +195,7 @@ class Leaving:
             await asyncio.sleep(_SAMPLE_S)
 
     async def _watch(self) -> None:
-        copy = await self._hypervisor.copy(self._uuid)
+        copy = None if self._has_returned else await self._hypervisor.copy(self._uuid)
         if copy is None:
             return
         self._copied |= copy.processed > 0

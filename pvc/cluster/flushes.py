@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from pvc.cluster import devices, migrations, placing, power, tasks
+from pvc.cluster.placing import Everyone
 from pvc.cluster.state import Held, State, Unreadable
 from pvc.errors import Cancelled, Changed, Conflict, NotFound, PVCError
 from pvc.model import flushing, noding
@@ -92,7 +93,7 @@ def _taken_from(vm: VM) -> tuple[str, ...]:
     return (vm.flushed_from,) if vm.moving is None else (vm.flushed_from, vm.moving.flushed_from)
 
 
-async def ask(state: State, name: str, kind: str, who: str) -> Task | None:
+async def ask(state: State, name: str, kind: str, who: str, everyone: Everyone | None = None) -> Task | None:
     """Make the task, which the node's agent sees through; the one that is under way already; None if all is so.
 
     Raises NodeUnavailable where no agent would do it, NotFound.
@@ -102,7 +103,7 @@ async def ask(state: State, name: str, kind: str, who: str) -> Task | None:
         current = await _current(state, held.record)
         if current is not None and current.record.kind == kind and not current.record.cancel:
             return current.record
-        about = await concerned(state, await state.vms(), name, kind)
+        about = await concerned(state, await (everyone or state.vms)(), name, kind)
         if current is None and held.record.domain_state == _SETTLED[kind] and not about.vms:
             return None
         await power.check_node(state, name)
@@ -144,11 +145,11 @@ def _called_off(task: Task, outlook: str) -> Task:
     return replace(tasks.failed(task, Cancelled(what=what, outlook=outlook)), status=TaskStatus.CANCELLED)
 
 
-async def plan(state: State, pools: Mapping[str, Pool], name: str, default: Selector) -> Plan:
+async def plan(state: State, pools: Mapping[str, Pool], name: str, default: Selector, everyone: Everyone) -> Plan:
     """What a flush would do now. Raises NotFound."""
     await state.node(name)
-    about = await concerned(state, await state.vms(), name, FLUSH)
-    return await planned(state, pools, name, FLUSH, about.vms, default, {})
+    about = await concerned(state, await everyone(), name, FLUSH)
+    return await planned(state, pools, name, FLUSH, about.vms, default, {}, everyone)
 
 
 async def planned(
@@ -159,10 +160,11 @@ async def planned(
     vms: list[VM],
     default: Selector,
     tried: Mapping[str, Mapping[str, str]],
+    everyone: Everyone,
 ) -> Plan:
     said = Nodes(state)
     leavers = [await _leaver(said, pools, vm, tried.get(vm.uuid, {})) for vm in vms]
-    found = await placing.candidates(state)
+    found = await placing.candidates(state, everyone)
     if kind == FLUSH:
         targets = [one for one in found if one.name != node]
     else:

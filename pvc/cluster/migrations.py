@@ -10,6 +10,7 @@ from enum import StrEnum
 from msgspec.structs import replace
 
 from pvc.cluster import devices, leftovers, placing, power, tasks, volumes
+from pvc.cluster.placing import Everyone
 from pvc.cluster.state import Held, State
 from pvc.cluster.vms import check_free
 from pvc.errors import Changed, Conflict, InvalidInput, NodeUnavailable, NoRoom, NotFound, PVCError
@@ -55,9 +56,19 @@ class Outcome:
 
 
 async def ask(
-    state: State, pools: Mapping[str, Pool], name: str, asked: Asked, *, default: Selector, who: str
+    state: State,
+    pools: Mapping[str, Pool],
+    name: str,
+    asked: Asked,
+    *,
+    default: Selector,
+    who: str,
+    everyone: Everyone | None = None,
 ) -> Outcome:
-    """Raises Conflict, Busy, NoRoom, InvalidInput, NodeUnavailable before anything is done."""
+    """everyone: asked for what nodes have to do; else the store is.
+
+    Raises Conflict, Busy, NoRoom, InvalidInput, NodeUnavailable before anything is done.
+    """
     held = await state.find_vm(name)
     vm = held.record
     check_free(vm)
@@ -70,7 +81,8 @@ async def ask(
     await check_storage(pools, vm)
     alive = devices.may_be_alive(vm, await state.observed(vm))
     wanted = await _wanted(state, vm, method) if alive else Wanted(memory=0, vcpus=0, node_limit=vm.node_limit)
-    target = await _target(state, vm, asked, default, wanted)
+    nodes = await placing.candidates(state, everyone or state.vms)
+    target = _target(nodes, vm, asked, default, wanted)
     if not alive:
         return await _reassign(state, held, target, asked)
     await power.check_node(state, vm.node)
@@ -122,8 +134,8 @@ async def _wanted(state: State, vm: VM, method: MigrationMethod) -> Wanted:
     )
 
 
-async def _target(state: State, vm: VM, asked: Asked, default: Selector, wanted: Wanted) -> str:
-    others = [node for node in await placing.candidates(state) if node.name != vm.node]
+def _target(nodes: list[Candidate], vm: VM, asked: Asked, default: Selector, wanted: Wanted) -> str:
+    others = [node for node in nodes if node.name != vm.node]
     named = _home(vm, asked) if asked.action is Action.UNMIGRATE else asked.node
     if named and asked.flush and asked.action is Action.UNMIGRATE:
         others = [opened(node) if node.name == named else node for node in others]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 
 from pvc.cluster import nodes, volumes
-from pvc.cluster.state import Held, State
+from pvc.cluster.state import Held, State, Unreadable
 from pvc.errors import InvalidInput, InvalidXML, NodeUnavailable, NoRoom
 from pvc.model import domain, placement
 from pvc.model.observing import ALIVE
@@ -14,6 +14,8 @@ from pvc.model.placement import Candidate, Wanted
 from pvc.model.records import VM, Desired, Node, NodeStatus, Observed, Selector
 from pvc.storage.base import Pool
 from pvc.units import MIB
+
+Everyone = Callable[[], Awaitable[Sequence[Held[VM] | Unreadable]]]  # all VMs there are
 
 
 async def owner(state: State, pools: Mapping[str, Pool], vm: VM, wanted: str | None, here: str) -> str:
@@ -28,10 +30,12 @@ async def owner(state: State, pools: Mapping[str, Pool], vm: VM, wanted: str | N
     return here if own else ""
 
 
-async def choose(state: State, wanted: str | None, vm: VM, default: Selector, only: str = "") -> str:
+async def choose(
+    state: State, wanted: str | None, vm: VM, default: Selector, only: str = "", everyone: Everyone | None = None
+) -> str:
     """The node for a new VM: the one that is asked for, else the only one there is, else the best one that fits.
 
-    only: the one node that it can be, as `owner` says.
+    only: the one node that it can be, as `owner` says. everyone: asked where it matters; else the store is.
     Raises NotFound, InvalidInput, NodeUnavailable when no agent runs, NoRoom with what each node says.
     """
     if wanted:
@@ -41,7 +45,7 @@ async def choose(state: State, wanted: str | None, vm: VM, default: Selector, on
         return name
     memory, vcpus = size(vm)
     need = Wanted(memory=memory * MIB, vcpus=vcpus, node_limit=vm.node_limit)
-    found = [node for node in await candidates(state) if only in ("", node.name)]
+    found = [node for node in await candidates(state, everyone or state.vms) if only in ("", node.name)]
     if not any(node.daemon_state == "run" for node in found):
         raise NodeUnavailable(name=only or "any", reason="no agent runs")
     if len(found) == 1 and not need.node_limit:
@@ -52,9 +56,9 @@ async def choose(state: State, wanted: str | None, vm: VM, default: Selector, on
     return chosen
 
 
-async def candidates(state: State) -> list[Candidate]:
+async def candidates(state: State, everyone: Everyone) -> list[Candidate]:
     """Every node whose record can be read."""
-    vms = [held.record for held in await state.vms() if isinstance(held, Held)]
+    vms = [held.record for held in await everyone() if isinstance(held, Held)]
     found = []
     for held in await state.nodes():
         if isinstance(held, Held):

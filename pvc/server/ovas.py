@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from pvc.server.meta import node_limit
 from pvc.server.parse import Nothing, need_name
 from pvc.server.parts import CONFIG, POOLS
 from pvc.server.rules import VMName
-from pvc.server.session import state_of
+from pvc.server.session import state_of, vms_of
 from pvc.server.working import Done, Waited, answer, new_task
 from pvc.units import GIB
 
@@ -106,7 +107,9 @@ async def _vm(request: web.Request, state: State, ova: OVA, given: Define) -> VM
     config = request.app[CONFIG]
     try:
         only = await placing.owner(state, request.app[POOLS], vm, given.node, config.agent.node_name)
-        return replace(vm, node=await placing.choose(state, given.node, vm, Selector(config.placement.selector), only))
+        selector = Selector(config.placement.selector)
+        node = await placing.choose(state, given.node, vm, selector, only, partial(vms_of, request))
+        return replace(vm, node=node)
     except NotFound as exc:
         raise InvalidInput({"node": f'names no node of this cluster: "{given.node}"'}) from exc
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from pvc.cluster.opening import open_state
-from pvc.cluster.state import MirrorView, State
+from pvc.cluster.state import Held, MirrorView, State, Unreadable
 from pvc.errors import NotPermitted, SessionLost, StoreUnavailable
+from pvc.model.records import VM
 from pvc.server.feed import Feed
 from pvc.server.vmlist import VMList
 from pvc.store.base import Source, Store
@@ -132,6 +133,13 @@ REVISION = web.RequestKey("revision", int)
 def state_of(request: web.Request) -> State:
     """For decisions, and for reading few records. Raises StoreUnavailable."""
     return request.app[SESSION].state
+
+
+async def vms_of(request: web.Request) -> list[Held[VM] | Unreadable]:
+    """All that there are, with every change that this session has heard of."""
+    view = request.app[SESSION].view
+    await view.reader.settled()
+    return await view.vms()
 
 
 async def view_of(request: web.Request) -> MirrorView:
