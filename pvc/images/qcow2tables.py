@@ -87,9 +87,7 @@ class Tables:
         """The next region, which begins now. at: how much has passed. Raises InvalidImage where two overlap."""
         region = heapq.heappop(self._ahead)
         if region.start < at:
-            raise InvalidImage(
-                problem=f"two of its parts are at the same place, at byte {region.start}; repair it first"
-            )
+            raise _overlap(region.start)
         return region
 
     def learn(self, region: Region, data: bytes) -> bool:
