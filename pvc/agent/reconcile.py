@@ -193,13 +193,19 @@ class Reconciler:
 
     @contextmanager
     def _telling_of_silence(self) -> Iterator[None]:
-        seconds = self._settings.silence_s
-        text = "libvirt has not answered for %g s and is still waited for; VMs stay as they are"
-        telling = asyncio.get_running_loop().call_later(seconds, log.warning, text, seconds)
+        telling = asyncio.create_task(self._tell_of_silence(), name="telling of silence")
         try:
             yield
         finally:
             telling.cancel()
+
+    async def _tell_of_silence(self) -> None:
+        await asyncio.sleep(self._settings.silence_s)
+        problem = f"libvirt has not answered for {self._settings.silence_s:g} s and is still waited for."
+        log.warning("%s VMs stay as they are", problem)
+        last, self._published = self._published, None  # whatever comes of this, the next look is told
+        with suppress(StoreUnavailable):
+            await self._publish(self._with_problem(last or await self._state.node_status(self._settings.node), problem))
 
     async def _look(self, uuid: str, seen: Seen | None) -> Situation:
         live = await self._live(seen) if seen is not None else None
@@ -324,9 +330,10 @@ class Reconciler:
         """Facts of the last look that succeeded stay: the machine is the same."""
         with suppress(StoreUnavailable):
             last = self._published or await self._state.node_status(self._settings.node)
-            await self._publish(
-                replace(last, daemon=DaemonState.RUN, problem=problem, vms=self._memory.all(), use={}, use_problem="")
-            )
+            await self._publish(self._with_problem(last, problem))
+
+    def _with_problem(self, last: NodeStatus, problem: str) -> NodeStatus:
+        return replace(last, daemon=DaemonState.RUN, problem=problem, vms=self._memory.all(), use={}, use_problem="")
 
     async def _say_goodbye(self) -> None:
         """The store may be away, and who ends must not wait for it."""

@@ -157,17 +157,20 @@ async def test_a_guest_that_hangs_holds_up_no_decision(lab: Lab) -> None:
 
 async def test_a_libvirt_that_hangs_is_told_of(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     lab.settings = replace(lab.settings, silence_s=0.01)
+    problem = "libvirt has not answered for 0.01 s and is still waited for."
     async with lab.agent() as agent:
         lab.hypervisor.sleep()
         lab.clock.now += 3600
         agent.looked.clear()
         lab.hypervisor.go_away("")
         async with asyncio.timeout(20):
-            while "libvirt has not answered for 0.01 s" not in caplog.text:
+            while (await lab.status()).problem != problem:
                 await asyncio.sleep(0.01)
+            assert problem in caplog.text
             assert not agent.looked.is_set()
             lab.hypervisor.awake()
             await agent.looked.wait()
+        assert (await lab.status()).problem == ""
 
 
 async def test_the_screen_of_a_running_guest_has_its_real_port(lab: Lab) -> None:
