@@ -13,6 +13,7 @@ from pvc.config import Upload
 from pvc.errors import NotAsWritten
 from pvc.images.receive import receive
 from pvc.images.sparse import Hole
+from pvc.storage.base import Pool
 from pvc.storage.directory import DirectoryPool
 from pvc.units import MIB
 from tests.contract.images.conftest import SIZE
@@ -28,19 +29,25 @@ async def with_holes() -> AsyncIterator[bytes | Hole]:
     yield Hole(SIZE - MIB - 4000)
 
 
-async def test_what_was_written_right_is_taken(pool: AnyPool, harness: Harness) -> None:
-    await upload(pool, pieces(DATA, 100_000), verify=True)
-    assert harness.content("disk0") == DATA.ljust(SIZE, b"\0")
+async def verified(
+    pool: Pool, chunks: AsyncIterator[bytes | Hole], declared: str = "raw", *, length: int | None = None
+) -> None:
     await receive(
-        with_holes(),
-        declared="raw",
+        chunks,
+        declared=declared,
         pool=pool,
         volume="disk0",
-        length=SIZE,
+        length=length,
         limits=Upload(),
         report=quiet,
         verify=True,
     )
+
+
+async def test_what_was_written_right_is_taken(pool: AnyPool, harness: Harness) -> None:
+    await upload(pool, pieces(DATA, 100_000), verify=True)
+    assert harness.content("disk0") == DATA.ljust(SIZE, b"\0")
+    await verified(pool, with_holes(), length=SIZE)
     assert harness.content("disk0") == (bytes(MIB) + b"data" * 1000).ljust(SIZE, b"\0")
 
 
@@ -68,16 +75,7 @@ async def test_what_was_decoded_right_is_taken(
 @pytest.mark.real
 async def test_what_was_decoded_wrong_never_becomes_the_volume(directory: DirectoryPool, tmp_path: Path) -> None:
     with pytest.raises(NotAsWritten):
-        await receive(
-            damaging(directory, pieces(qcow2(tmp_path), 100_000)),
-            declared="qcow2",
-            pool=directory,
-            volume="disk0",
-            length=None,
-            limits=Upload(),
-            report=quiet,
-            verify=True,
-        )
+        await verified(directory, damaging(directory, pieces(qcow2(tmp_path), 100_000)), "qcow2")
     assert Path(directory.source("disk0").path).read_bytes().rstrip(b"\0") == b"old"
 
 
@@ -105,16 +103,7 @@ def _overwrite(file: Path) -> None:
 
 async def test_what_was_written_wrong_never_becomes_the_volume(directory: DirectoryPool) -> None:
     with pytest.raises(NotAsWritten) as exc:
-        await receive(
-            damaging(directory, pieces(DATA, 100_000)),
-            declared="raw",
-            pool=directory,
-            volume="disk0",
-            length=None,
-            limits=Upload(),
-            report=quiet,
-            verify=True,
-        )
+        await verified(directory, damaging(directory, pieces(DATA, 100_000)))
     assert str(exc.value) == (
         'What was written for volume "local/disk0" reads back otherwise; the volume keeps its old content.'
     )
