@@ -203,9 +203,7 @@ class Reconciler:
         await asyncio.sleep(self._settings.silence_s)
         problem = f"libvirt has not answered for {self._settings.silence_s:g} s and is still waited for."
         log.warning("%s VMs stay as they are", problem)
-        last, self._published = self._published, None  # whatever comes of this, the next look is told
-        with suppress(StoreUnavailable):
-            await self._publish(self._with_problem(last or await self._state.node_status(self._settings.node), problem))
+        await self._publish_problem(problem)
 
     async def _look(self, uuid: str, seen: Seen | None) -> Situation:
         live = await self._live(seen) if seen is not None else None
@@ -330,10 +328,9 @@ class Reconciler:
         """Facts of the last look that succeeded stay: the machine is the same."""
         with suppress(StoreUnavailable):
             last = self._published or await self._state.node_status(self._settings.node)
-            await self._publish(self._with_problem(last, problem))
-
-    def _with_problem(self, last: NodeStatus, problem: str) -> NodeStatus:
-        return replace(last, daemon=DaemonState.RUN, problem=problem, vms=self._memory.all(), use={}, use_problem="")
+            await self._publish(
+                replace(last, daemon=DaemonState.RUN, problem=problem, vms=self._memory.all(), use={}, use_problem="")
+            )
 
     async def _say_goodbye(self) -> None:
         """The store may be away, and who ends must not wait for it."""
@@ -347,6 +344,7 @@ class Reconciler:
     async def _publish(self, status: NodeStatus) -> None:
         status = fitted(status, MAX_VALUE)
         if status != self._published:
+            self._published = None  # a write that is cut off may have come true
             await nodes.publish(self._state, self._settings.node, status)
             self._published = status
 
