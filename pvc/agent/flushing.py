@@ -16,7 +16,7 @@ from pvc.agent.settings import Settings
 from pvc.cluster import flushes, migrations
 from pvc.cluster.flushes import Concerned
 from pvc.cluster.migrations import Action, Asked
-from pvc.cluster.state import State
+from pvc.cluster.state import Held, State
 from pvc.errors import Busy, Changed, Conflict, NotFound, PVCError, SessionLost, StoreUnavailable
 from pvc.model.flushing import FLUSH, Move, Plan, next_moves
 from pvc.model.records import VM, Task, TaskStatus
@@ -82,37 +82,41 @@ class Flush:
 
     async def _turns(self, watch: Watch, watched: frozenset[str]) -> frozenset[str] | None:
         """One after the other, until more records must be watched (which), or all is over (None)."""
-        while (task := await self._task()) is not None:
-            about = await flushes.concerned(self._state, await self._records.vms(), self._settings.node, task.kind)
+        while (held := await self._task()) is not None:
+            kind = held.record.kind
+            about = await flushes.concerned(self._state, await self._records.vms(), self._settings.node, kind)
             needed = about.paths(self._state.paths)
             if not needed <= watched:
                 return needed
-            match await self._turn(task, about):
+            match await self._turn(held, about):
                 case Next.OVER:
                     return None
                 case Next.WAIT:
                     await watch.wait()
         return None
 
-    async def _task(self) -> Task | None:
+    async def _task(self) -> Held[Task] | None:
         """None when it is no longer the node's."""
-        if (await self._state.node(self._settings.node)).record.task != self._id:
+        paths = self._state.paths
+        view = await self._state.prefetch(paths.node(self._settings.node), paths.task(self._id))
+        if (await view.node(self._settings.node)).record.task != self._id:
             return None
         try:
-            task = (await self._state.task(self._id)).record
+            held = await view.task(self._id)
         except NotFound:
             return None
-        return task if task.status is TaskStatus.RUNNING else None
+        return held if held.record.status is TaskStatus.RUNNING else None
 
-    async def _turn(self, task: Task, about: Concerned) -> Next:
-        await flushes.report(self._state, task.id, len(about.vms))
+    async def _turn(self, held: Held[Task], about: Concerned) -> Next:
+        task = held.record
+        await flushes.report(self._state, held, len(about.vms))
         if task.cancel:
             await self._call_off(task, about)
             return Next.OVER
         self._gone |= {vm.uuid for vm in about.busy}
         under_way = [vm.moving.target for vm in about.busy if vm.moving is not None]
         limits = self._settings.flush_limits
-        if len(under_way) >= limits.at_once:
+        if len(under_way) >= limits.at_once or (under_way and not about.idle):
             return Next.WAIT
         plan = await self._plan(task, about.idle)
         moves = next_moves(plan.moves, under_way, limits)

@@ -52,14 +52,7 @@ class Leaving:
 
     async def run(self) -> None:
         """Until the task has ended, or this agent ends."""
-        paths = self._state.paths
-        watched = (
-            paths.vm(self._uuid),
-            paths.task(self._task_id),
-            paths.node_alive(self._target),
-            paths.node_status(self._hands.settings.node),
-        )
-        async with bell(self._state, self._hypervisor, self._uuid, *watched) as rung:
+        async with bell(self._state, self._hypervisor, self._uuid, *self._watched) as rung:
             try:
                 while await self._once(rung):
                     pass
@@ -68,6 +61,16 @@ class Leaving:
                 if self._call is not None:
                     self._call.cancel()  # libvirt goes on with it
                     await asyncio.gather(self._call, return_exceptions=True)
+
+    @property
+    def _watched(self) -> tuple[str, ...]:
+        paths = self._state.paths
+        return (
+            paths.vm(self._uuid),
+            paths.task(self._task_id),
+            paths.node_status(self._hands.settings.node),
+            paths.node_alive(self._target),
+        )
 
     async def _until_let_go(self) -> None:
         """The target may have the guest a moment before libvirt is done with it here."""
@@ -79,13 +82,14 @@ class Leaving:
     async def _once(self, rung: asyncio.Event) -> bool:
         """Look, decide, act, and wait where there is something to wait for; False at the end."""
         rung.clear()
+        view = await self._state.prefetch(*self._watched)
         try:
-            vm, task = (await self._state.vm(self._uuid)).record, (await self._state.task(self._task_id)).record
+            vm, task = (await view.vm(self._uuid)).record, (await view.task(self._task_id)).record
         except NotFound:
             return False
-        observed = await self._state.observed(vm)
-        here = await self._look(observed)
-        target_alive = await self._state.node_alive(self._target)
+        observed = (await view.node_status(self._hands.settings.node)).vms.get(vm.uuid, Observed())
+        here = await self._look(observed) if self._needs_look(task) else Here(power=Power.UNKNOWN)
+        target_alive = await view.node_alive(self._target)
         over = is_over(vm, observed)
         self._forgive()
         act = migration.leaving(vm, task, here, self._attempt(), target_alive=target_alive, over=over)
@@ -97,6 +101,14 @@ class Leaving:
                 async with asyncio.timeout(wait_s):
                     await rung.wait()
         return True
+
+    def _needs_look(self, task: Task) -> bool:
+        """Not before it is this node's turn, nor where its own call of libvirt tells enough: a look costs both nodes a
+        little of what they have for the copy.
+        """
+        attempt = self._attempt()
+        tells = task.phase == Phase.COPY and (attempt.under_way or attempt.arrived)
+        return task.phase != Phase.PREPARE and not tells
 
     async def _look(self, observed: Observed) -> Here:
         """A guest that is gone is in doubt until it is known how it ended. A job that just ended still counts."""
@@ -140,6 +152,7 @@ class Leaving:
                 if await self._may_copy(task) and await self._proceed(Phase.COPY, after=Phase.READY):
                     self._call = asyncio.create_task(self._migrate(task.args))
                     self._call.add_done_callback(lambda _: rung.set())
+                    await self._until_next_sample()
             case Leave.WATCH:
                 await self._until_next_sample()
                 await self._watch()

@@ -7,7 +7,7 @@ import asyncio
 from pvc.agent import bridges, transport, words
 from pvc.agent.steps import Hands, stop
 from pvc.cluster import migrations, volumes
-from pvc.cluster.state import Held
+from pvc.cluster.state import View
 from pvc.errors import Conflict, HypervisorUnavailable, NotFound, PVCError, StoreUnavailable
 from pvc.hypervisor.base import Seen
 from pvc.model import domain, migration, names
@@ -15,11 +15,10 @@ from pvc.model.migration import Here, Phase, Receive
 from pvc.model.records import VM, Power, Task
 
 
-async def due(hands: Hands, held: Held[VM], seen: Seen | None) -> tuple[Receive, Task | None]:
-    """What the target owes the VM that is on its way to it."""
-    vm = held.record
+async def due(hands: Hands, view: View, vm: VM, seen: Seen | None) -> tuple[Receive, Task | None]:
+    """What the target owes the VM that is on its way to it. view: has the VM's task."""
     try:
-        task = (await hands.state.task(vm.task)).record
+        task = (await view.task(vm.task)).record
     except NotFound:
         return Receive.WAIT, None  # the source sees to it
     job = seen is not None and await hands.hypervisor.copy(vm.uuid) is not None

@@ -14,12 +14,12 @@ from msgspec.structs import replace
 
 from pvc.cluster import devices, migrations, placing, power, tasks
 from pvc.cluster.placing import Everyone
-from pvc.cluster.state import Held, State, Unreadable
+from pvc.cluster.state import Held, State, Unreadable, View
 from pvc.errors import Cancelled, Changed, Conflict, NotFound, PVCError
-from pvc.model import flushing, noding
+from pvc.model import flushing
 from pvc.model.flushing import FLUSH, UNFLUSH, Leaver, Plan
 from pvc.model.migration import MIGRATE
-from pvc.model.records import VM, Desired, DomainState, Node, NodeStatus, Observed, Selector, Task, TaskStatus, encode
+from pvc.model.records import VM, Desired, DomainState, Node, Selector, Task, TaskStatus, encode
 from pvc.storage.base import Pool
 from pvc.store.base import Operation, Put
 from pvc.store.paths import Paths
@@ -48,44 +48,28 @@ class Concerned:
         return frozenset(paths.vm(vm.uuid) for vm in self.vms) | ends
 
 
-class Nodes:
-    """What nodes say of themselves at one moment, each asked once."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self._known: dict[str, tuple[bool, NodeStatus]] = {}
-
-    async def of(self, name: str) -> tuple[bool, NodeStatus]:
-        """Whether it is alive, and its status."""
-        if name not in self._known:
-            self._known[name] = await self._state.node_alive(name), await self._state.node_status(name)
-        return self._known[name]
-
-    async def observed(self, vm: VM) -> Observed:
-        return (await self.of(vm.node))[1].vms.get(vm.uuid, Observed())
-
-
 async def concerned(state: State, vms: Sequence[Held[VM] | Unreadable], node: str, kind: str) -> Concerned:
     """FLUSH: the VMs that are the node's or come to it. UNFLUSH: those that its flush took away, or takes just now.
 
     vms: all there are.
     """
-    found, said = Concerned(), Nodes(state)
-    for item in vms:
-        if isinstance(item, Unreadable):
-            found.unreadable.extend([item] if kind == FLUSH else [])
-        elif node in (item.record.nodes if kind == FLUSH else _taken_from(item.record)):
-            (await _group(found, said, item.record)).append(item.record)
+    unreadable = [item for item in vms if isinstance(item, Unreadable)] if kind == FLUSH else []
+    readable = [item.record for item in vms if isinstance(item, Held)]
+    about = [vm for vm in readable if node in (vm.nodes if kind == FLUSH else _taken_from(vm))]
+    view = await state.prefetch_nodes({vm.node for vm in about})
+    found = Concerned(unreadable=unreadable)
+    for vm in about:
+        (await _group(found, view, vm)).append(vm)
     return found
 
 
-async def _group(found: Concerned, said: Nodes, vm: VM) -> list[VM]:
+async def _group(found: Concerned, view: View, vm: VM) -> list[VM]:
     """Nobody waits for a VM whose node is dead."""
-    if not (await said.of(vm.node))[0]:
+    if not await view.node_alive(vm.node):
         return found.idle
     if vm.task:
         return found.busy
-    ending = vm.desired is not Desired.RUNNING and devices.may_be_alive(vm, await said.observed(vm))
+    ending = vm.desired is not Desired.RUNNING and devices.may_be_alive(vm, await view.observed(vm))
     return found.ending if ending else found.idle
 
 
@@ -162,9 +146,9 @@ async def planned(
     tried: Mapping[str, Mapping[str, str]],
     everyone: Everyone,
 ) -> Plan:
-    said = Nodes(state)
-    leavers = [await _leaver(said, pools, vm, tried.get(vm.uuid, {})) for vm in vms]
-    found = await placing.candidates(state, everyone)
+    view = await state.prefetch_nodes()
+    leavers = [await _leaver(view, pools, vm, tried.get(vm.uuid, {})) for vm in vms]
+    found = await placing.candidates(view, everyone)
     if kind == FLUSH:
         targets = [one for one in found if one.name != node]
     else:
@@ -172,8 +156,8 @@ async def planned(
     return flushing.plan(leavers, targets, default)
 
 
-async def _leaver(said: Nodes, pools: Mapping[str, Pool], vm: VM, tried: Mapping[str, str]) -> Leaver:
-    running = devices.may_be_alive(vm, await said.observed(vm))
+async def _leaver(view: View, pools: Mapping[str, Pool], vm: VM, tried: Mapping[str, str]) -> Leaver:
+    running = devices.may_be_alive(vm, await view.observed(vm))
     memory, vcpus = placing.size(vm)
     return Leaver(
         name=vm.name,
@@ -184,20 +168,19 @@ async def _leaver(said: Nodes, pools: Mapping[str, Pool], vm: VM, tried: Mapping
         method=vm.migration_method,
         selector=vm.node_selector,
         node_limit=vm.node_limit,
-        stays=await _obstacle(said, pools, vm, running=running),
-        no_encryption=(await said.of(vm.node))[1].no_encryption,
+        stays=await _obstacle(view, pools, vm, running=running),
+        no_encryption=(await view.node_status(vm.node)).no_encryption,
         tried=tried,
     )
 
 
-async def _obstacle(said: Nodes, pools: Mapping[str, Pool], vm: VM, *, running: bool) -> str:
+async def _obstacle(view: View, pools: Mapping[str, Pool], vm: VM, *, running: bool) -> str:
     """Why the VM can go nowhere, whichever node there is; "" when it may."""
     try:
         await migrations.check_storage(pools, vm)
     except PVCError as exc:
         return str(exc).removesuffix(".")
-    alive, status = await said.of(vm.node)
-    return noding.doubt(vm.node, status, alive=alive).removesuffix(".") if running or vm.task else ""
+    return (await view.node_doubt(vm.node)).removesuffix(".") if running or vm.task else ""
 
 
 async def tried(state: State, task_id: str) -> dict[str, dict[str, str]]:
@@ -214,10 +197,9 @@ async def tried(state: State, task_id: str) -> dict[str, dict[str, str]]:
 # What the node's agent writes. Each returns without writing when the task is no longer the node's.
 
 
-async def report(state: State, task_id: str, left: int) -> None:
-    held = await state.task(task_id)
+async def report(state: State, held: Held[Task], left: int) -> None:
     done = max(held.record.total - left, 0)
-    if held.record.status is not TaskStatus.RUNNING or held.record.done == done:
+    if held.record.done == done:
         return
     with suppress(Changed):  # somebody called it off, which the next look sees
         await state.store.commit(tasks.writing(state, held, replace(held.record, done=done)))

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from pvc.cluster import devices, leftovers, placing, power, tasks, volumes
 from pvc.cluster.placing import Everyone
-from pvc.cluster.state import Held, State
+from pvc.cluster.state import Held, State, View
 from pvc.cluster.vms import check_free
 from pvc.errors import Changed, Conflict, InvalidInput, NodeUnavailable, NoRoom, NotFound, PVCError
 from pvc.model import domain, migration, names, placement
@@ -79,13 +79,14 @@ async def ask(
         await state.write_vm(held, new)
         return Outcome(vm=new, node=vm.node, was_here=True)
     await check_storage(pools, vm)
-    alive = devices.may_be_alive(vm, await state.observed(vm))
-    wanted = await _wanted(state, vm, method) if alive else Wanted(memory=0, vcpus=0, node_limit=vm.node_limit)
-    nodes = await placing.candidates(state, everyone or state.vms)
+    view = await state.prefetch_nodes(_nodes_in_question(vm, asked))
+    alive = devices.may_be_alive(vm, await view.observed(vm))
+    wanted = await _wanted(view, vm, method) if alive else Wanted(memory=0, vcpus=0, node_limit=vm.node_limit)
+    nodes = await placing.candidates(view, everyone or state.vms)
     target = _target(nodes, vm, asked, default, wanted)
     if not alive:
         return await _reassign(state, held, target, asked)
-    await power.check_node(state, vm.node)
+    await power.check_node(view, vm.node)
     args = {"source": vm.node, "target": target, "method": str(method), "action": str(asked.action)}
     args |= {"flush": asked.flush} if asked.flush else {}
     task = tasks.new(
@@ -123,20 +124,20 @@ async def check_storage(pools: Mapping[str, Pool], vm: VM) -> None:
             raise volumes.bound(vm, disk.volume, vm.node)
 
 
-async def _wanted(state: State, vm: VM, method: MigrationMethod) -> Wanted:
+async def _wanted(view: View, vm: VM, method: MigrationMethod) -> Wanted:
     memory, vcpus = placing.size(vm)
     return Wanted(
         memory=memory * MIB,
         vcpus=vcpus,
         node_limit=vm.node_limit,
         live=method is not MigrationMethod.SHUTDOWN,
-        no_encryption=(await state.node_status(vm.node)).no_encryption,
+        no_encryption=(await view.node_status(vm.node)).no_encryption,
     )
 
 
 def _target(nodes: list[Candidate], vm: VM, asked: Asked, default: Selector, wanted: Wanted) -> str:
     others = [node for node in nodes if node.name != vm.node]
-    named = _home(vm, asked) if asked.action is Action.UNMIGRATE else asked.node
+    named = _named(vm, asked)
     if named and asked.flush and asked.action is Action.UNMIGRATE:
         others = [opened(node) if node.name == named else node for node in others]
     if named:
@@ -147,6 +148,16 @@ def _target(nodes: list[Candidate], vm: VM, asked: Asked, default: Selector, wan
         why = placement.explained(others, wanted) or "there is no other"
         raise NoRoom(kind="VM", name=vm.name, problem=f"fits no other node: {why}")
     return chosen
+
+
+def _nodes_in_question(vm: VM, asked: Asked) -> set[str] | None:
+    """None for all that there are."""
+    named = _named(vm, asked)
+    return {vm.node, named} if named else None
+
+
+def _named(vm: VM, asked: Asked) -> str:
+    return _home(vm, asked) if asked.action is Action.UNMIGRATE else asked.node
 
 
 def _home(vm: VM, asked: Asked) -> str:
@@ -277,7 +288,8 @@ async def _write(
 ) -> bool:
     while True:
         try:
-            vm, task = await state.vm(uuid), await state.task(task_id)
+            view = await state.prefetch(state.paths.vm(uuid), state.paths.task(task_id))
+            vm, task = await view.vm(uuid), await view.task(task_id)
         except NotFound:
             return False
         if vm.record.task != task_id or task.record.status is not TaskStatus.RUNNING:

@@ -134,12 +134,12 @@ async def _show_no_more(state: State, name: str) -> None:
         await state.store.commit(Delete(path, entry.version))
 
 
-async def signs(state: View, node: Node) -> Signs:
+async def signs(view: View, node: Node) -> Signs:
     return Signs(
         node=node,
-        waiting=await state.node_waiting(node.name),
-        alive=await state.node_alive(node.name),
-        status=await state.node_status(node.name),
+        waiting=await view.node_waiting(node.name),
+        alive=await view.node_alive(node.name),
+        status=await view.node_status(node.name),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 
 from pvc.cluster import nodes, volumes
-from pvc.cluster.state import Held, State, Unreadable
+from pvc.cluster.state import Held, State, Unreadable, View
 from pvc.errors import InvalidInput, InvalidXML, NodeUnavailable, NoRoom
 from pvc.model import domain, placement
 from pvc.model.observing import ALIVE
@@ -45,7 +45,8 @@ async def choose(
         return name
     memory, vcpus = size(vm)
     need = Wanted(memory=memory * MIB, vcpus=vcpus, node_limit=vm.node_limit)
-    found = [node for node in await candidates(state, everyone or state.vms) if only in ("", node.name)]
+    view = await state.prefetch_nodes()
+    found = [node for node in await candidates(view, everyone or state.vms) if only in ("", node.name)]
     if not any(node.daemon_state == "run" for node in found):
         raise NodeUnavailable(name=only or "any", reason="no agent runs")
     if len(found) == 1 and not need.node_limit:
@@ -56,19 +57,19 @@ async def choose(
     return chosen
 
 
-async def candidates(state: State, everyone: Everyone) -> list[Candidate]:
+async def candidates(view: View, everyone: Everyone) -> list[Candidate]:
     """Every node whose record can be read."""
     vms = [held.record for held in await everyone() if isinstance(held, Held)]
     found = []
-    for held in await state.nodes():
+    for held in await view.nodes():
         if isinstance(held, Held):
             mine = [vm for vm in vms if held.record.name in vm.nodes]
-            found.append(await _candidate(state, held.record, mine))
+            found.append(await _candidate(view, held.record, mine))
     return found
 
 
-async def _candidate(state: State, node: Node, mine: list[VM]) -> Candidate:
-    signs = await nodes.signs(state, node)
+async def _candidate(view: View, node: Node, mine: list[VM]) -> Candidate:
+    signs = await nodes.signs(view, node)
     status = signs.status
     busy = [size(vm) for vm in mine if takes_memory(vm, status)]
     return Candidate(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from pvc.cluster.state import Held, State
+from pvc.cluster.state import Held, State, View
 from pvc.errors import Changed, Conflict, HypervisorRefused, NodeUnavailable, Timeout
 from pvc.model.records import VM, Desired, How, Observed, Power
 from pvc.model.states import api_state, is_over
@@ -67,11 +67,11 @@ async def restarted(state: State, vm: VM) -> VM:
     return replace(vm, run=vm.run + 1, how=How.SHUTDOWN, deadline_s=None)
 
 
-async def check_node(state: State, node: str) -> None:
+async def check_node(view: View, node: str) -> None:
     """Raises NodeUnavailable when nobody there could start a guest."""
-    if not await state.node_alive(node):
+    if not await view.node_alive(node):
         raise NodeUnavailable(name=node, reason="its agent does not answer")
-    if problem := (await state.node_status(node)).problem:
+    if problem := (await view.node_status(node)).problem:
         raise NodeUnavailable(name=node, reason=problem)
 
 

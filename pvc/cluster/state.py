@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -17,6 +17,7 @@ from pvc.model.records import OVA, VM, Network, Node, NodeStatus, Observed, Task
 from pvc.store.base import Entry, Put, Reader, Store
 from pvc.store.mirror import Mirror
 from pvc.store.paths import Paths
+from pvc.store.prefetched import Prefetched
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -63,6 +64,11 @@ class View:
 
     async def ovas(self) -> list[Held[OVA] | Unreadable]:
         return await self._all(OVA, self.paths.ovas)
+
+    async def task(self, task_id: str) -> Held[Task]:
+        if not task_id.isalnum():
+            raise NotFound(kind="task", name=task_id)
+        return await self._get(Task, self.paths.task(task_id), "task", task_id)
 
     async def nodes(self) -> list[Held[Node] | Unreadable]:
         return await self._all(Node, self.paths.nodes)
@@ -126,12 +132,25 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class MirrorView(View):
+class MemoryView(View):
+    """Of entries in memory. What a node says of itself is decoded once, large as it may be."""
+
+    _statuses: dict[str, tuple[Entry | None, NodeStatus]] = field(default_factory=dict)
+
+    async def node_status(self, name: str) -> NodeStatus:
+        [entry] = await self.reader.get_many([self.paths.node_status(name)])
+        kept = self._statuses.get(name)
+        if kept is None or kept[0] is not entry:
+            kept = self._statuses[name] = entry, await View.node_status(self, name)
+        return kept[1]
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorView(MemoryView):
     """What was made of an entry is kept for as long as the mirror has that entry."""
 
     reader: Mirror
     _made: dict[str, dict[str, tuple[Entry, Any]]] = field(default_factory=dict)
-    _statuses: dict[str, tuple[Entry | None, NodeStatus]] = field(default_factory=dict)
 
     async def _all(self, kind: type[R], folder: str) -> list[Held[R] | Unreadable]:
         before, now = self._made.get(folder, {}), {}
@@ -140,13 +159,6 @@ class MirrorView(View):
             now[key] = kept if kept and kept[0] is entry else (entry, _held_or_problem(kind, entry, key))
         self._made[folder] = now
         return [item for _entry, item in now.values()]
-
-    async def node_status(self, name: str) -> NodeStatus:
-        [entry] = await self.reader.get_many([self.paths.node_status(name)])
-        kept = self._statuses.get(name)
-        if kept is None or kept[0] is not entry:
-            kept = self._statuses[name] = entry, await View.node_status(self, name)
-        return kept[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +194,20 @@ class State(View):
             found.append(item)
         return found
 
-    async def task(self, task_id: str) -> Held[Task]:
-        if not task_id.isalnum():
-            raise NotFound(kind="task", name=task_id)
-        return await self._get(Task, self.paths.task(task_id), "task", task_id)
+    async def prefetch(self, *paths: str) -> MemoryView:
+        """A view of what stands at these paths, read in one go and in this order. It knows of nothing else."""
+        return await self._prefetched(paths, {})
+
+    async def prefetch_nodes(self, only: Collection[str] | None = None) -> MemoryView:
+        """A view of all nodes, or of these, with what they say of themselves."""
+        names = await self.store.children(self.paths.nodes) if only is None else only
+        of_one = (self.paths.node, self.paths.node_waiting, self.paths.node_alive, self.paths.node_status)  # see Signs
+        paths = [path(name) for name in names for path in of_one]
+        return await self._prefetched(paths, {self.paths.nodes: names})
+
+    async def _prefetched(self, paths: Sequence[str], folders: Mapping[str, Collection[str]]) -> MemoryView:
+        entries = dict(zip(paths, await self.store.get_many(paths), strict=True))
+        return MemoryView(Prefetched(entries, folders), self.paths)
 
     def put_vm(self, held: Held[VM], new: VM) -> Put:
         return Put(self.paths.vm(held.record.uuid), encode(new), held.version)

@@ -399,7 +399,7 @@ async def test_a_taking_over_cut_off_anywhere_is_done_by_a_fresh_target(pair: Pa
             await pair.is_once_on(TARGET, uuid)
         if not was_cut:
             break
-    assert cut > 3
+    assert cut >= 3
 
 
 async def cut_off(pair: Pair, state: State, outcome: Outcome, act: Receive, cut: int) -> tuple[Task, bool]:
