@@ -1,12 +1,18 @@
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from kazoo.interfaces import IAsyncResult
 from kazoo.protocol.states import Callback
 
 _Sockets = Sequence[socket.socket]
 
+class AsyncResult(IAsyncResult):
+    _callbacks: list[Callable[[IAsyncResult], object]]
+    def __init__(self, handler: SequentialThreadingHandler) -> None: ...
+
 class SequentialThreadingHandler:
+    def async_result(self) -> AsyncResult: ...
     def create_connection(
         self, address: tuple[str, int], *, hostname: str = ..., timeout: float, **options: Any
     ) -> socket.socket: ...
