@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
 
+from pvc.agent.bells import bell
 from pvc.agent.records import Records
 from pvc.agent.settings import Settings
 from pvc.cluster import flushes, migrations
@@ -21,7 +22,6 @@ from pvc.errors import Busy, Changed, Conflict, NotFound, PVCError, SessionLost,
 from pvc.model.flushing import FLUSH, Move, Plan, next_moves
 from pvc.model.records import VM, Task, TaskStatus
 from pvc.storage.base import Pool
-from pvc.store.base import Watch
 
 log = logging.getLogger("pvc.agent")
 
@@ -74,25 +74,27 @@ class Flush:
     async def run(self) -> None:
         """Until the task has ended, or another one has taken its place."""
         paths = self._state.paths
-        always = paths.node(self._settings.node), paths.task(self._id)
-        watched: frozenset[str] | None = frozenset()
-        while watched is not None:
-            async with self._state.store.watch(*always, *sorted(watched), children=[paths.vms]) as watch:
-                watched = await self._turns(watch, watched)
+        own = paths.node(self._settings.node), paths.task(self._id)
+        ends: frozenset[str] | None = frozenset()
+        while ends is not None:
+            watched = [*own, *(paths.node_status(node) for node in ends)]
+            async with bell(self._state, watched, [self._records.subscribe]) as rung:
+                ends = await self._turns(rung, ends)
 
-    async def _turns(self, watch: Watch, watched: frozenset[str]) -> frozenset[str] | None:
-        """One after the other, until more records must be watched (which), or all is over (None)."""
+    async def _turns(self, rung: asyncio.Event, ends: frozenset[str]) -> frozenset[str] | None:
+        """One after the other, until the ends of guests on more nodes are waited for (which), or all is over (None)."""
+        rung.clear()
         while (held := await self._task()) is not None:
             kind = held.record.kind
             about = await flushes.concerned(self._state, await self._records.vms(), self._settings.node, kind)
-            needed = about.paths(self._state.paths)
-            if not needed <= watched:
-                return needed
+            if not about.endings_on <= ends:
+                return about.endings_on
             match await self._turn(held, about):
                 case Next.OVER:
                     return None
                 case Next.WAIT:
-                    await watch.wait()
+                    await rung.wait()
+            rung.clear()
         return None
 
     async def _task(self) -> Held[Task] | None:

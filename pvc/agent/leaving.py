@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 
 from pvc.agent import transport, words
-from pvc.agent.bells import bell
+from pvc.agent.bells import Subscribe, bell, of_guest
 from pvc.agent.patience import Patience, Push
 from pvc.agent.shutdowns import Shutdowns
 from pvc.agent.steps import Hands, refusal, shutdown, stop
@@ -33,9 +33,10 @@ _SAMPLE_S = 1.0
 
 
 class Leaving:
-    """clock: monotonic seconds."""
+    """clock: monotonic seconds. told: heard when this node has published something else of the VM than before."""
 
-    def __init__(self, hands: Hands, shutdowns: Shutdowns, clock: Callable[[], float], vm: VM) -> None:
+    def __init__(self, hands: Hands, shutdowns: Shutdowns, clock: Callable[[], float], vm: VM, told: Subscribe) -> None:
+        self._told = told
         self._hands, self._state, self._hypervisor = hands, hands.state, hands.hypervisor
         self._shutdowns, self._clock = shutdowns, clock
         self._uuid, self._task_id = vm.uuid, vm.task
@@ -52,25 +53,18 @@ class Leaving:
 
     async def run(self) -> None:
         """Until the task has ended, or this agent ends."""
-        async with bell(self._state, self._hypervisor, self._uuid, *self._watched) as rung:
+        paths = self._state.paths
+        changing = paths.vm(self._uuid), paths.task(self._task_id), paths.node_alive(self._target)
+        heard = of_guest(self._hypervisor, self._uuid), self._told
+        async with bell(self._state, changing, heard) as rung:
             try:
-                while await self._once(rung):
+                while await self._once(rung, [*changing, paths.node_status(self._hands.settings.node)]):
                     pass
                 await self._until_let_go()
             finally:
                 if self._call is not None:
                     self._call.cancel()  # libvirt goes on with it
                     await asyncio.gather(self._call, return_exceptions=True)
-
-    @property
-    def _watched(self) -> tuple[str, ...]:
-        paths = self._state.paths
-        return (
-            paths.vm(self._uuid),
-            paths.task(self._task_id),
-            paths.node_status(self._hands.settings.node),
-            paths.node_alive(self._target),
-        )
 
     async def _until_let_go(self) -> None:
         """The target may have the guest a moment before libvirt is done with it here."""
@@ -79,10 +73,10 @@ class Leaving:
             if problem := self._attempt().problem:
                 log.warning("Migration %s had ended when libvirt said: %s", self._task_id, problem)
 
-    async def _once(self, rung: asyncio.Event) -> bool:
+    async def _once(self, rung: asyncio.Event, paths: Iterable[str]) -> bool:
         """Look, decide, act, and wait where there is something to wait for; False at the end."""
         rung.clear()
-        view = await self._state.prefetch(*self._watched)
+        view = await self._state.prefetch(*paths)
         try:
             vm, task = (await view.vm(self._uuid)).record, (await view.task(self._task_id)).record
         except NotFound:

@@ -15,14 +15,14 @@ from typing import Any
 from msgspec.structs import replace
 
 from pvc.agent import receiving, steps, transport
-from pvc.agent.gather import Gatherer, by_mac, fitted
+from pvc.agent.gather import Gatherer, by_mac
 from pvc.agent.leaving import Leaving
 from pvc.agent.look import Memory
 from pvc.agent.records import Records
 from pvc.agent.settings import Settings
 from pvc.agent.shutdowns import Shutdowns
 from pvc.agent.steps import Hands
-from pvc.cluster import nodes
+from pvc.agent.telling import Telling
 from pvc.cluster.state import Held, State
 from pvc.errors import (
     NotFound,
@@ -38,7 +38,6 @@ from pvc.model.observing import Live
 from pvc.model.records import VM, DaemonState, NodeStatus, Power, Stray, Use
 from pvc.model.states import Situation, Step, plan
 from pvc.storage.base import Pool
-from pvc.store.base import MAX_VALUE
 
 log = logging.getLogger("pvc.agent")
 
@@ -78,7 +77,7 @@ class Reconciler:
         self._use: dict[str, Use] = {}
         self._use_problem = ""
         self._facts_due = 0.0
-        self._published: NodeStatus | None = None
+        self._telling = Telling(settings.node)
         hypervisor.subscribe(self._hear)
 
     def wake(self) -> None:
@@ -90,7 +89,8 @@ class Reconciler:
 
         records: which call `wake`. ready: called after a look, when what runs has been adopted.
         """
-        self._state, self._records, self._published = state, records, None
+        self._state, self._records = state, records
+        self._telling.begin(state)
         self._memory.recall((await state.node_status(self._settings.node)).vms)
         try:
             await self._cycle_on(ready)
@@ -161,7 +161,7 @@ class Reconciler:
         self._lives = {key: live for key, live in self._lives.items() if key[0] in uuids}
         known = uuids | {held.record.uuid for held in coming}
         known |= {item.key for item in records if not isinstance(item, Held)}
-        await self._publish(self._status(facts, [one for uuid, one in seen.items() if uuid not in known]))
+        await self._telling.tell(self._status(facts, [one for uuid, one in seen.items() if uuid not in known]))
 
     def _comes_here(self, vm: VM) -> bool:
         return vm.moving is not None and vm.moving.target == self._settings.node
@@ -272,7 +272,8 @@ class Reconciler:
     async def _run_task(self, hands: Hands, held: Held[VM], power: Power) -> None:
         try:
             if held.record.moving is not None:
-                await Leaving(hands, self._shutdowns, self._clock, held.record).run()
+                told = self._telling.of_vm(held.record.uuid)
+                await Leaving(hands, self._shutdowns, self._clock, held.record, told).run()
             else:
                 await steps.run_task(hands, held, power)
         finally:
@@ -333,8 +334,8 @@ class Reconciler:
     async def _publish_problem(self, problem: str) -> None:
         """Facts of the last look that succeeded stay: the machine is the same."""
         with suppress(StoreUnavailable):
-            last = self._published or await self._state.node_status(self._settings.node)
-            await self._publish(
+            last = await self._telling.last()
+            await self._telling.tell(
                 replace(last, daemon=DaemonState.RUN, problem=problem, vms=self._memory.all(), use={}, use_problem="")
             )
 
@@ -342,17 +343,9 @@ class Reconciler:
         """The store may be away, and who ends must not wait for it."""
         try:
             async with asyncio.timeout(FAREWELL_S):
-                last = self._published or await self._state.node_status(self._settings.node)
-                await self._publish(replace(last, daemon=DaemonState.SHUTDOWN))
+                await self._telling.tell(replace(await self._telling.last(), daemon=DaemonState.SHUTDOWN))
         except (PVCError, TimeoutError) as exc:
             log.warning("The cluster is not told that this agent ends: %s", exc or "its store does not answer")
-
-    async def _publish(self, status: NodeStatus) -> None:
-        status = fitted(status, MAX_VALUE)
-        if status != self._published:
-            self._published = None  # a write that is cut off may have come true
-            await nodes.publish(self._state, self._settings.node, status)
-            self._published = status
 
 
 async def _cancel(*running: asyncio.Task[None]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from pvc.agent.bells import Listener
 from pvc.cluster.state import Held, MirrorView, State, Unreadable
 from pvc.errors import Corrupt
 from pvc.model.records import VM, decode
@@ -14,9 +15,14 @@ from pvc.store.mirror import Round, mirrored
 
 
 class Records:
-    def __init__(self, view: MirrorView, keeping: asyncio.Task[None]) -> None:
+    def __init__(self, view: MirrorView, keeping: asyncio.Task[None], listeners: list[Listener]) -> None:
         """keeping: keeps what `view` reads; it ends with the session."""
-        self._view, self._keeping = view, keeping
+        self._view, self._keeping, self._listeners = view, keeping, listeners
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Called as the agent itself is woken. Returns what ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
 
     async def vms(self) -> list[Held[VM] | Unreadable]:
         """With all that the session has heard of. Raises StoreUnavailable, SessionLost also where nothing is asked."""
@@ -27,7 +33,8 @@ class Records:
 
 
 class _Hearing:
-    """Which changes concern a node: of its own VMs, of those on their way to it, and of what was one of either.
+    """Which changes concern a node: of its own VMs, of those on their way to it, of those that its flush took away, and
+    of what was one of these.
 
     In a cluster of a hundred nodes most concern two of them, and each that is woken asks its libvirt for everything.
     """
@@ -50,7 +57,7 @@ class _Hearing:
             vm = decode(VM, entry.value, path)
         except Corrupt:
             return True
-        return self._node in (vm.node, vm.moving.target if vm.moving is not None else "")
+        return self._node in vm.nodes or self._node in vm.taken_from
 
 
 @asynccontextmanager
@@ -58,11 +65,17 @@ async def followed(state: State, node: str, wake: Callable[[], None]) -> AsyncIt
     """wake: called when a VM may have changed that concerns the node, and when the session is over, which reading then
     tells.
     """
-    async with mirrored(state.store, {state.paths.vms: 1}, _Hearing(node, wake).hear) as mirror:
+    listeners = [wake]
+
+    def wake_all() -> None:
+        for listener in listeners:
+            listener()
+
+    async with mirrored(state.store, {state.paths.vms: 1}, _Hearing(node, wake_all).hear) as mirror:
         keeping = asyncio.create_task(mirror.keep())
-        keeping.add_done_callback(lambda _: wake())
+        keeping.add_done_callback(lambda _: wake_all())
         try:
-            yield Records(MirrorView(mirror, state.paths), keeping)
+            yield Records(MirrorView(mirror, state.paths), keeping, listeners)
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)

@@ -22,7 +22,6 @@ from pvc.model.migration import MIGRATE
 from pvc.model.records import VM, Desired, DomainState, Node, Selector, Task, TaskStatus, encode
 from pvc.storage.base import Pool
 from pvc.store.base import Operation, Put
-from pvc.store.paths import Paths
 from pvc.units import MIB
 
 
@@ -42,10 +41,10 @@ class Concerned:
     def vms(self) -> list[VM]:
         return [*self.idle, *self.busy, *self.ending]
 
-    def paths(self, paths: Paths) -> frozenset[str]:
-        """The records that tell when one of them is no longer what it is here."""
-        ends = {paths.node_status(vm.node) for vm in self.ending}
-        return frozenset(paths.vm(vm.uuid) for vm in self.vms) | ends
+    @property
+    def endings_on(self) -> frozenset[str]:
+        """The nodes that will tell when a guest has ended."""
+        return frozenset(vm.node for vm in self.ending)
 
 
 async def concerned(state: State, vms: Sequence[Held[VM] | Unreadable], node: str, kind: str) -> Concerned:
@@ -55,7 +54,7 @@ async def concerned(state: State, vms: Sequence[Held[VM] | Unreadable], node: st
     """
     unreadable = [item for item in vms if isinstance(item, Unreadable)] if kind == FLUSH else []
     readable = [item.record for item in vms if isinstance(item, Held)]
-    about = [vm for vm in readable if node in (vm.nodes if kind == FLUSH else _taken_from(vm))]
+    about = [vm for vm in readable if node in (vm.nodes if kind == FLUSH else vm.taken_from)]
     view = await state.prefetch_nodes({vm.node for vm in about})
     found = Concerned(unreadable=unreadable)
     for vm in about:
@@ -71,10 +70,6 @@ async def _group(found: Concerned, view: View, vm: VM) -> list[VM]:
         return found.busy
     ending = vm.desired is not Desired.RUNNING and devices.may_be_alive(vm, await view.observed(vm))
     return found.ending if ending else found.idle
-
-
-def _taken_from(vm: VM) -> tuple[str, ...]:
-    return (vm.flushed_from,) if vm.moving is None else (vm.flushed_from, vm.moving.flushed_from)
 
 
 async def ask(state: State, name: str, kind: str, who: str, everyone: Everyone | None = None) -> Task | None:

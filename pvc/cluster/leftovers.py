@@ -69,18 +69,19 @@ async def keep_clear(
 
 async def _until_due(state: State, due: float, clock: Callable[[], float]) -> float:
     """End what is abandoned until it is time to look at the pools; that is at once when an upload was abandoned."""
-    watched: set[str] = set()
-    while (wait_s := due - clock()) > 0:
+    alive: set[str] = set()
+    while due > clock():
+        watched = alive
         async with state.store.watch(*watched, children=[state.paths.tasks]) as watch:
-            alive, ended = await end_abandoned(state)
-            if ended:
-                return clock()
-            if watched != alive:
-                watched = alive
-                continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await watch.wait()
+            while due > clock():
+                alive, ended = await end_abandoned(state)
+                if ended:
+                    return clock()
+                if alive != watched:
+                    break
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(due - clock()):
+                        await watch.wait()
     return due
 
 

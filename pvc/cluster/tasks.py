@@ -80,14 +80,13 @@ async def wait(state: State, task_id: str, timeout_s: float) -> Task:
 async def after(state: State, task_id: str, version: int, wait_s: float) -> Held[Task]:
     """Return the task as soon as its version exceeds `version` or it has ended, or as it is after `wait_s`."""
     async with state.store.watch(state.paths.task(task_id)) as watch:
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
-                while (held := await state.task(task_id)).record.status is TaskStatus.RUNNING:
-                    if held.version > version:
-                        break
+                while True:
+                    held = await state.task(task_id)
+                    if held.version > version or held.record.status is not TaskStatus.RUNNING:
+                        return held
                     await watch.wait()
-        except TimeoutError:
-            pass
         return await state.task(task_id)
 
 

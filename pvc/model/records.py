@@ -158,6 +158,11 @@ class VM(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Where it may be: its own node, and the one that it is on its way to."""
         return (self.node,) if self.moving is None else (self.node, self.moving.target)
 
+    @property
+    def taken_from(self) -> tuple[str, ...]:
+        """The nodes whose flush took it away, or takes it just now; "" where none did."""
+        return (self.flushed_from,) if self.moving is None else (self.flushed_from, self.moving.flushed_from)
+
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What its node last saw of one VM. Volatile.

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from pvc.agent import receiving
 from pvc.agent.leaving import Leaving
 from pvc.agent.shutdowns import Shutdowns
+from pvc.agent.telling import Telling
 from pvc.cluster import migrations, nodes, power
 from pvc.cluster.migrations import Action, Outcome
 from pvc.cluster.placing import candidates
@@ -352,7 +353,9 @@ async def test_the_source_cut_off_anywhere_leaves_a_fresh_one_to_finish(pair: Pa
                 outcome = await pair.ask(name)
                 assert outcome.task is not None
                 hands = pair.hands(SOURCE, state)
-                leaving = Leaving(hands, Shutdowns(pair.clock, 10, 60), pair.clock, outcome.vm)
+                leaving = Leaving(
+                    hands, Shutdowns(pair.clock, 10, 60), pair.clock, outcome.vm, Telling(SOURCE).of_vm(uuid)
+                )
                 was_cut = await cut_at(leaving.run(), cut)
                 phases.add((await pair.state.task(outcome.task.id)).record.phase)
             async with pair.agent(SOURCE):

@@ -59,7 +59,7 @@ async def test_a_session_that_is_over_is_heard_of_though_nothing_is_asked_of_it(
         keeping = asyncio.create_task(end())
         await asyncio.wait([keeping])
         with pytest.raises(SessionLost):
-            await Records(MirrorView(mirror, lab.state.paths), keeping).vms()
+            await Records(MirrorView(mirror, lab.state.paths), keeping, []).vms()
 
 
 async def test_only_what_concerns_a_node_wakes_its_agent(lab: Lab) -> None:
@@ -85,3 +85,6 @@ async def test_only_what_concerns_a_node_wakes_its_agent(lab: Lab) -> None:
         assert await concerned(moving=Moving(target="hv2")) == {"hv1", "hv2"}
         assert await concerned(moving=None, node="hv2") == {"hv1", "hv2"}
         assert await concerned(run=8) == {"hv2"}
+        assert await concerned(flushed_from="hv3") == {"hv2", "hv3"}
+        assert await concerned(flushed_from="") == {"hv2", "hv3"}
+        assert await concerned(moving=Moving(target="hv3", flushed_from="hv1")) == {"hv1", "hv2", "hv3"}
