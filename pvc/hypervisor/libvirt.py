@@ -49,6 +49,7 @@ _ENDING = {
     libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: Ending.CRASHED,
 }
 _GONE = (libvirt.VIR_ERR_NO_DOMAIN,)
+_ENDED = (*_GONE, libvirt.VIR_ERR_OPERATION_INVALID)  # libvirt knows it for a moment longer than it runs
 # What comes of these is told a moment later, and whoever looks now takes processor time while the guest stands still.
 _ON_ITS_WAY = {
     (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_STARTED_MIGRATED),
@@ -281,7 +282,7 @@ class LibvirtHypervisor:
         try:
             return dict(self._domain(uuid).jobStats(flags))
         except libvirt.libvirtError as exc:
-            if exc.get_error_code() in (*_GONE, libvirt.VIR_ERR_OPERATION_INVALID):  # it went since it was looked up
+            if exc.get_error_code() in _ENDED:  # it went since it was looked up
                 return {}
             raise
 
@@ -289,7 +290,7 @@ class LibvirtHypervisor:
         try:
             self._domain(uuid).abortJob()
         except libvirt.libvirtError as exc:
-            if exc.get_error_code() not in (*_GONE, libvirt.VIR_ERR_OPERATION_INVALID):
+            if exc.get_error_code() not in _ENDED:
                 raise
 
     def _set_secret(self, secret: Secret) -> None:
@@ -310,8 +311,8 @@ class LibvirtHypervisor:
                 element = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, domxml.NAMESPACE)
                 self._runs[key] = domxml.run_of(element)
             except libvirt.libvirtError as exc:
-                if exc.get_error_code() in _GONE:
-                    return None  # it ended since the list was made
+                if exc.get_error_code() in _ENDED:
+                    return None  # since the list was made
                 if exc.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN_METADATA:
                     raise
                 self._runs[key] = None
@@ -329,7 +330,7 @@ class LibvirtHypervisor:
             for name in domxml.disk_names(domain.XMLDesc(0)):
                 found[name] = domain.blockStatsFlags(name)
         except libvirt.libvirtError as exc:
-            if exc.get_error_code() not in (*_GONE, libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_INVALID_ARG):
+            if exc.get_error_code() not in (*_ENDED, libvirt.VIR_ERR_INVALID_ARG):
                 raise
         return found
 
