@@ -132,7 +132,7 @@ class Flush:
         tried = await self._tried_of(task, idle)
         kept = [vm for vm in idle if vm.uuid not in self._refused]
         node, default = self._settings.node, self._settings.selector
-        return await flushes.planned(self._state, self._pools, node, task.kind, kept, default, tried, self._records.vms)
+        return await flushes.planned(self._state, self._pools, node, task.kind, kept, default, tried)
 
     async def _tried_of(self, task: Task, idle: list[VM]) -> Mapping[str, Mapping[str, str]]:
         """Read again only where a migration has failed since: that takes all tasks there are."""
@@ -155,7 +155,6 @@ class Flush:
                 asked,
                 default=self._settings.selector,
                 who=task.who,
-                everyone=self._records.vms,
             )
         except (Busy, Changed, NotFound):
             return True

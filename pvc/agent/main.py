@@ -16,7 +16,7 @@ from pvc.agent.records import Records, followed
 from pvc.agent.settings import Door, Settings
 from pvc.cluster import nodes, peers
 from pvc.cluster.opening import open_state
-from pvc.cluster.state import State
+from pvc.cluster.state import Attentive, State
 from pvc.errors import PVCError, StoreUnavailable
 from pvc.hypervisor.base import Hypervisor
 from pvc.model.records import Node
@@ -72,7 +72,8 @@ async def _one_session(
         await nodes.join(state, node, settings.replaces)
         log.info('Node "%s" joined', node.name)
         async with followed(state, node.name, reconciler.wake) as records:
-            emptying = flushing.keep(state, records, pools, settings)
+            attentive = Attentive(state.reader, state.paths, mirror=records.view)
+            emptying = flushing.keep(attentive, records, pools, settings)
             async with _beside("Seeing to flushes of this node", emptying):
                 await _until_told(state, records, reconciler, node.name, ready)
     finally:

@@ -19,6 +19,10 @@ class Records:
         """keeping: keeps what `view` reads; it ends with the session."""
         self._view, self._keeping, self._listeners = view, keeping, listeners
 
+    @property
+    def view(self) -> MirrorView:
+        return self._view
+
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Called as the agent itself is woken. Returns what ends it."""
         self._listeners.append(listener)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from pvc.cluster import devices, migrations, placing, power, tasks
-from pvc.cluster.placing import Everyone
 from pvc.cluster.state import Held, State, Unreadable, View
 from pvc.errors import Cancelled, Changed, Conflict, NotFound, PVCError
 from pvc.model import flushing
@@ -72,7 +71,7 @@ async def _group(found: Concerned, view: View, vm: VM) -> list[VM]:
     return found.ending if ending else found.idle
 
 
-async def ask(state: State, name: str, kind: str, who: str, everyone: Everyone | None = None) -> Task | None:
+async def ask(state: State, name: str, kind: str, who: str) -> Task | None:
     """Make the task, which the node's agent sees through; the one that is under way already; None if all is so.
 
     Raises NodeUnavailable where no agent would do it, NotFound.
@@ -82,7 +81,7 @@ async def ask(state: State, name: str, kind: str, who: str, everyone: Everyone |
         current = await _current(state, held.record)
         if current is not None and current.record.kind == kind and not current.record.cancel:
             return current.record
-        about = await concerned(state, await (everyone or state.vms)(), name, kind)
+        about = await concerned(state, await state.vms(), name, kind)
         if current is None and held.record.domain_state == _SETTLED[kind] and not about.vms:
             return None
         await power.check_node(state, name)
@@ -124,11 +123,11 @@ def _called_off(task: Task, outlook: str) -> Task:
     return replace(tasks.failed(task, Cancelled(what=what, outlook=outlook)), status=TaskStatus.CANCELLED)
 
 
-async def plan(state: State, pools: Mapping[str, Pool], name: str, default: Selector, everyone: Everyone) -> Plan:
+async def plan(state: State, pools: Mapping[str, Pool], name: str, default: Selector) -> Plan:
     """What a flush would do now. Raises NotFound."""
     await state.node(name)
-    about = await concerned(state, await everyone(), name, FLUSH)
-    return await planned(state, pools, name, FLUSH, about.vms, default, {}, everyone)
+    about = await concerned(state, await state.vms(), name, FLUSH)
+    return await planned(state, pools, name, FLUSH, about.vms, default, {})
 
 
 async def planned(
@@ -139,11 +138,10 @@ async def planned(
     vms: list[VM],
     default: Selector,
     tried: Mapping[str, Mapping[str, str]],
-    everyone: Everyone,
 ) -> Plan:
     view = await state.prefetch_nodes()
     leavers = [await _leaver(view, pools, vm, tried.get(vm.uuid, {})) for vm in vms]
-    found = await placing.candidates(view, everyone)
+    found = await placing.candidates(view, await state.vms())
     if kind == FLUSH:
         targets = [one for one in found if one.name != node]
     else:

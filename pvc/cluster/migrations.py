@@ -10,7 +10,6 @@ from enum import StrEnum
 from msgspec.structs import replace
 
 from pvc.cluster import devices, leftovers, placing, power, tasks, volumes
-from pvc.cluster.placing import Everyone
 from pvc.cluster.state import Held, State, View
 from pvc.cluster.vms import check_free
 from pvc.errors import Changed, Conflict, InvalidInput, NodeUnavailable, NoRoom, NotFound, PVCError
@@ -63,12 +62,8 @@ async def ask(
     *,
     default: Selector,
     who: str,
-    everyone: Everyone | None = None,
 ) -> Outcome:
-    """everyone: asked for what nodes have to do; else the store is.
-
-    Raises Conflict, Busy, NoRoom, InvalidInput, NodeUnavailable before anything is done.
-    """
+    """Raises Conflict, Busy, NoRoom, InvalidInput, NodeUnavailable before anything is done."""
     held = await state.find_vm(name)
     vm = held.record
     check_free(vm)
@@ -82,7 +77,7 @@ async def ask(
     view = await state.prefetch_nodes(_nodes_in_question(vm, asked))
     alive = devices.may_be_alive(vm, await view.observed(vm))
     wanted = await _wanted(view, vm, method) if alive else Wanted(memory=0, vcpus=0, node_limit=vm.node_limit)
-    nodes = await placing.candidates(view, everyone or state.vms)
+    nodes = await placing.candidates(view, await state.vms())
     target = _target(nodes, vm, asked, default, wanted)
     if not alive:
         return await _reassign(state, held, target, asked)

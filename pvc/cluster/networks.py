@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import lru_cache
 
 from msgspec.structs import replace
 
@@ -79,13 +80,19 @@ async def macs(state: State, but: str = "") -> dict[str, str]:
     found: dict[str, str] = {}
     for vm in [held.record for held in await state.readable_vms() if held.record.uuid != but]:
         arriving = [domain.nic(node) for node in await arrivals.arriving(state, vm) if node.tag == "interface"]
-        found |= {nic.mac: vm.name for nic in (*domain.describe(vm.xml).nics, *arriving)}
+        found |= dict.fromkeys((*_macs(vm.xml), *(nic.mac for nic in arriving)), vm.name)
     return found
 
 
 def of_vm(vm: VM) -> list[str]:
     """Every MAC that the VM has."""
-    return [nic.mac for nic in domain.describe(vm.xml).nics]
+    return list(_macs(vm.xml))
+
+
+@lru_cache(maxsize=16384)
+def _macs(xml: str) -> tuple[str, ...]:
+    """Kept, because whoever adds a NIC asks for those of all VMs."""
+    return tuple(nic.mac for nic in domain.describe(xml).nics)
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from pvc.cluster import nodes, volumes
@@ -14,8 +14,6 @@ from pvc.model.placement import Candidate, Wanted
 from pvc.model.records import VM, Desired, Node, NodeStatus, Observed, Selector
 from pvc.storage.base import Pool
 from pvc.units import MIB
-
-Everyone = Callable[[], Awaitable[Sequence[Held[VM] | Unreadable]]]  # all VMs there are
 
 
 async def owner(state: State, pools: Mapping[str, Pool], vm: VM, wanted: str | None, here: str) -> str:
@@ -30,12 +28,10 @@ async def owner(state: State, pools: Mapping[str, Pool], vm: VM, wanted: str | N
     return here if own else ""
 
 
-async def choose(
-    state: State, wanted: str | None, vm: VM, default: Selector, only: str = "", everyone: Everyone | None = None
-) -> str:
+async def choose(state: State, wanted: str | None, vm: VM, default: Selector, only: str = "") -> str:
     """The node for a new VM: the one that is asked for, else the only one there is, else the best one that fits.
 
-    only: the one node that it can be, as `owner` says. everyone: asked where it matters; else the store is.
+    only: the one node that it can be, as `owner` says.
     Raises NotFound, InvalidInput, NodeUnavailable when no agent runs, NoRoom with what each node says.
     """
     if wanted:
@@ -45,8 +41,8 @@ async def choose(
         return name
     memory, vcpus = size(vm)
     need = Wanted(memory=memory * MIB, vcpus=vcpus, node_limit=vm.node_limit)
-    view = await state.prefetch_nodes()
-    found = [node for node in await candidates(view, everyone or state.vms) if only in ("", node.name)]
+    nodes_ = await candidates(await state.prefetch_nodes(), await state.vms())
+    found = [node for node in nodes_ if only in ("", node.name)]
     if not any(node.daemon_state == "run" for node in found):
         raise NodeUnavailable(name=only or "any", reason="no agent runs")
     if len(found) == 1 and not need.node_limit:
@@ -57,9 +53,9 @@ async def choose(
     return chosen
 
 
-async def candidates(view: View, everyone: Everyone) -> list[Candidate]:
-    """Every node whose record can be read."""
-    vms = [held.record for held in await everyone() if isinstance(held, Held)]
+async def candidates(view: View, everyone: Sequence[Held[VM] | Unreadable]) -> list[Candidate]:
+    """Every node whose record can be read. everyone: all VMs there are."""
+    vms = [held.record for held in everyone if isinstance(held, Held)]
     found = []
     for held in await view.nodes():
         if isinstance(held, Held):

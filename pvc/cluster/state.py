@@ -150,15 +150,18 @@ class MirrorView(MemoryView):
     """What was made of an entry is kept for as long as the mirror has that entry."""
 
     reader: Mirror
-    _made: dict[str, dict[str, tuple[Entry, Any]]] = field(default_factory=dict)
+    _made: dict[str, tuple[int, dict[str, tuple[Entry, Any]]]] = field(default_factory=dict)
 
     async def _all(self, kind: type[R], folder: str) -> list[Held[R] | Unreadable]:
-        before, now = self._made.get(folder, {}), {}
-        for key, entry in await self._entries(folder):
-            kept = before.get(key)
-            now[key] = kept if kept and kept[0] is entry else (entry, _held_or_problem(kind, entry, key))
-        self._made[folder] = now
-        return [item for _entry, item in now.values()]
+        rounds = self.reader.rounds
+        made_at, before = self._made.get(folder, (-1, {}))
+        if made_at != rounds:
+            now = {}
+            for key, entry in await self._entries(folder):
+                kept = before.get(key)
+                now[key] = kept if kept and kept[0] is entry else (entry, _held_or_problem(kind, entry, key))
+            self._made[folder] = rounds, now
+        return [item for _entry, item in self._made[folder][1].values()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,16 +225,19 @@ class State(View):
 
 @dataclass(frozen=True, slots=True)
 class Attentive(State):
-    """For whoever looks at all tasks whenever one is made, and writes by compare-and-set.
+    """Lists come from memory where a mirror of the same session has them; single records are read from the store.
 
-    mirror: of the same session; the tasks come from there, with all that the session has heard of.
+    A list has all that the session has heard of, as one read from the store would: what was changed before a lock of
+    the store was taken is in a list that was asked for after that.
     """
 
     mirror: MirrorView = field(kw_only=True)
 
-    async def tasks(self) -> list[Held[Task] | Unreadable]:
+    async def _all(self, kind: type[R], folder: str) -> list[Held[R] | Unreadable]:
+        if folder not in self.mirror.reader.folders:
+            return await View._all(self, kind, folder)
         await self.mirror.reader.settled()
-        return await self.mirror.tasks()
+        return await self.mirror._all(kind, folder)
 
 
 def _held(kind: type[R], entry: Entry, name: str) -> Held[R]:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import lru_cache
 
 from pvc.cluster import arrivals
 from pvc.cluster.cutting import cut_off
@@ -147,7 +148,13 @@ def bound(vm: VM, volume: str, node: str, advice: str = "") -> Conflict:
 
 def of_vm(vm: VM) -> list[str]:
     """Every POOL/VOLUME that the VM has."""
-    return [disk.volume for disk in domain.describe(vm.xml).disks if disk.volume]
+    return list(_in_xml(vm.xml))
+
+
+@lru_cache(maxsize=16384)
+def _in_xml(xml: str) -> tuple[str, ...]:
+    """Kept, because whoever adds or removes a volume asks for those of all VMs."""
+    return tuple(disk.volume for disk in domain.describe(xml).disks if disk.volume)
 
 
 async def removable(state: State, pools: Mapping[str, Pool], vm: VM, here: str = "") -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,7 +14,7 @@ from pvc.model.records import Role, Selector
 from pvc.server.endpoints import Endpoints
 from pvc.server.parse import Nothing
 from pvc.server.parts import CONFIG, POOLS, message, who
-from pvc.server.session import state_of, vms_of
+from pvc.server.session import state_of
 from pvc.units import MIB
 
 endpoints = Endpoints()
@@ -56,7 +55,7 @@ _SO = {Wanted.FLUSH: 'Hypervisor "{}" is already flushed.', Wanted.READY: 'Hyper
 async def change_domain_state(request: web.Request, given: Ask) -> web.Response:
     state, name = state_of(request), request.match_info["node"]
     kind = FLUSH if given.state is Wanted.FLUSH else UNFLUSH
-    task = await flushes.ask(state, name, kind, who(request), partial(vms_of, request))
+    task = await flushes.ask(state, name, kind, who(request))
     if task is None:
         return message(_SO[given.state].format(name), task="")
     if not given.wait:
@@ -69,7 +68,7 @@ async def change_domain_state(request: web.Request, given: Ask) -> web.Response:
 async def show_plan(request: web.Request, _given: Nothing) -> web.Response:
     name = request.match_info["node"]
     default = Selector(request.app[CONFIG].placement.selector)
-    plan = await flushes.plan(state_of(request), request.app[POOLS], name, default, partial(vms_of, request))
+    plan = await flushes.plan(state_of(request), request.app[POOLS], name, default)
     shown = {
         "name": name,
         "moves": [{**_vm(move.vm), "node": move.target} for move in plan.moves],

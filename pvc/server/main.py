@@ -13,7 +13,7 @@ from aiohttp import web
 
 from pvc.cluster import leftovers, recovery
 from pvc.cluster.expiry import Expiry
-from pvc.cluster.state import Attentive, State
+from pvc.cluster.state import State
 from pvc.config import API, Config, ConfigProblems
 from pvc.localsocket import private_listener
 from pvc.server.app import build_app
@@ -41,11 +41,10 @@ async def run(
 
     def opened(state: State) -> None:
         first.set()
-        attentive = Attentive(state.reader, state.paths, mirror=session.view)
         clearing = (
-            leftovers.keep_clear(attentive, pools, config.agent.node_name),
+            leftovers.keep_clear(state, pools, config.agent.node_name),
             recovery.clear(state),
-            expiry.follow(attentive),
+            expiry.follow(state),
         )
         for work in (*clearing, book.follow(state.store)):
             task = asyncio.create_task(work)

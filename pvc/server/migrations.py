@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import msgspec
 from aiohttp import web
 
@@ -14,7 +12,7 @@ from pvc.model.records import Selector
 from pvc.server.endpoints import Endpoints
 from pvc.server.parts import CONFIG, POOLS, message, who
 from pvc.server.rules import NodeName
-from pvc.server.session import state_of, vms_of
+from pvc.server.session import state_of
 
 endpoints = Endpoints()
 
@@ -50,10 +48,7 @@ async def move_vm(request: web.Request, given: Move) -> web.Response:
     state, name = state_of(request), request.match_info["vm"]
     asked = Asked(action=given.action, node=given.node or "", force=given.force, force_live=given.force_live)
     default = Selector(request.app[CONFIG].placement.selector)
-    everyone = partial(vms_of, request)
-    outcome = await migrations.ask(
-        state, request.app[POOLS], name, asked, default=default, who=who(request), everyone=everyone
-    )
+    outcome = await migrations.ask(state, request.app[POOLS], name, asked, default=default, who=who(request))
     task_id = outcome.task.id if outcome.task is not None else ""
     if outcome.was_here:
         return message(f'Made the migration of VM "{outcome.vm.name}" permanent.', node=outcome.node, task="")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -21,7 +20,7 @@ from pvc.server.meta import node_limit
 from pvc.server.parse import Nothing, need_name
 from pvc.server.parts import CONFIG, POOLS
 from pvc.server.rules import VMName
-from pvc.server.session import state_of, vms_of
+from pvc.server.session import state_of
 from pvc.server.working import Done, Waited, answer, new_task
 from pvc.units import GIB
 
@@ -108,7 +107,7 @@ async def _vm(request: web.Request, state: State, ova: OVA, given: Define) -> VM
     try:
         only = await placing.owner(state, request.app[POOLS], vm, given.node, config.agent.node_name)
         selector = Selector(config.placement.selector)
-        node = await placing.choose(state, given.node, vm, selector, only, partial(vms_of, request))
+        node = await placing.choose(state, given.node, vm, selector, only)
         return replace(vm, node=node)
     except NotFound as exc:
         raise InvalidInput({"node": f'names no node of this cluster: "{given.node}"'}) from exc

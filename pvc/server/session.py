@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from pvc.cluster.opening import open_state
-from pvc.cluster.state import Held, MirrorView, State, Unreadable
+from pvc.cluster.state import Attentive, MirrorView, State
 from pvc.errors import NotPermitted, SessionLost, StoreUnavailable
-from pvc.model.records import VM
 from pvc.server.feed import Feed
 from pvc.server.vmlist import VMList
 from pvc.store.base import Source, Store
@@ -115,11 +114,12 @@ class Session:
             await state.store.ensure(SETTINGS)  # what is not there is not followed
             async with mirrored(state.store, state.paths.mirrored, self.feed.heard(state.paths)) as mirror:
                 view = MirrorView(mirror, state.paths)
-                self._present = _Present(state, view, VMList(view))
+                attentive = Attentive(state.reader, state.paths, mirror=view)
+                self._present = _Present(attentive, view, VMList(view))
                 self._reached = True
                 heard, self._opened = self._opened, asyncio.Event()
                 heard.set()
-                opened(state)
+                opened(attentive)
                 await mirror.keep()
         finally:
             self._present = None
@@ -131,15 +131,8 @@ REVISION = web.RequestKey("revision", int)
 
 
 def state_of(request: web.Request) -> State:
-    """For decisions, and for reading few records. Raises StoreUnavailable."""
+    """For decisions, and for reading few records; whole lists come from memory too. Raises StoreUnavailable."""
     return request.app[SESSION].state
-
-
-async def vms_of(request: web.Request) -> list[Held[VM] | Unreadable]:
-    """All that there are, with every change that this session has heard of."""
-    view = request.app[SESSION].view
-    await view.reader.settled()
-    return await view.vms()
 
 
 async def view_of(request: web.Request) -> MirrorView:

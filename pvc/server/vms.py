@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -25,7 +24,7 @@ from pvc.server.meta import node_limit
 from pvc.server.parse import Nothing
 from pvc.server.parts import CONFIG, POOLS, message
 from pvc.server.rules import TagName, VMName, one_of
-from pvc.server.session import SESSION, state_of, view_of, vms_of
+from pvc.server.session import SESSION, state_of, view_of
 from pvc.server.vmlist import Shown, array
 from pvc.server.vmview import vm_object
 from pvc.server.working import Done, Waited, answer, new_task
@@ -159,9 +158,7 @@ async def _node(request: web.Request, wanted: str | None, vm: VM) -> str:
     state, config = state_of(request), request.app[CONFIG]
     try:
         only = await placing.owner(state, request.app[POOLS], vm, wanted, config.agent.node_name)
-        return await placing.choose(
-            state, wanted, vm, Selector(config.placement.selector), only, partial(vms_of, request)
-        )
+        return await placing.choose(state, wanted, vm, Selector(config.placement.selector), only)
     except NotFound as exc:
         raise InvalidInput({"node": f'names no node of this cluster: "{wanted}"'}) from exc
 

@@ -122,6 +122,10 @@ class Mirror:
         self._over = asyncio.Event()
         self.rounds = 0
 
+    @property
+    def folders(self) -> Collection[str]:
+        return self._tree.folders.keys()
+
     async def get(self, path: str) -> Entry:
         if path not in self._tree.entries:
             raise NotFound(kind="record", name=path)

@@ -126,7 +126,7 @@ async def test_each_goes_by_its_own_method(pair: Pair) -> None:
     async with pair.agents():
         live = await pair.running("live", MigrationMethod.LIVE)
         shut = await pair.running("shut", MigrationMethod.SHUTDOWN)
-        found = await flushes.plan(pair.state, pair.pools, SOURCE, Selector.MEM, pair.state.vms)
+        found = await flushes.plan(pair.state, pair.pools, SOURCE, Selector.MEM)
         assert {move.vm.name: move.vm.way for move in found.moves} == {"live": Way.LIVE, "shut": Way.SHUTDOWN}
         await seen_through(pair, FLUSH)
         await pair.is_once_on(TARGET, live)

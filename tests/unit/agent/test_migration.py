@@ -182,7 +182,7 @@ async def test_a_vm_on_its_way_counts_on_both_nodes_and_keeps_both(pair: Pair) -
             outcome = await pair.ask()
             assert outcome.task is not None
             await pair.copying(outcome.task.id)
-            assert [(node.vms, node.allocated) for node in await candidates(pair.state, pair.state.vms)] == [
+            assert [(node.vms, node.allocated) for node in await candidates(pair.state, await pair.state.vms())] == [
                 (1, 64 * MIB)
             ] * 2
         with pytest.raises(InUse):
