@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from pvc.errors import StoreUnavailable
+from pvc.server.session import SESSION
+from pvc.store.base import Topic
 from pvc.store.embedded import EmbeddedSource
 from pvc.store.inforce import InForce
+from pvc.store.mirror import Changes
 from tests.unit.server.site import Site, lively, opened
 
 
@@ -37,18 +42,36 @@ async def test_a_change_that_asks_for_all_vms_reads_no_list_of_them_from_the_sto
     assert answer.status != 503, answer.body
 
 
-async def test_a_mac_that_one_server_gave_a_vm_another_server_gives_no_second(tmp_path: Path) -> None:
+async def test_a_mac_that_one_server_gave_a_vm_another_that_has_not_read_of_it_gives_no_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, other = await EmbeddedSource.open(str(tmp_path / "pvc.db")), tmp_path / "other"
     other.mkdir()
     async with opened(tmp_path, source=source) as first, lively(first), opened(other, source=source) as second:
-        assert (
-            await first.ask("POST", "/network", {"vni": "100", "description": "office", "nettype": "bridged"})
-        ).status == 200
+        network = {"vni": "100", "description": "office", "nettype": "bridged"}
+        assert (await first.ask("POST", "/network", network)).status == 200
         await first.define("web1")
         await first.define("web2")
-        for number in range(20):
-            arguments = {"net": "100", "mac": f"52:54:00:aa:bb:{number:02x}", "live": "false"}
-            given = await first.ask("POST", "/vm/web1/network", arguments)
-            assert given.status == 200, given.body
-            refused = await second.ask("POST", "/vm/web2/network", arguments)
-            assert (refused.status, refused.body["code"]) == (409, "conflict"), refused.body
+        _reads_when_asked(second, monkeypatch)
+        arguments = {"net": "100", "mac": "52:54:00:aa:bb:cc", "live": "false"}
+        given = await first.ask("POST", "/vm/web1/network", arguments)
+        assert given.status == 200, given.body
+        refused = await second.ask("POST", "/vm/web2/network", arguments)
+        assert (refused.status, refused.body["code"]) == (409, "conflict"), refused.body
+
+
+def _reads_when_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its mirror hears what changed, and reads it only when somebody wants to know."""
+    mirror, wanted = site.app[SESSION].view.reader, asyncio.Event()
+    read, settled = mirror._read, mirror.settled
+
+    async def read_late(due: Iterable[Topic]) -> Changes:
+        await wanted.wait()
+        return await read(due)
+
+    async def settle() -> int:
+        wanted.set()
+        return await settled()
+
+    monkeypatch.setattr(mirror, "_read", read_late)
+    monkeypatch.setattr(mirror, "settled", settle)
