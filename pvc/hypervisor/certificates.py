@@ -6,6 +6,7 @@ import os
 import pwd
 import ssl
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 
 from pvc.environment import child_environment
@@ -33,29 +34,43 @@ def problem(folder: Path, qemu_user: tuple[int, int] | None) -> str:
 
 
 def _unreadable(files: list[Path], uid: int, gid: int) -> str:
-    """A child asks as QEMU's user: modes alone do not tell where there are access lists, or folders above are closed.
-
-    Of groups it has the user's own ones besides, as libvirt gives them to QEMU.
-    """
+    """Of groups the user's own ones count too, as libvirt gives them to QEMU."""
     try:
         name = pwd.getpwuid(uid).pw_name
         groups = os.getgrouplist(name, gid)
     except KeyError:
         name, groups = str(uid), [gid]
-    asked = ["/bin/sh", "-c", 'for f; do [ -r "$f" ] || { echo "$f"; exit; }; done', "sh", *map(str, files)]
-    environment = child_environment()
     try:
-        answer = subprocess.run(
-            asked,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-            env=environment,
-            user=uid,
-            group=gid,
-            extra_groups=groups,
-        )
+        file = _first_unreadable(tuple(map(str, files)), (uid, gid, *groups), _marks(files))
     except (OSError, subprocess.CalledProcessError) as exc:
         return f'whether QEMU, which runs as "{name}", can read its certificates is not known ({exc})'
-    file = answer.stdout.strip()
     return f'QEMU runs as "{name}" and cannot read "{file}"' if file else ""
+
+
+def _marks(files: list[Path]) -> tuple[tuple[int, int, int], ...]:
+    """Others than before once an owner, a mode or an access list may have changed, of a file or of a folder above."""
+    real = [file.resolve() for file in files]
+    paths = {path for file in (*files, *real) for path in (file, *file.parents)}
+    found = [path.stat() for path in sorted(paths)]
+    return tuple((stat.st_dev, stat.st_ino, stat.st_ctime_ns) for stat in found)
+
+
+@lru_cache(maxsize=4)
+def _first_unreadable(files: tuple[str, ...], ids: tuple[int, ...], _marks: tuple[tuple[int, int, int], ...]) -> str:
+    """A child asks as that user: modes alone do not tell where there are access lists, or folders above are closed.
+
+    Kept while nothing has changed, for each migration asks, and a child costs 10 ms of processors.
+    """
+    uid, gid, *groups = ids
+    asked = ["/bin/sh", "-c", 'for f; do [ -r "$f" ] || { echo "$f"; exit; }; done', "sh", *files]
+    answer = subprocess.run(
+        asked,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env=child_environment(),
+        user=uid,
+        group=gid,
+        extra_groups=groups,
+    )
+    return answer.stdout.strip()

@@ -86,4 +86,9 @@ async def test_a_key_that_qemus_own_user_cannot_read_is_named(certificates: Path
         await transport.check_arrivals(here, nobody)
     os.chown(key, -1, nobody[1])
     await transport.check_arrivals(here, nobody)
+    certificates.chmod(0o700)
+    with pytest.raises(Conflict, match='QEMU runs as "nobody" and cannot read'):
+        await transport.check_arrivals(here, nobody)
+    certificates.chmod(0o755)
+    await transport.check_arrivals(here, nobody)
     assert (await transport.standing(here, (0, 0))).encrypted
