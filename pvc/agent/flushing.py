@@ -75,20 +75,20 @@ class Flush:
         """Until the task has ended, or another one has taken its place."""
         paths = self._state.paths
         own = paths.node(self._settings.node), paths.task(self._id)
-        ends: frozenset[str] | None = frozenset()
-        while ends is not None:
-            watched = [*own, *(paths.node_status(node) for node in ends)]
-            async with bell(self._state, watched, [self._records.subscribe]) as rung:
-                ends = await self._turns(rung, ends)
+        others: frozenset[str] | None = frozenset()
+        while others is not None:
+            async with bell(self._state, [*own, *others], [self._records.subscribe]) as rung:
+                others = await self._turns(rung, others)
 
-    async def _turns(self, rung: asyncio.Event, ends: frozenset[str]) -> frozenset[str] | None:
-        """One after the other, until the ends of guests on more nodes are waited for (which), or all is over (None)."""
+    async def _turns(self, rung: asyncio.Event, others: frozenset[str]) -> frozenset[str] | None:
+        """One after the other, until more records must be watched (which), or all is over (None)."""
         rung.clear()
         while (held := await self._task()) is not None:
-            kind = held.record.kind
-            about = await flushes.concerned(self._state, await self._records.vms(), self._settings.node, kind)
-            if not about.endings_on <= ends:
-                return about.endings_on
+            node, kind = self._settings.node, held.record.kind
+            about = await flushes.concerned(self._state, await self._records.vms(), node, kind)
+            needed = about.told_by(self._state.paths, node)
+            if not needed <= others:
+                return needed
             match await self._turn(held, about):
                 case Next.OVER:
                     return None

@@ -21,6 +21,7 @@ from pvc.model.migration import MIGRATE
 from pvc.model.records import VM, Desired, DomainState, Node, Selector, Task, TaskStatus, encode
 from pvc.storage.base import Pool
 from pvc.store.base import Operation, Put
+from pvc.store.paths import Paths
 from pvc.units import MIB
 
 
@@ -40,10 +41,13 @@ class Concerned:
     def vms(self) -> list[VM]:
         return [*self.idle, *self.busy, *self.ending]
 
-    @property
-    def endings_on(self) -> frozenset[str]:
-        """The nodes that will tell when a guest has ended."""
-        return frozenset(vm.node for vm in self.ending)
+    def told_by(self, paths: Paths, node: str) -> frozenset[str]:
+        """The records beside the VMs' own that tell when a wait is over: a guest has ended, or another node is dead.
+
+        node: whose own agent waits.
+        """
+        ends = {paths.node_status(vm.node) for vm in self.ending}
+        return frozenset(ends | {paths.node_alive(vm.node) for vm in (*self.busy, *self.ending) if vm.node != node})
 
 
 async def concerned(state: State, vms: Sequence[Held[VM] | Unreadable], node: str, kind: str) -> Concerned:

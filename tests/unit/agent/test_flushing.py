@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from pvc.cluster import flushes, migrations, nodes, power, vms
 from pvc.cluster.state import Held
@@ -14,7 +15,7 @@ from pvc.errors import NodeUnavailable
 from pvc.model import domain
 from pvc.model.flushing import FLUSH, UNFLUSH, Limits, Way
 from pvc.model.migration import MIGRATE
-from pvc.model.records import VM, MigrationMethod, Selector, Task, TaskStatus
+from pvc.model.records import VM, Desired, MigrationMethod, Selector, Task, TaskStatus
 from pvc.store.base import Put
 from tests.parts import documents
 from tests.unit.agent.lab import TIMEOUT_S
@@ -248,3 +249,55 @@ async def test_a_dead_node_that_is_forgotten_takes_its_task_with_it(pair: Pair) 
     await nodes.remove(pair.state, SOURCE)
     ended = (await pair.state.task(task.id)).record
     assert (ended.status, ended.problem["message"]) == (TaskStatus.FAILED, 'No node "hv1".')
+
+
+async def taken_away(pair: Pair) -> str:
+    """A VM that runs where a flush took it."""
+    uuid = await pair.running()
+    await seen_through(pair, FLUSH)
+    return uuid
+
+
+async def waits(pair: Pair, task: Task) -> None:
+    await asyncio.sleep(0.1)
+    assert (await pair.state.task(task.id)).record.status is TaskStatus.RUNNING
+
+
+async def test_a_vm_that_is_about_to_end_elsewhere_comes_home_when_it_has(pair: Pair) -> None:
+    async with pair.agents():
+        uuid = await taken_away(pair)
+        pair.hypervisors[TARGET].make_deaf(uuid)
+        await power.ask(pair.state, "web1", "shutdown")
+        back = await asked(pair, UNFLUSH)
+        await waits(pair, back)
+        pair.hypervisors[TARGET].power_off(uuid)
+        assert (await pair.ended(back.id)).status is TaskStatus.DONE
+        assert (await pair.vm(uuid)).node == SOURCE
+        assert pair.acts(TARGET, uuid).count("migrate") == 0
+
+
+async def test_a_vm_that_is_busy_elsewhere_comes_home_when_it_is_free(pair: Pair) -> None:
+    async with pair.agent(SOURCE):
+        async with pair.agent(TARGET):
+            uuid = await taken_away(pair)
+        async with pair.alive(TARGET):
+            held = await pair.held(uuid)
+            await pair.state.write_vm(held, replace(held.record, task="another"))
+            await waits(pair, await asked(pair, UNFLUSH))
+            held = await pair.held(uuid)
+            await pair.state.write_vm(held, replace(held.record, task=""))
+            await becomes_under_way(pair, 1)
+
+
+@pytest.mark.parametrize("changes", [{"task": "another"}, {"desired": Desired.STOPPED}], ids=["busy", "about to end"])
+async def test_nobody_waits_for_a_vm_whose_node_dies_meanwhile(pair: Pair, changes: dict[str, object]) -> None:
+    async with pair.agent(SOURCE):
+        async with pair.agent(TARGET):
+            uuid = await taken_away(pair)
+        async with pair.alive(TARGET):
+            held = await pair.held(uuid)
+            await pair.state.write_vm(held, replace(held.record, **changes))
+            back = await asked(pair, UNFLUSH)
+            await waits(pair, back)
+        doubt = 'VM "web1": Node "hv2" does not answer: whether the VM runs is not known'
+        assert (await pair.ended(back.id)).result == doubt
