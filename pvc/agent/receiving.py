@@ -7,23 +7,17 @@ import asyncio
 from pvc.agent import bridges, transport, words
 from pvc.agent.steps import Hands, stop
 from pvc.cluster import migrations, volumes
-from pvc.cluster.state import View
-from pvc.errors import Conflict, HypervisorUnavailable, NotFound, PVCError, StoreUnavailable
+from pvc.errors import Conflict, HypervisorUnavailable, PVCError, StoreUnavailable
 from pvc.hypervisor.base import Seen
 from pvc.model import domain, migration, names
 from pvc.model.migration import Here, Phase, Receive
 from pvc.model.records import VM, Power, Task
 
 
-async def due(hands: Hands, view: View, vm: VM, seen: Seen | None) -> tuple[Receive, Task | None]:
-    """What the target owes the VM that is on its way to it. view: has the VM's task."""
-    try:
-        task = (await view.task(vm.task)).record
-    except NotFound:
-        return Receive.WAIT, None  # the source sees to it
+async def due(hands: Hands, vm: VM, task: Task, seen: Seen | None) -> Receive:
+    """What the target owes the VM that is on its way to it. task: as it was before the look that `seen` is of."""
     job = seen is not None and await hands.hypervisor.copy(vm.uuid) is not None
-    here = Here(power=seen.power if seen is not None else Power.OFF, job=job)
-    return migration.receiving(vm, task, here), task
+    return migration.receiving(vm, task, Here(power=seen.power if seen is not None else Power.OFF, job=job))
 
 
 async def receive(hands: Hands, vm: VM, task: Task, act: Receive, seen: Seen | None) -> None:

@@ -25,6 +25,7 @@ from pvc.agent.steps import Hands
 from pvc.agent.telling import Telling
 from pvc.cluster.state import Held, State
 from pvc.errors import (
+    Corrupt,
     NotFound,
     PVCError,
     SessionLost,
@@ -35,7 +36,7 @@ from pvc.hypervisor import domxml
 from pvc.hypervisor.base import Event, Facts, Hypervisor, Seen
 from pvc.model.migration import Receive
 from pvc.model.observing import Live
-from pvc.model.records import VM, DaemonState, NodeStatus, Power, Stray, Use
+from pvc.model.records import VM, DaemonState, NodeStatus, Power, Stray, Task, Use
 from pvc.model.states import Situation, Step, plan
 from pvc.storage.base import Pool
 
@@ -137,9 +138,12 @@ class Reconciler:
         self._wake.set()
 
     async def _cycle(self) -> None:
-        """The records are read before the domains: a guest started meanwhile is then on the list."""
+        """The records are read before the domains: a guest that starts or arrives meanwhile is then on the list."""
         records = await self._records.vms()
+        others = [held for held in records if isinstance(held, Held) and held.record.node != self._settings.node]
+        coming = [held.record for held in others if self._comes_here(held.record)]
         facts = await self._fresh_facts()
+        due = await self._due(coming)
         seen = {one.uuid: one for one in await self._hypervisor.domains()}
         mine = [held for held in records if isinstance(held, Held) and held.record.node == self._settings.node]
         for held in mine:
@@ -150,16 +154,15 @@ class Reconciler:
                     plan(held.record, self._memory.of(held.record.uuid), situation, self._settings.node),
                     situation,
                 )
-        others = [held for held in records if isinstance(held, Held) and held.record.node != self._settings.node]
-        coming = [held for held in others if self._comes_here(held.record)]
-        await self._receive([held.record for held in coming], seen)
+        for vm, task in due:
+            await self._receive(vm, task, seen.get(vm.uuid))
         for held in others:
             await self._see_to_other(held, seen.get(held.record.uuid))
         uuids = {held.record.uuid for held in mine}
         self._memory.forget_but(uuids)
         self._shutdowns.forget_but(uuids)
         self._lives = {key: live for key, live in self._lives.items() if key[0] in uuids}
-        known = uuids | {held.record.uuid for held in coming}
+        known = uuids | {vm.uuid for vm in coming}
         known |= {item.key for item in records if not isinstance(item, Held)}
         await self._telling.tell(self._status(facts, [one for uuid, one in seen.items() if uuid not in known]))
 
@@ -174,17 +177,23 @@ class Reconciler:
             if plan(vm, await self._state.observed(vm), now, self._settings.node) is Step.CLEAR:
                 self._launch(vm, Step.CLEAR, receiving.clear(self._hands(), vm.uuid))
 
-    async def _receive(self, coming: list[VM], seen: Mapping[str, Seen]) -> None:
-        """Their tasks are read in one go: in a flush many VMs come at once, and wait most of the time."""
-        waiting = [vm for vm in coming if vm.uuid not in self._steps]
-        if not waiting:
-            return
-        hands = self._hands()
-        view = await self._state.prefetch(*(self._state.paths.task(vm.task) for vm in waiting if vm.task.isalnum()))
+    async def _due(self, coming: list[VM]) -> list[tuple[VM, Task]]:
+        """Those that no step is at, with their tasks, which are read in one go: in a flush many VMs come at once, and
+        wait most of the time.
+        """
+        waiting = [vm for vm in coming if vm.uuid not in self._steps and vm.task.isalnum()]
+        view = await self._state.prefetch(*(self._state.paths.task(vm.task) for vm in waiting))
+        found = []
         for vm in waiting:
-            act, task = await receiving.due(hands, view, vm, seen.get(vm.uuid))
-            if task is not None and act is not Receive.WAIT:
-                self._launch(vm, Step.RECEIVE, receiving.receive(hands, vm, task, act, seen.get(vm.uuid)))
+            with suppress(NotFound, Corrupt):  # the source sees to it
+                found.append((vm, (await view.task(vm.task)).record))
+        return found
+
+    async def _receive(self, vm: VM, task: Task, seen: Seen | None) -> None:
+        hands = self._hands()
+        act = await receiving.due(hands, vm, task, seen)
+        if act is not Receive.WAIT:
+            self._launch(vm, Step.RECEIVE, receiving.receive(hands, vm, task, act, seen))
 
     async def _fresh_facts(self) -> Facts:
         """Facts, and what guests use, are of the last regular look: a counter that moved is no reason to write."""

@@ -18,9 +18,11 @@ from pvc.cluster.placing import candidates
 from pvc.cluster.state import State
 from pvc.cluster.tasks import TaskProblem
 from pvc.errors import Busy, Conflict, InUse, NoRoom
-from pvc.model.migration import Receive
+from pvc.hypervisor.base import Seen
+from pvc.model.migration import Phase, Receive
 from pvc.model.records import MigrationMethod, Task, TaskStatus
 from pvc.model.states import api_state
+from pvc.store.base import Put
 from pvc.units import MIB
 from tests.parts import documents
 from tests.parts.interruption import cut_at
@@ -327,6 +329,52 @@ async def test_a_target_that_dies_before_it_is_ready_lets_the_vm_go(pair: Pair) 
         task = await pair.ended(outcome.task.id)
         assert task.problem["code"] == "node_unavailable"
         await pair.is_once_on(SOURCE, uuid)
+
+
+async def test_a_guest_that_arrives_while_the_target_looks_is_not_said_to_be_absent(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The source loses it meanwhile: told that it is nowhere, it would start it a second time."""
+    source, target = pair.hypervisors[SOURCE], pair.hypervisors[TARGET]
+    async with pair.agents():
+        uuid = await pair.running()
+    async with pair.alive(SOURCE), pair.agent(TARGET):
+        outcome = await pair.ask()
+        assert outcome.task is not None
+        await pair.comes_to(outcome.task.id, "ready")
+        domains = target.domains
+
+        async def slowly() -> list[Seen]:
+            monkeypatch.setattr(target, "domains", domains)
+            seen = await domains()
+            await proceed(pair, outcome, Phase.COPY, after=Phase.READY)
+            settings = pair.settings[SOURCE]
+            await source.migrate(uuid, await source.xml(uuid), f"qemu+tcp://{TARGET}/system", settings.tuning_at(100))
+            await proceed(pair, outcome, Phase.LOST, after=Phase.COPY)
+            return seen
+
+        monkeypatch.setattr(target, "domains", slowly)
+        target.go_away("")
+        assert (await pair.ended(outcome.task.id)).status is TaskStatus.DONE
+        await pair.is_once_on(TARGET, uuid)
+
+
+async def proceed(pair: Pair, outcome: Outcome, phase: Phase, *, after: Phase) -> None:
+    assert outcome.task is not None
+    assert await migrations.proceed(pair.state, outcome.vm.uuid, outcome.task.id, phase, after=after, ring=True)
+
+
+async def test_a_task_that_cannot_be_read_keeps_the_target_from_nothing_else(pair: Pair) -> None:
+    async with pair.agents():
+        await pair.running()
+    async with pair.alive(SOURCE), pair.alive(TARGET):
+        outcome = await pair.ask()
+        assert outcome.task is not None
+        path = pair.state.paths.task(outcome.task.id)
+        await pair.state.store.commit(Put(path, b"{", (await pair.state.store.get(path)).version))
+    async with pair.agent(TARGET):
+        status = await pair.state.node_status(TARGET)
+        assert (status.daemon, status.problem) == ("run", "")
 
 
 async def test_what_was_left_at_the_source_is_cleared(pair: Pair) -> None:
