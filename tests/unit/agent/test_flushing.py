@@ -123,6 +123,21 @@ async def test_no_more_go_at_once_than_may(pair: Pair, at_once: int) -> None:
         assert (await pair.ended(task.id)).status is TaskStatus.DONE
 
 
+async def test_as_soon_as_one_has_ended_the_next_sets_out(pair: Pair) -> None:
+    pair.change(SOURCE, flush_limits=Limits(at_once=2, to_one=2))
+    pair.hypervisors[SOURCE].hold_moves()
+    async with pair.agents():
+        for number in range(3):
+            await pair.running(f"web{number}")
+        await asked(pair, FLUSH)
+        await becomes_under_way(pair, 2)
+        stays, goes = await under_way(pair)
+        await migrations.cancel(pair.state, (await pair.state.find_vm(stays)).record.task)
+        async with asyncio.timeout(TIMEOUT_S):
+            while goes not in (now := await under_way(pair)) or stays in now or len(now) != 2:
+                await asyncio.sleep(0.01)
+
+
 async def test_each_goes_by_its_own_method(pair: Pair) -> None:
     async with pair.agents():
         live = await pair.running("live", MigrationMethod.LIVE)

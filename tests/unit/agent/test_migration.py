@@ -12,7 +12,7 @@ from pvc.agent import receiving
 from pvc.agent.leaving import Leaving
 from pvc.agent.shutdowns import Shutdowns
 from pvc.agent.telling import Telling
-from pvc.cluster import migrations, nodes, power
+from pvc.cluster import migrations, nodes, power, tasks
 from pvc.cluster.migrations import Action, Outcome
 from pvc.cluster.placing import candidates
 from pvc.cluster.state import State
@@ -174,6 +174,39 @@ async def test_a_cancelled_one_leaves_the_guest_where_it_was(pair: Pair) -> None
         await pair.is_once_on(SOURCE, uuid)
         with pytest.raises(Conflict, match="has ended"):
             await migrations.cancel(pair.state, task.id)
+
+
+async def test_the_source_asks_libvirt_nothing_while_it_waits_for_the_target_or_for_its_own_call(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = pair.hypervisors[SOURCE]
+    source.hold_moves()
+    async with pair.agent(SOURCE):
+        async with pair.agent(TARGET):
+            await pair.running()
+        async with pair.alive(TARGET):
+            with monkeypatch.context() as patched:
+                patched.setattr(source, "copy", refuse)
+                outcome = await pair.ask()
+                assert outcome.task is not None
+                await asyncio.sleep(0.1)
+        assert (await pair.ended(outcome.task.id)).problem["code"] == "node_unavailable"
+        async with pair.agent(TARGET):
+            outcome = await pair.ask()
+            assert outcome.task is not None
+            await pair.copying(outcome.task.id)
+            with monkeypatch.context() as patched:
+                patched.setattr(source, "domains", refuse)
+                before = (await pair.state.task(outcome.task.id)).version
+                first = await tasks.after(pair.state, outcome.task.id, before, TIMEOUT_S)
+                second = await tasks.after(pair.state, outcome.task.id, first.version, TIMEOUT_S)
+                assert second.version > first.version > before, "how far it is was told twice"
+            source.release_moves()
+            assert (await pair.ended(outcome.task.id)).status is TaskStatus.DONE
+
+
+async def refuse(*_: object) -> None:
+    raise AssertionError("libvirt was asked")
 
 
 async def test_a_vm_on_its_way_counts_on_both_nodes_and_keeps_both(pair: Pair) -> None:

@@ -11,12 +11,13 @@ from msgspec.structs import replace
 
 from pvc.agent.records import Records, followed
 from pvc.cluster import power
+from pvc.cluster.opening import open_state
 from pvc.cluster.state import MirrorView, State, View
 from pvc.errors import SessionLost, StoreUnavailable
 from pvc.model.records import Moving, Power
 from pvc.store.base import Delete
 from pvc.store.mirror import mirrored
-from tests.unit.agent.lab import Lab
+from tests.unit.agent.lab import TIMEOUT_S, Lab
 
 
 async def test_whatever_wakes_an_agent_it_reads_no_list_from_the_store(
@@ -88,3 +89,23 @@ async def test_only_what_concerns_a_node_wakes_its_agent(lab: Lab) -> None:
         assert await concerned(flushed_from="hv3") == {"hv2", "hv3"}
         assert await concerned(flushed_from="") == {"hv2", "hv3"}
         assert await concerned(moving=Moving(target="hv3", flushed_from="hv1")) == {"hv1", "hv2", "hv3"}
+
+
+async def test_whoever_listens_is_woken_with_the_agent_until_he_goes(lab: Lab) -> None:
+    woken: list[str] = []
+    state = await open_state(lab.source)
+    async with followed(state, "hv1", lambda: woken.append("agent")) as records:
+        leave = records.subscribe(lambda: woken.append("one"))
+        over = asyncio.Event()
+        records.subscribe(over.set)
+        await lab.define()
+        await records.vms()
+        assert woken == ["agent", "one"]
+        leave()
+        over.clear()
+        await state.store.aclose()
+        async with asyncio.timeout(TIMEOUT_S):
+            await over.wait()
+        assert woken == ["agent", "one", "agent"]
+        with pytest.raises(SessionLost):
+            await records.vms()

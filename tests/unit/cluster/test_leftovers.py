@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
-from typing import cast
+from collections.abc import Collection, Sequence
+from typing import Any, cast
 
 import pytest
 
@@ -96,6 +96,26 @@ async def test_a_task_that_begins_later_and_is_abandoned_is_ended_too(house: Hou
     clearing = asyncio.create_task(leftovers.keep_clear(house.other, house.pools, "api2"))
     with pytest.raises(tasks.TaskProblem, match="during the upload"):
         await tasks.wait(house.state, (await begun(house)).id, 10)
+    await house.other.store.aclose()
+    await clearing
+
+
+async def test_the_lock_of_what_goes_on_is_watched(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched: asyncio.Queue[tuple[str, ...]] = asyncio.Queue()
+    watch = type(house.other.store).watch
+
+    def note(self: Any, *paths: str, children: Sequence[str] = ()) -> Any:
+        watched.put_nowait(paths)
+        return watch(self, *paths, children=children)
+
+    monkeypatch.setattr(type(house.other.store), "watch", note)
+    clearing = asyncio.create_task(leftovers.keep_clear(house.other, house.pools, "api2"))
+    async with asyncio.timeout(10):
+        assert await watched.get() == ()
+        task = tasks.new(house.state, leftovers.UPLOAD, ("volume", "local/web1"), "web1", node="api1")
+        async with house.state.store.lock(LOCK, leftovers.holder(task)):
+            await house.state.store.commit(tasks.creation(house.state, task))
+            assert await watched.get() == (lock_path(LOCK),)
     await house.other.store.aclose()
     await clearing
 
