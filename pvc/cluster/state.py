@@ -202,7 +202,7 @@ class State(View):
         return await self._prefetched(paths, {})
 
     async def prefetch_nodes(self, only: Collection[str] | None = None) -> MemoryView:
-        """A view of all nodes, or of these, with what they say of themselves."""
+        """A view of all nodes, or of these as if there were no others, with what they say of themselves."""
         names = await self.store.children(self.paths.nodes) if only is None else only
         of_one = (self.paths.node, self.paths.node_waiting, self.paths.node_alive, self.paths.node_status)  # see Signs
         paths = [path(name) for name in names for path in of_one]

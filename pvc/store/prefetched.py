@@ -13,7 +13,7 @@ from pvc.store.base import Entry
 class Prefetched:
     """A Reader of what was read; any other path is a mistake, and a KeyError.
 
-    entries: None is what was not there. folders: those of which all was read, with the names in them.
+    entries: None is what was not there. folders: with the names that count as all that is in them.
     """
 
     entries: Mapping[str, Entry | None]
