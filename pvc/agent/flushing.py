@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import StrEnum
 
 from pvc.agent.bells import bell
@@ -27,6 +28,8 @@ log = logging.getLogger("pvc.agent")
 
 # Between two tries to go on when something that all depends on does not answer.
 _AGAIN_S = 2.0
+# How long an agent may be away that starts again, before the VMs of its node are taken for stuck there.
+_GRACE_S = 30.0
 # A VM that was refused so often, although the plan had room for it, stays.
 _REFUSALS = 3
 
@@ -55,6 +58,7 @@ class Next(StrEnum):
     """After a turn."""
 
     WAIT = "wait"
+    HOPE = "hope"  # wait, and not for ever
     AGAIN = "again"
     OVER = "over"
 
@@ -70,6 +74,7 @@ class Flush:
         self._refusals: Counter[str] = Counter()
         self._gone: set[str] = set()  # UUIDs of those that were on their way since `_tried` was read
         self._tried: Mapping[str, Mapping[str, str]] | None = None
+        self._hopes_until: float | None = None
 
     async def run(self) -> None:
         """Until the task has ended, or another one has taken its place."""
@@ -94,6 +99,10 @@ class Flush:
                     return None
                 case Next.WAIT:
                     await rung.wait()
+                case Next.HOPE:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout_at(self._hopes_until):
+                            await rung.wait()
             rung.clear()
         return None
 
@@ -125,8 +134,20 @@ class Flush:
         asked = await asyncio.gather(*(self._ask(task, move) for move in moves))
         if moves or about.busy or about.ending:
             return Next.WAIT if all(asked) else Next.AGAIN
+        if self._may_hope(about, plan):
+            return Next.HOPE
         await flushes.end(self._state, task.name, task.id, self._remaining(about, plan))
         return Next.OVER
+
+    def _may_hope(self, about: Concerned, plan: Plan) -> bool:
+        """Whether what stays may yet go, when another node's agent is there again."""
+        if about.silent.isdisjoint(stay.vm.uuid for stay in plan.stays):
+            self._hopes_until = None
+            return False
+        now = asyncio.get_running_loop().time()
+        if self._hopes_until is None:
+            self._hopes_until = now + _GRACE_S
+        return now < self._hopes_until
 
     async def _plan(self, task: Task, idle: list[VM]) -> Plan:
         tried = await self._tried_of(task, idle)

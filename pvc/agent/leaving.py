@@ -16,7 +16,8 @@ from pvc.agent.patience import Patience, Push
 from pvc.agent.shutdowns import Shutdowns
 from pvc.agent.steps import Hands, refusal, shutdown, stop
 from pvc.cluster import migrations
-from pvc.errors import Cancelled, Conflict, HypervisorRefused, NotFound, PVCError
+from pvc.cluster.state import View
+from pvc.errors import Cancelled, Conflict, Corrupt, HypervisorRefused, NotFound, PVCError
 from pvc.hypervisor import domxml
 from pvc.hypervisor.base import Copy, Seen
 from pvc.model import migration
@@ -78,9 +79,12 @@ class Leaving:
         rung.clear()
         view = await self._state.prefetch(*paths)
         try:
-            vm, task = (await view.vm(self._uuid)).record, (await view.task(self._task_id)).record
+            vm = (await view.vm(self._uuid)).record
         except NotFound:
             return False
+        if vm.task != self._task_id:
+            return False
+        task = await self._task(view)
         observed = (await view.node_status(self._hands.settings.node)).vms.get(vm.uuid, Observed())
         here = await self._look(observed) if self._needs_look(task) else Here(power=Power.UNKNOWN)
         target_alive = await view.node_alive(self._target)
@@ -95,6 +99,13 @@ class Leaving:
                 async with asyncio.timeout(wait_s):
                     await rung.wait()
         return True
+
+    async def _task(self, view: View) -> Task:
+        """Raises Corrupt where there is none: what is to become of the VM, nobody can tell then."""
+        try:
+            return (await view.task(self._task_id)).record
+        except NotFound as exc:
+            raise Corrupt(kind="task", name=self._task_id, reason="it is not there, and a VM is on its way") from exc
 
     def _needs_look(self, task: Task) -> bool:
         """Not before it is this node's turn, nor where its own call of libvirt tells enough: a look costs both nodes a

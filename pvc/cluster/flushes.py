@@ -30,24 +30,28 @@ class Concerned:
     """The VMs that a node's flush, or its end, is about.
 
     busy: a task holds them. ending: their guests are about to end. unreadable: records that may be about it.
+    silent: UUIDs of idle ones whose node, another one, does not answer.
     """
 
     idle: list[VM] = field(default_factory=list)
     busy: list[VM] = field(default_factory=list)
     ending: list[VM] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
+    silent: set[str] = field(default_factory=set)
 
     @property
     def vms(self) -> list[VM]:
         return [*self.idle, *self.busy, *self.ending]
 
     def told_by(self, paths: Paths, node: str) -> frozenset[str]:
-        """The records beside the VMs' own that tell when a wait is over: a guest has ended, or another node is dead.
+        """The records beside the VMs' own that tell when a wait is over: a guest has ended, or another node's agent did
+        or is there again.
 
         node: whose own agent waits.
         """
         ends = {paths.node_status(vm.node) for vm in self.ending}
-        return frozenset(ends | {paths.node_alive(vm.node) for vm in (*self.busy, *self.ending) if vm.node != node})
+        held_up = [*self.busy, *self.ending, *(vm for vm in self.idle if vm.uuid in self.silent)]
+        return frozenset(ends | {paths.node_alive(vm.node) for vm in held_up if vm.node != node})
 
 
 async def concerned(state: State, vms: Sequence[Held[VM] | Unreadable], node: str, kind: str) -> Concerned:
@@ -61,12 +65,14 @@ async def concerned(state: State, vms: Sequence[Held[VM] | Unreadable], node: st
     view = await state.prefetch_nodes({vm.node for vm in about})
     found = Concerned(unreadable=unreadable)
     for vm in about:
+        if vm.node != node and not await view.node_alive(vm.node):
+            found.silent.add(vm.uuid)
         (await _group(found, view, vm)).append(vm)
     return found
 
 
 async def _group(found: Concerned, view: View, vm: VM) -> list[VM]:
-    """Nobody waits for a VM whose node is dead."""
+    """A dead node frees no VM, and ends no guest."""
     if not await view.node_alive(vm.node):
         return found.idle
     if vm.task:

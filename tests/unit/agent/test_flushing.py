@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from pvc.agent import flushing
 from pvc.cluster import flushes, migrations, nodes, power, vms
 from pvc.cluster.state import Held
 from pvc.cluster.tasks import TaskProblem
@@ -305,7 +306,10 @@ async def test_a_vm_that_is_busy_elsewhere_comes_home_when_it_is_free(pair: Pair
 
 
 @pytest.mark.parametrize("changes", [{"task": "another"}, {"desired": Desired.STOPPED}], ids=["busy", "about to end"])
-async def test_nobody_waits_for_a_vm_whose_node_dies_meanwhile(pair: Pair, changes: dict[str, object]) -> None:
+async def test_nobody_waits_long_for_a_vm_whose_node_dies_meanwhile(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
+) -> None:
+    monkeypatch.setattr(flushing, "_GRACE_S", 0.05)
     async with pair.agent(SOURCE):
         async with pair.agent(TARGET):
             uuid = await taken_away(pair)
@@ -316,3 +320,14 @@ async def test_nobody_waits_for_a_vm_whose_node_dies_meanwhile(pair: Pair, chang
             await waits(pair, back)
         doubt = 'VM "web1": Node "hv2" does not answer: whether the VM runs is not known'
         assert (await pair.ended(back.id)).result == doubt
+
+
+async def test_an_agent_that_starts_again_meanwhile_is_waited_for(pair: Pair) -> None:
+    async with pair.agent(SOURCE):
+        async with pair.agent(TARGET):
+            uuid = await taken_away(pair)
+        back = await asked(pair, UNFLUSH)
+        await waits(pair, back)
+        async with pair.agent(TARGET):
+            assert (await pair.ended(back.id)).status is TaskStatus.DONE
+            await pair.is_once_on(SOURCE, uuid)

@@ -20,7 +20,7 @@ from pvc.cluster.tasks import TaskProblem
 from pvc.errors import Busy, Conflict, InUse, NoRoom
 from pvc.hypervisor.base import Seen
 from pvc.model.migration import Phase, Receive
-from pvc.model.records import MigrationMethod, Task, TaskStatus
+from pvc.model.records import MigrationMethod, Moving, Task, TaskStatus
 from pvc.model.states import api_state
 from pvc.store.base import Put
 from pvc.units import MIB
@@ -490,3 +490,18 @@ async def cut_off(pair: Pair, state: State, outcome: Outcome, act: Receive, cut:
     assert outcome.task is not None
     task = (await state.task(outcome.task.id)).record
     return task, await cut_at(receiving.receive(pair.hands(TARGET, state), outcome.vm, task, act, None), cut)
+
+
+async def test_a_vm_whose_migration_has_no_record_is_told_of_and_not_looked_at_without_end(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with pair.agents():
+        uuid = await pair.running()
+        held = await pair.held(uuid)
+        await pair.state.write_vm(held, replace(held.record, task="gone", moving=Moving(target=TARGET)))
+        async with asyncio.timeout(TIMEOUT_S):
+            while "run task failed" not in caplog.text:
+                await pair.hypervisors[SOURCE].domains()
+        for _ in range(100):
+            await pair.hypervisors[SOURCE].domains()
+        assert caplog.text.count("run task failed") < 4
