@@ -157,10 +157,9 @@ class Leaving:
                 if await self._may_copy(task) and await self._proceed(Phase.COPY, after=Phase.READY):
                     self._call = asyncio.create_task(self._migrate(task.args))
                     self._call.add_done_callback(lambda _: rung.set())
-                    await self._until_next_sample()
+                    await self._sample()
             case Leave.WATCH:
-                await self._until_next_sample()
-                await self._watch()
+                await self._sample()
             case Leave.ABORT:
                 await self._press(self._hypervisor.abort_migration(self._uuid))
                 await self._until_next_sample()
@@ -204,6 +203,10 @@ class Leaving:
         xml = domxml.on_target(await self._hypervisor.movable_xml(self._uuid), args["console_log"])
         tuning = self._hands.settings.tuning_at(self._patience.allowed_ms)
         await self._hypervisor.migrate(self._uuid, xml, args["uri"], tuning)
+
+    async def _sample(self) -> None:
+        await self._until_next_sample()
+        await self._watch()
 
     async def _until_next_sample(self) -> None:
         """Or until our own call has ended. The bell is no help: it rings for what was just reported."""
