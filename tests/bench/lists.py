@@ -122,6 +122,7 @@ def _race(runner: asyncio.Runner, state: State, api: API, count: int, typed: Seq
         if len(subprocess.check_output(command).splitlines()) < 10:
             raise RuntimeError("Names are missing, or it took longer than completion waits.")
 
+    api.ask("POST", "/network", vni="100", description="office", nettype="bridged")
     contenders = [
         Contender("reading ZooKeeper, and nothing else", lambda: runner.run(_read(state))),
         Contender("GET /vm", listed),
@@ -130,6 +131,10 @@ def _race(runner: asyncio.Runner, state: State, api: API, count: int, typed: Seq
         Contender("GET /names?kind=vm&prefix=vm0001", lambda: api.fetch("/names?kind=vm&prefix=vm0001")),
         Contender("pvc --complete vm start vm0001", completed),
         Contender("GET /node", lambda: api.fetch("/node")),
+        Contender(
+            "POST /vm/vm00012/network, for its next start",
+            lambda: api.ask("POST", "/vm/vm00012/network", net="100", live="false"),
+        ),
     ]
     race(contenders, ROUNDS)
     report(f"A list of {count} VMs", contenders)
