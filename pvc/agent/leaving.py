@@ -116,8 +116,14 @@ class Leaving:
         return task.phase != Phase.PREPARE and not tells
 
     async def _look(self, observed: Observed) -> Here:
-        """A guest that is gone is in doubt until it is known how it ended. A job that just ended still counts."""
-        job = await self._hypervisor.copy(self._uuid) is not None
+        """A guest that is gone is in doubt until it is known how it ended, as is one of which libvirt tells nothing. A
+        job that just ended still counts.
+        """
+        try:
+            job = await self._hypervisor.copy(self._uuid) is not None
+        except HypervisorRefused as exc:
+            self._tell_of_silence(exc)
+            return Here(power=Power.UNKNOWN)
         seen = await self._seen()
         if seen is None:
             return Here(power=Power.UNKNOWN if observed.power in ALIVE else Power.OFF)
@@ -216,7 +222,7 @@ class Leaving:
             await asyncio.sleep(_SAMPLE_S)
 
     async def _watch(self) -> None:
-        copy = None if self._has_returned else await self._hypervisor.copy(self._uuid)
+        copy = None if self._has_returned else await self._how_far()
         if copy is None:
             return
         self._copied |= copy.processed > 0
@@ -224,6 +230,18 @@ class Leaving:
             self._state, self._uuid, self._task_id, max(copy.total - copy.left, 0), copy.total, words.progress(copy)
         )
         await self._push(copy)
+
+    async def _how_far(self) -> Copy | None:
+        """None also where libvirt does not tell: the step goes on, and an abort is still asked for."""
+        try:
+            return await self._hypervisor.copy(self._uuid)
+        except HypervisorRefused as exc:
+            self._tell_of_silence(exc)
+            return None
+
+    def _tell_of_silence(self, refusal: HypervisorRefused) -> None:
+        """libvirt waits in vain for the guest's QEMU, or something else has the guest."""
+        log.warning("How far migration %s is, libvirt does not tell: %s", self._task_id, refusal)
 
     async def _push(self, copy: Copy) -> None:
         match self._patience.look(self._clock(), copy.left):
@@ -236,7 +254,10 @@ class Leaving:
                 )
                 await self._press(self._hypervisor.start_post_copy(self._uuid))
             case Push.ABORT:
-                self._impatient = "the guest changes its memory faster than it can be copied"
+                self._impatient = (
+                    "the guest changes its memory faster than it can be copied; a longer migration_max_downtime, or the"
+                    ' method "shutdown", lets it go'
+                )
             case None:
                 return
 

@@ -72,7 +72,12 @@ def _interrupted(followed: Followed, task_id: str, api: Client, out: Output) -> 
         out.note(goes_on)
         raise KeyboardInterrupt
     out.note(f"Cancel the {followed.what}? {followed.outlook} [y/N]")
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    try:
+        answer = sys.stdin.readline()
+    except KeyboardInterrupt:
+        out.note(goes_on)
+        raise
+    if answer.strip().lower() not in ("y", "yes"):
         out.note(goes_on)
         raise KeyboardInterrupt
     try:

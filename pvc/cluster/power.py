@@ -35,7 +35,8 @@ def asked(vm: VM, observed: Observed, action: str, *, force: bool, deadline_s: f
         case "stop":
             return replace(vm, desired=Desired.STOPPED, how=How.STOP, deadline_s=None)
         case _:
-            how = How.STOP if force else How.SHUTDOWN
+            pulled = vm.desired is not Desired.RUNNING and vm.how is How.STOP
+            how = How.STOP if force or pulled else How.SHUTDOWN
             return replace(vm, desired=Desired.DISABLED, how=how, deadline_s=deadline_s)
 
 

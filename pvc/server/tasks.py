@@ -13,6 +13,7 @@ from aiohttp import web
 from pvc.cluster import migrations, tasks
 from pvc.cluster.state import Held
 from pvc.errors import SessionLost
+from pvc.model.migration import MIGRATE
 from pvc.model.records import Task, TaskStatus
 from pvc.server.endpoints import Answer, Endpoints
 from pvc.server.limits import Limit, matcher
@@ -99,6 +100,7 @@ def task_object(held: Held[Task]) -> dict[str, Any]:
         "name": task.name,
         "who": task.who,
         "node": task.node,
+        "to": task.args.get("target", "") if task.kind == MIGRATE else "",
         "status": str(task.status),
         "phase": task.phase,
         "done": task.done,

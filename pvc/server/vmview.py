@@ -70,6 +70,7 @@ def _head(vm: VM, observed: Observed, doubt: str = "") -> dict[str, Any]:
         "node_selector": str(vm.node_selector),
         "node_autostart": vm.node_autostart,
         "migration_method": str(vm.migration_method),
+        "migration_max_downtime": vm.max_downtime_ms or None,
         "tags": [tag_object(tag) for tag in vm.tags],
         "profile": vm.profile,
         "free_slots": observed.free_slots,

@@ -29,13 +29,19 @@ def share(task: Row) -> str:
     return f"{task['done'] / task['total']:.0%}" if task.get("total") else ""
 
 
+def status(task: Row) -> str:
+    asked = task.get("cancel") and task.get("status") == "running"
+    return "running, to be cancelled" if asked else str(task.get("status", ""))
+
+
 COLUMNS: list[Column] = [
     ("ID", "id"),
     ("KIND", "kind"),
     ("NAME", "name"),
-    ("STATUS", "status"),
+    ("STATUS", status),
     ("PHASE", "phase"),
     (">DONE", share),
     ("NODE", "node"),
+    ("TO", "to"),
     ("CREATED", lambda task: moment(task.get("created_at"))),
 ]

@@ -3,6 +3,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from pvc.cli.client import Client
+from pvc.cli.commands.task_list import status
 from pvc.cli.layout import Row, moment, sheet, size
 from pvc.cli.output import Output
 from pvc.cli.progress import COUNTED
@@ -30,7 +31,8 @@ def _facts(task: Row) -> list[tuple[str, object]]:
         ("Name", task.get("name")),
         ("Asked by", task.get("who")),
         ("Node", task.get("node")),
-        ("Status", task.get("status")),
+        *([("To node", task["to"])] if task.get("to") else []),
+        ("Status", status(task)),
         ("Phase", task.get("phase")),
         ("Progress", progress if total else ""),
         ("Result", task.get("result")),

@@ -88,4 +88,7 @@ def _placement(vm: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "Node limit", vm.get("node_limit")
     yield "Selector", vm.get("node_selector")
     yield "Autostart", vm.get("node_autostart")
-    yield "Migration", vm.get("migration_method")
+    method = vm.get("migration_method")
+    yield "Migration", "none (live, else shutdown)" if method == "none" else method
+    if vm.get("migration_max_downtime"):
+        yield "Longest downtime", f"{vm['migration_max_downtime']} ms"

@@ -17,8 +17,8 @@ from pvc.cluster.migrations import Action, Outcome
 from pvc.cluster.placing import candidates
 from pvc.cluster.state import State
 from pvc.cluster.tasks import TaskProblem
-from pvc.errors import Busy, Conflict, InUse, NoRoom
-from pvc.hypervisor.base import Seen
+from pvc.errors import Busy, Conflict, HypervisorRefused, InUse, NoRoom
+from pvc.hypervisor.base import Copy, Seen
 from pvc.model.migration import Phase, Receive
 from pvc.model.records import MigrationMethod, Moving, Task, TaskStatus
 from pvc.model.states import api_state
@@ -505,3 +505,24 @@ async def test_a_vm_whose_migration_has_no_record_is_told_of_and_not_looked_at_w
         for _ in range(100):
             await pair.hypervisors[SOURCE].domains()
         assert caplog.text.count("run task failed") < 4
+
+
+async def test_a_guest_of_which_libvirt_tells_nothing_can_still_be_asked_to_stay(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def copy(uuid: str) -> Copy | None:
+        if "abort" not in pair.acts(SOURCE, uuid):
+            raise HypervisorRefused(reason="cannot acquire state change lock")
+        return await tell(uuid)
+
+    tell = pair.hypervisors[SOURCE].copy
+    pair.hypervisors[SOURCE].hold_moves()
+    async with pair.agents():
+        uuid = await pair.running(method=MigrationMethod.LIVE)
+        outcome = await pair.ask()
+        assert outcome.task is not None
+        await pair.copying(outcome.task.id)
+        monkeypatch.setattr(pair.hypervisors[SOURCE], "copy", copy)
+        await migrations.cancel(pair.state, outcome.task.id)
+        assert (await pair.ended(outcome.task.id)).status is TaskStatus.CANCELLED
+        await pair.is_once_on(SOURCE, uuid)

@@ -6,7 +6,7 @@ import pytest
 
 from pvc.cluster import power
 from pvc.errors import HypervisorRefused, NodeUnavailable
-from pvc.model.records import Desired, Power
+from pvc.model.records import Desired, How, Power
 from pvc.model.states import api_state
 from tests.unit.agent.lab import NODE, Agent, Lab
 
@@ -316,3 +316,12 @@ async def test_every_vm_is_shown_in_one_blob_of_its_node(lab: Lab) -> None:
         first, second = await lab.running("a"), await lab.running("b")
     assert set((await lab.status()).vms) == {first, second}
     assert not await lab.state.node_alive(NODE)
+
+
+async def test_a_stop_is_not_softened_by_what_is_asked_for_after_it(lab: Lab) -> None:
+    async with lab.agent():
+        uuid = await lab.running()
+        vm, seen = await lab.vm(uuid), await lab.observed(uuid)
+    pulled = power.asked(vm, seen, "stop", force=False, deadline_s=None)
+    assert power.asked(pulled, seen, "disable", force=False, deadline_s=None).how is How.STOP
+    assert power.asked(vm, seen, "disable", force=False, deadline_s=None).how is How.SHUTDOWN

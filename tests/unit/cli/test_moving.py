@@ -80,6 +80,23 @@ def test_an_interruption_asks_whether_to_cancel(pvc: PVC, held: FakeAPI, word: s
     assert (b"It was cancelled." if word == "y" else b"goes on as task") in said
 
 
+def test_a_second_interruption_leaves_the_migration_to_itself_and_says_so(pvc: PVC, held: FakeAPI) -> None:
+    ours, theirs = pty.openpty()
+    process = pvc.start("vm", "migrate", "web1", stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.close(theirs)
+    interrupt(process, held)
+    assert process.stderr is not None
+    said = b""
+    while b"[y/N]" not in said:
+        said += os.read(process.stderr.fileno(), 4096)
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=30)
+    os.close(ours)
+    held.held[f"GET /tasks/{TASK_ID}"][1].set()
+    assert (process.returncode, b"goes on as task" in rest) == (130, True), rest
+    assert all(request.path != f"/tasks/{TASK_ID}" or request.method == "GET" for request in held.requests)
+
+
 def test_where_nobody_can_be_asked_an_interrupted_migration_goes_on(pvc: PVC, held: FakeAPI) -> None:
     process = pvc.start("vm", "migrate", "web1", stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     interrupt(process, held)
