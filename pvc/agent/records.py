@@ -17,11 +17,7 @@ from pvc.store.mirror import Round, mirrored
 class Records:
     def __init__(self, view: MirrorView, keeping: asyncio.Task[None], listeners: list[Listener]) -> None:
         """keeping: keeps what `view` reads; it ends with the session."""
-        self._view, self._keeping, self._listeners = view, keeping, listeners
-
-    @property
-    def view(self) -> MirrorView:
-        return self._view
+        self.view, self._keeping, self._listeners = view, keeping, listeners
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Called as the agent itself is woken. Returns what ends it."""
@@ -32,8 +28,8 @@ class Records:
         """With all that the session has heard of. Raises StoreUnavailable, SessionLost also where nothing is asked."""
         if self._keeping.done():
             self._keeping.result()
-        await self._view.reader.settled()
-        return await self._view.vms()
+        await self.view.reader.settled()
+        return await self.view.vms()
 
 
 class _Hearing:

@@ -41,8 +41,8 @@ async def choose(state: State, wanted: str | None, vm: VM, default: Selector, on
         return name
     memory, vcpus = size(vm)
     need = Wanted(memory=memory * MIB, vcpus=vcpus, node_limit=vm.node_limit)
-    nodes_ = await candidates(await state.prefetch_nodes(), await state.vms())
-    found = [node for node in nodes_ if only in ("", node.name)]
+    everywhere = await candidates(await state.prefetch_nodes(), await state.vms())
+    found = [node for node in everywhere if only in ("", node.name)]
     if not any(node.daemon_state == "run" for node in found):
         raise NodeUnavailable(name=only or "any", reason="no agent runs")
     if len(found) == 1 and not need.node_limit:
