@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pvc.cli.forms import yaml
-from tests.unit.cli.answers import NODE
+from tests.unit.cli.answers import NODE, WEB1
 from tests.unit.cli.calling import PVC
 from tests.unit.cli.fake_api import Answer, FakeAPI
 
@@ -113,3 +113,36 @@ def test_a_watched_list_ends_with_the_server_and_says_why(pvc: PVC) -> None:
     result = pvc("vm", "list", "--watch", "-c", "unix:/nowhere")
     assert (result.returncode, result.stdout) == (5, "")
     assert result.stderr.startswith('No pvc serve answers at "unix:/nowhere"')
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"), [({}, "running"), ({"cancel": True}, "running, to be cancelled")], ids=["not", "asked"]
+)
+def test_a_migration_is_shown_with_where_it_goes_and_that_its_end_was_asked_for(
+    pvc: PVC, api: FakeAPI, asked: dict[str, object], status: str
+) -> None:
+    task = {"id": "t", "kind": "migrate", "name": "web1", "status": "running", "node": "hv1", "to": "hv2", **asked}
+    api.tell("GET /tasks", Answer([task]))
+    api.tell("GET /tasks/t", Answer(task))
+    [_, row] = csv.reader(io.StringIO(pvc("task", "list", "-f", "csv").stdout))
+    assert {status, "hv1", "hv2"} <= set(row)
+    shown = {line.split("  ")[0]: line.split("  ")[-1].strip() for line in pvc("task", "show", "t").stdout.splitlines()}
+    assert (shown["Node"], shown["To node"], shown["Status"]) == ("hv1", "hv2", status)
+
+
+@pytest.mark.parametrize(
+    ("meta", "method", "downtime"),
+    [
+        ({"migration_method": "none"}, "none (live, else shutdown)", ""),
+        ({"migration_method": "live"}, "live", "250 ms"),
+    ],
+)
+def test_how_a_vm_moves_is_told_in_words(
+    pvc: PVC, api: FakeAPI, meta: dict[str, object], method: str, downtime: str
+) -> None:
+    longest = {"migration_max_downtime": 250} if downtime else {}
+    api.tell("GET /vm/web1", Answer([{**WEB1, **meta, **longest}]))
+    lines = pvc("vm", "info", "web1").stdout.splitlines()
+    assert [line.partition("  ")[2].strip() for line in lines if line.startswith("Migration  ")] == [method]
+    found = [line.partition("  ")[2].strip() for line in lines if line.startswith("Longest downtime")]
+    assert found == ([downtime] if downtime else [])

@@ -104,3 +104,11 @@ def test_a_vm_on_its_way_that_is_not_known_to_run_says_why(power: Power, says: s
     assert shown["state"] == "migrate-live"
     assert says in shown["failed_reason"]
     assert bool(shown["failed_reason"]) is bool(says)
+
+
+@pytest.mark.parametrize(("kind", "to"), [("migrate", "hv2"), ("upload", "")])
+async def test_a_migration_tells_where_it_goes(site: Site, kind: str, to: str) -> None:
+    task = Task(id="t", kind=kind, target=("vm", "1"), name="w", node="hv1", args={"target": "hv2"})
+    await site.state.store.commit(Create(site.state.paths.task("t"), encode(task)))
+    shown = (await site.ask("GET", "/tasks/t")).body
+    assert (shown["node"], shown["to"]) == ("hv1", to)

@@ -25,6 +25,9 @@ async def test_changing_one_setting_leaves_the_others(site: Site) -> None:
         "migration_max_downtime": 250,
         "profile": "web",
     }
+    [shown] = (await site.ask("GET", "/vm/web1")).body
+    assert {field: shown[field] for field in before if field in shown} == before
+    assert "migration_max_downtime" in shown
     answer = await site.ask("POST", "/vm/web1/meta", {"migration_method": "shutdown"})
     assert answer.message == 'Changed the settings of VM "web1".'
     assert (await site.ask("GET", "/vm/web1/meta")).body == before | {"migration_method": "shutdown"}
